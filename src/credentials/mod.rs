@@ -1,0 +1,79 @@
+//! Credentials: what they are, how they are fetched, shared and chosen.
+
+use std::fmt;
+
+/// An AccessKey pair, with a security token if STS issued it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub access_key_id: String,
+    pub access_key_secret: Secret,
+    pub security_token: Option<Secret>,
+    /// Seconds since 1970; `None` for an AccessKey that does not expire.
+    pub expires_at: Option<u64>,
+}
+
+/// Shows no secret, and of the key id only its kind (`LTAI…`, `STS.…`) and end.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.masked_id())
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// `STS.…abcd`: enough to tell two keys apart in a log.
+    pub fn masked_id(&self) -> String {
+        let id = &self.access_key_id;
+        match (
+            id.get(..4),
+            id.len().checked_sub(4).and_then(|at| id.get(at..)),
+        ) {
+            (Some(kind), Some(end)) if id.len() >= 12 => format!("{kind}…{end}"),
+            _ => "…".to_owned(),
+        }
+    }
+}
+
+/// A text that only [`Secret::expose`] gives out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// For signing and for shared data; never for a message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let credentials = Credentials {
+            access_key_id: "STS.NUabcdefghijkl".into(),
+            access_key_secret: Secret::new("sesame-secret"),
+            security_token: Some(Secret::new("sesame-token")),
+            expires_at: Some(7),
+        };
+        let signer = crate::signing::Signer::new(credentials.clone());
+        for shown in [format!("{credentials:?}"), format!("{signer:?}")] {
+            assert!(!shown.contains("sesame"), "{shown}");
+            assert!(!shown.contains("abcdefgh"), "{shown}");
+            assert!(shown.contains("STS.…ijkl"), "{shown}");
+        }
+    }
+}

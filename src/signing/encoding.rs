@@ -1,0 +1,125 @@
+//! Percent encoding as OSS reads and canonicalizes it, over bytes.
+
+/// Decodes `%XX`. A `%` that no two hex digits follow stands for itself: the
+/// canonical form that leaves is `%25`, so OSS reads what was signed.
+pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte == b'%'
+            && let Some(value) = hex_pair(tail)
+        {
+            decoded.push(value);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            decoded.push(byte);
+            rest = tail;
+        }
+    }
+    decoded
+}
+
+/// Decodes a query name or value: as [`percent_decode`], and `+` is a space.
+pub fn form_decode(raw: &[u8]) -> Vec<u8> {
+    if raw.contains(&b'+') {
+        let spaced: Vec<u8> = raw
+            .iter()
+            .map(|&byte| if byte == b'+' { b' ' } else { byte })
+            .collect();
+        percent_decode(&spaced)
+    } else {
+        percent_decode(raw)
+    }
+}
+
+/// Appends `bytes` with everything but unreserved characters encoded.
+pub fn encode_component(bytes: &[u8], out: &mut Vec<u8>) {
+    encode(bytes, is_unreserved, out);
+}
+
+/// Appends `bytes` with everything but unreserved characters and `/` encoded.
+pub fn encode_path(bytes: &[u8], out: &mut Vec<u8>) {
+    encode(bytes, is_canonical_path_byte, out);
+}
+
+/// Whether this byte stands for itself in a canonical path.
+pub fn is_canonical_path_byte(byte: u8) -> bool {
+    byte == b'/' || is_unreserved(byte)
+}
+
+/// Appends lower-case hex.
+pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    for byte in bytes {
+        out.push(digit(byte >> 4, b'a'));
+        out.push(digit(byte & 15, b'a'));
+    }
+}
+
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn encode(bytes: &[u8], stays: fn(u8) -> bool, out: &mut Vec<u8>) {
+    out.reserve(bytes.len());
+    for &byte in bytes {
+        if stays(byte) {
+            out.push(byte);
+        } else {
+            out.extend([b'%', digit(byte >> 4, b'A'), digit(byte & 15, b'A')]);
+        }
+    }
+}
+
+fn digit(nibble: u8, ten: u8) -> u8 {
+    if nibble < 10 {
+        b'0' + nibble
+    } else {
+        ten + nibble - 10
+    }
+}
+
+fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let value = |byte: u8| (byte as char).to_digit(16);
+    match bytes {
+        [high, low, ..] => u8::try_from(value(*high)? * 16 + value(*low)?).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_malformed_stands_for_itself() {
+        for (raw, want) in [
+            ("a%20b", "a b"),
+            ("100%", "100%"),
+            ("100%2", "100%2"),
+            ("%zz%41", "%zzA"),
+            ("%%41", "%A"),
+            ("%+1", "%+1"),
+            ("a+b", "a+b"),
+        ] {
+            assert_eq!(percent_decode(raw.as_bytes()), want.as_bytes(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_plus_is_a_space_in_a_query_only() {
+        assert_eq!(form_decode(b"a+b%2Bc"), b"a b+c");
+        assert_eq!(percent_decode(b"a+b%2Bc"), b"a+b+c");
+    }
+
+    #[test]
+    fn every_byte_survives_encoding() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut encoded = Vec::new();
+        encode_component(&all, &mut encoded);
+        assert_eq!(percent_decode(&encoded), all);
+        encoded.clear();
+        encode_path(&all, &mut encoded);
+        assert_eq!(percent_decode(&encoded), all);
+    }
+}
