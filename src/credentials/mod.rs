@@ -1,5 +1,7 @@
 //! Credentials: what they are, how they are fetched, shared and chosen.
 
+pub mod answer;
+
 use std::fmt;
 
 /// An AccessKey pair, with a security token if STS issued it.

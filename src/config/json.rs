@@ -1,0 +1,283 @@
+//! JSON that says where it is wrong: a reader of objects that knows its path,
+//! for messages such as `routes.media.bucket: must be a string, not a number`.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// What is wrong with a configuration, and what to do: shown to an operator.
+/// Holds names of fields, never their values, since one may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// `routes.media.bucket`; empty for the document itself.
+    pub field: String,
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.problem),
+            field => write!(f, "{field}: {}", self.problem),
+        }
+    }
+}
+
+impl ConfigError {
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+        ConfigError {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Parses a document, refusing a field that is given twice.
+pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        let problem = "the configuration is empty; it must be a JSON object";
+        return Err(ConfigError::new("", problem));
+    }
+    match serde_json::from_slice(text) {
+        Ok(Unique(value)) => Ok(value),
+        Err(error) => Err(ConfigError::new(
+            "",
+            format!("the configuration is not JSON: {error}"),
+        )),
+    }
+}
+
+/// An object, read field by field. A field that it lacks is looked up in
+/// `defaults`, so that a route's settings lie over the defaults.
+#[derive(Clone, Debug)]
+pub struct Object<'a> {
+    path: String,
+    fields: &'a Map<String, Value>,
+    defaults: Option<Box<Object<'a>>>,
+}
+
+impl<'a> Object<'a> {
+    /// Takes `value` as an object with no fields but `known`.
+    pub fn new(
+        path: impl Into<String>,
+        value: &'a Value,
+        known: &[&str],
+    ) -> Result<Object<'a>, ConfigError> {
+        let object = Object::open(path, value)?;
+        for name in object.fields.keys() {
+            if !known.contains(&name.as_str()) {
+                return Err(object.error(name, unknown(name, known)));
+            }
+        }
+        Ok(object)
+    }
+
+    /// Takes `value` as an object whose keys are names that the user chose.
+    pub fn open(path: impl Into<String>, value: &'a Value) -> Result<Object<'a>, ConfigError> {
+        let path = path.into();
+        match value {
+            Value::Object(fields) => Ok(Object {
+                path,
+                fields,
+                defaults: None,
+            }),
+            other => Err(ConfigError::new(path, wrong_type("an object", other))),
+        }
+    }
+
+    pub fn over(self, defaults: &Object<'a>) -> Object<'a> {
+        Object {
+            defaults: Some(Box::new(defaults.clone())),
+            ..self
+        }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.fields.keys().map(String::as_str)
+    }
+
+    /// The value of a field and its path, for the message if it is wrong.
+    pub fn get(&self, name: &str) -> Option<(String, &'a Value)> {
+        match self.fields.get(name) {
+            Some(value) => Some((self.path_of(name), value)),
+            None => self.defaults.as_ref()?.get(name),
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Result<Option<(String, &'a str)>, ConfigError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some((path, Value::String(text))) => Ok(Some((path, text))),
+            Some((path, other)) => Err(ConfigError::new(path, wrong_type("a string", other))),
+        }
+    }
+
+    pub fn required_text(&self, name: &str, why: &str) -> Result<(String, &'a str), ConfigError> {
+        let missing = || self.error(name, format!("missing; {why}"));
+        self.text(name)?.ok_or_else(missing)
+    }
+
+    /// A string that passes `check`.
+    pub fn checked_text(
+        &self,
+        name: &str,
+        check: fn(&str) -> Result<(), &'static str>,
+    ) -> Result<Option<&'a str>, ConfigError> {
+        let Some((path, text)) = self.text(name)? else {
+            return Ok(None);
+        };
+        match check(text) {
+            Ok(()) => Ok(Some(text)),
+            Err(problem) => Err(ConfigError::new(path, problem)),
+        }
+    }
+
+    /// A whole number. Envoy turns numbers of a `Struct` into floats, so `5.0`
+    /// is one too.
+    pub fn integer(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<u64>,
+        default: u64,
+    ) -> Result<u64, ConfigError> {
+        let Some((path, value)) = self.get(name) else {
+            return Ok(default);
+        };
+        let Value::Number(number) = value else {
+            return Err(ConfigError::new(path, wrong_type("a whole number", value)));
+        };
+        whole(number)
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (least, most) = (range.start(), range.end());
+                let problem = format!("must be a whole number from {least} to {most}");
+                ConfigError::new(path, problem)
+            })
+    }
+
+    pub fn error(&self, name: &str, problem: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.path_of(name), problem)
+    }
+
+    pub fn path_of(&self, name: &str) -> String {
+        match self.path.as_str() {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        }
+    }
+}
+
+fn whole(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| {
+        let float = number.as_f64()?;
+        (float.fract() == 0.0 && (0.0..9e15).contains(&float)).then_some(float as u64)
+    })
+}
+
+pub fn wrong_type(wanted: &str, got: &Value) -> String {
+    let got = match got {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    format!("must be {wanted}, not {got}")
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|candidate| (edit_distance(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.len())
+        .min();
+    match near {
+        Some((_, candidate)) => format!("unknown field; did you mean `{candidate}`?"),
+        None => format!("unknown field; known are `{}`", known.join("`, `")),
+    }
+}
+
+/// Levenshtein distance, with letters compared without their case.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.to_lowercase().chars().enumerate() {
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, pair) in b.iter().zip(row.windows(2)) {
+            if let [diagonal, above] = pair {
+                left = (left + 1)
+                    .min(above + 1)
+                    .min(diagonal + usize::from(x != *y));
+                next.push(left);
+            }
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A value in which no object has a field twice: `serde_json` keeps the last,
+/// so that a second route of one name would silently win.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unique, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Unique)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unique(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, Unique(value))) = entries.next_entry::<String, _>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("`{name}` is given twice")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}

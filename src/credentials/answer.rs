@@ -1,0 +1,256 @@
+//! Reading the answer of a credentials-URI server.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::{Credentials, Secret};
+use crate::signing::time::parse_rfc3339_utc;
+
+/// Larger bodies are refused unread. A real answer takes about 1 KiB.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Why there are no new credentials. Its `Display` is a message for an
+/// operator and holds nothing of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// Envoy refused to send the request: the cluster does not exist.
+    NotSent,
+    /// No answer: the connection failed, or the timeout passed.
+    Unreachable,
+    /// It answered with this status.
+    Status(u16),
+    /// Its body has this many bytes.
+    TooLarge(usize),
+    /// Its body is not a JSON object of the protocol.
+    NotJson,
+    /// Its JSON has a `Code` other than `Success`.
+    Code,
+    /// Its JSON lacks this field, or the field is empty or of another type.
+    Missing(&'static str),
+    /// This field holds what no header can carry.
+    Malformed(&'static str),
+    /// `Expiration` is this many seconds in the past.
+    Expired(u64),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            FetchError::NotSent => {
+                f.write_str("Envoy has no cluster of the name in `sidecar.cluster`")
+            }
+            FetchError::Unreachable => f.write_str(
+                "no answer; is the sidecar running, and is its address right in the cluster?",
+            ),
+            FetchError::Status(status) => write!(f, "status {status} instead of 200"),
+            FetchError::TooLarge(size) => {
+                write!(f, "a body of {size} bytes; at most {MAX_BODY} are read")
+            }
+            FetchError::NotJson => f.write_str("the body is not a JSON object"),
+            FetchError::Code => f.write_str("`Code` is not \"Success\""),
+            FetchError::Missing(field) => write!(f, "`{field}` is missing or not a string"),
+            FetchError::Malformed("Expiration") => {
+                f.write_str("`Expiration` is not of the form 2006-01-02T15:04:05Z")
+            }
+            FetchError::Malformed(field) => {
+                write!(f, "`{field}` holds spaces or other than ASCII characters")
+            }
+            FetchError::Expired(ago) => write!(
+                f,
+                "`Expiration` is {ago} s in the past; compare the clocks of Envoy and the sidecar"
+            ),
+        }
+    }
+}
+
+/// Reads credentials from an answer: status 200 and JSON with `Code`
+/// `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
+/// `Expiration`. Long-lived keys come without the last two.
+pub fn parse(status: u16, body: &[u8], now: u64) -> Result<Credentials, FetchError> {
+    match status {
+        0 => return Err(FetchError::Unreachable),
+        200 => {}
+        other => return Err(FetchError::Status(other)),
+    }
+    if body.len() > MAX_BODY {
+        return Err(FetchError::TooLarge(body.len()));
+    }
+    let answer = serde_json::from_slice(body).map_err(|_| FetchError::NotJson)?;
+    let answer = Answer(answer);
+    match answer.text("Code")? {
+        Some("Success") => {}
+        Some(_) => return Err(FetchError::Code),
+        None => return Err(FetchError::Missing("Code")),
+    }
+    let security_token = answer.header_text("SecurityToken")?.map(Secret::new);
+    let expires_at = match answer.text("Expiration")? {
+        None if security_token.is_none() => None,
+        None => return Err(FetchError::Missing("Expiration")),
+        Some(text) => {
+            let time = parse_rfc3339_utc(text).ok_or(FetchError::Malformed("Expiration"))?;
+            if time <= now {
+                return Err(FetchError::Expired(now - time));
+            }
+            Some(time)
+        }
+    };
+    let required = |name| {
+        let found = answer.header_text(name)?;
+        found.ok_or(FetchError::Missing(name))
+    };
+    Ok(Credentials {
+        access_key_id: required("AccessKeyId")?.to_owned(),
+        access_key_secret: Secret::new(required("AccessKeySecret")?),
+        security_token,
+        expires_at,
+    })
+}
+
+/// Fields are looked up one by one, so that the one that is wrong is named.
+struct Answer(Map<String, Value>);
+
+impl Answer {
+    /// `None` for a field that is absent, null or empty.
+    fn text(&self, name: &'static str) -> Result<Option<&str>, FetchError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(_) => Err(FetchError::Missing(name)),
+        }
+    }
+
+    /// A value that goes into a header, or signs one.
+    fn header_text(&self, name: &'static str) -> Result<Option<&str>, FetchError> {
+        match self.text(name)? {
+            Some(text) if !text.bytes().all(|b| b.is_ascii_graphic()) => {
+                Err(FetchError::Malformed(name))
+            }
+            text => Ok(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_764_946_083;
+    const GOOD: &str = r#"{"Code": "Success", "AccessKeyId": "STS.id", "AccessKeySecret": "sesame",
+        "SecurityToken": "CAIS/+=", "Expiration": "2025-12-05T15:48:03Z", "LastUpdated": 1}"#;
+
+    #[test]
+    fn a_good_answer_gives_credentials() {
+        let credentials = parse(200, GOOD.as_bytes(), NOW).unwrap();
+        assert_eq!(credentials.access_key_id, "STS.id");
+        assert_eq!(credentials.access_key_secret.expose(), "sesame");
+        assert_eq!(credentials.security_token.unwrap().expose(), "CAIS/+=");
+        assert_eq!(credentials.expires_at, Some(NOW + 3600));
+    }
+
+    #[test]
+    fn a_long_lived_key_has_neither_token_nor_expiry() {
+        for tail in [
+            "",
+            r#", "SecurityToken": """#,
+            r#", "SecurityToken": null, "Expiration": null"#,
+        ] {
+            let body = format!(
+                r#"{{"Code": "Success", "AccessKeyId": "id", "AccessKeySecret": "s"{tail}}}"#
+            );
+            let credentials = parse(200, body.as_bytes(), NOW).unwrap();
+            assert_eq!(credentials.security_token, None);
+            assert_eq!(credentials.expires_at, None);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        use FetchError::*;
+        let without = |field: &str| GOOD.replace(field, "Other");
+        let large = format!("{GOOD}{}", " ".repeat(1 << 20));
+        for (name, status, body, want) in [
+            ("down", 0, String::new(), Unreachable),
+            ("500", 500, GOOD.into(), Status(500)),
+            ("redirect", 302, GOOD.into(), Status(302)),
+            ("html", 200, "<html>login</html>".into(), NotJson),
+            ("empty", 200, String::new(), NotJson),
+            ("list", 200, "[1]".into(), NotJson),
+            ("truncated", 200, GOOD[..GOOD.len() / 2].into(), NotJson),
+            ("1 MiB", 200, large.clone(), TooLarge(large.len())),
+            ("failed", 200, GOOD.replace("Success", "Failed"), Code),
+            ("no code", 200, without("Code"), Missing("Code")),
+            ("no id", 200, without("AccessKeyId"), Missing("AccessKeyId")),
+            (
+                "empty id",
+                200,
+                GOOD.replace("STS.id", ""),
+                Missing("AccessKeyId"),
+            ),
+            (
+                "no secret",
+                200,
+                without("AccessKeySecret"),
+                Missing("AccessKeySecret"),
+            ),
+            (
+                "number",
+                200,
+                GOOD.replace("\"sesame\"", "5"),
+                Missing("AccessKeySecret"),
+            ),
+            (
+                "line break",
+                200,
+                GOOD.replace("CAIS", r"CA\nIS"),
+                Malformed("SecurityToken"),
+            ),
+            (
+                "no expiry",
+                200,
+                without("Expiration"),
+                Missing("Expiration"),
+            ),
+            (
+                "bad expiry",
+                200,
+                GOOD.replace("15:48:03Z", "15:48:03+08:00"),
+                Malformed("Expiration"),
+            ),
+            (
+                "unix expiry",
+                200,
+                GOOD.replace("\"2025-12-05T15:48:03Z\"", "1764949683"),
+                Missing("Expiration"),
+            ),
+            (
+                "expired",
+                200,
+                GOOD.replace("15:48:03Z", "14:48:03Z"),
+                Expired(0),
+            ),
+            (
+                "long expired",
+                200,
+                GOOD.replace("15:48:03Z", "14:47:03Z"),
+                Expired(60),
+            ),
+        ] {
+            let error = parse(status, body.as_bytes(), NOW).expect_err(name);
+            assert_eq!(error, want, "{name}");
+            assert!(!error.to_string().contains("sesame"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_body_panics() {
+        for cut in 0..GOOD.len() {
+            let _ = parse(200, &GOOD.as_bytes()[..cut], NOW);
+            let mut bytes = GOOD.as_bytes().to_vec();
+            for byte in [0, b'"', b'{', b'}', 0xff, b'\\'] {
+                bytes[cut] = byte;
+                let _ = parse(200, &bytes, NOW);
+            }
+        }
+    }
+}
