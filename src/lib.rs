@@ -3,4 +3,9 @@
 
 pub mod config;
 pub mod credentials;
+pub mod flow;
+#[cfg(target_arch = "wasm32")]
+mod host;
+pub mod request;
 pub mod signing;
+pub mod waiting;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::credentials::entry::Timing;
 use crate::credentials::{Credentials, Secret};
 use crate::signing::Version;
 pub use json::ConfigError;
@@ -49,7 +50,7 @@ pub struct NamedSource {
 
 #[derive(Debug)]
 pub enum Source {
-    Sidecar(Sidecar),
+    Sidecar(Rc<Sidecar>),
     /// A key pair from the VM's environment.
     AccessKey(Credentials),
 }
@@ -61,6 +62,33 @@ pub struct Sidecar {
     pub authority: String,
     pub path: String,
     pub timeout_ms: u64,
+    /// Credentials are not used in the last part of their life.
+    pub clock_margin_ms: u64,
+    /// Newer ones are fetched when this much life is left; `None`: a fifth of
+    /// the life, at most 15 minutes.
+    pub refresh_margin_ms: Option<u64>,
+}
+
+impl Sidecar {
+    pub fn timing(&self) -> Timing {
+        Timing {
+            clock_margin: self.clock_margin_ms,
+            refresh_margin: self.refresh_margin_ms,
+            fetch_timeout: self.timeout_ms,
+        }
+    }
+
+    /// The key of shared data under which all workers know these credentials.
+    /// The number is that of the value's format.
+    pub fn shared_key(&self) -> String {
+        let Sidecar {
+            cluster,
+            authority,
+            path,
+            ..
+        } = self;
+        format!("oss_origin_auth/1/{cluster}/{authority}{path}")
+    }
 }
 
 impl Config {
@@ -106,7 +134,14 @@ const TOP_FIELDS: &[&str] = &[
     "max_waiting",
 ];
 const ROUTE_FIELDS: &[&str] = &["bucket", "region", "signature_version", "credentials"];
-const SIDECAR_FIELDS: &[&str] = &["cluster", "authority", "path", "timeout_ms"];
+const SIDECAR_FIELDS: &[&str] = &[
+    "cluster",
+    "authority",
+    "path",
+    "timeout_ms",
+    "clock_margin_ms",
+    "refresh_margin_ms",
+];
 const ACCESS_KEY_FIELDS: &[&str] = &["id_env", "secret_env"];
 const DEFAULT_CREDENTIALS: &str = "default";
 
@@ -143,7 +178,9 @@ fn parse_source(
 ) -> Result<Source, ConfigError> {
     let object = Object::new(path, value, &["sidecar", "access_key"])?;
     match (object.get("sidecar"), object.get("access_key")) {
-        (Some((path, value)), None) => parse_sidecar(name, path, value).map(Source::Sidecar),
+        (Some((path, value)), None) => {
+            parse_sidecar(name, path, value).map(|sidecar| Source::Sidecar(Rc::new(sidecar)))
+        }
         (None, Some((path, value))) => {
             parse_access_key(path, value, environment).map(Source::AccessKey)
         }
@@ -174,6 +211,11 @@ fn parse_sidecar(name: &str, path: String, value: &Value) -> Result<Sidecar, Con
             .checked_text("path", names::check_request_path)?
             .map_or_else(|| format!("/v1/credentials/{name}"), str::to_owned),
         timeout_ms: object.integer("timeout_ms", 1..=60_000, 2_000)?,
+        clock_margin_ms: object.integer("clock_margin_ms", 0..=300_000, 5_000)?,
+        refresh_margin_ms: match object.get("refresh_margin_ms") {
+            Some(_) => Some(object.integer("refresh_margin_ms", 1_000..=43_200_000, 0)?),
+            None => None,
+        },
         cluster,
     })
 }

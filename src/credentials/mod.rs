@@ -1,6 +1,8 @@
 //! Credentials: what they are, how they are fetched, shared and chosen.
 
 pub mod answer;
+pub mod entry;
+pub mod keyring;
 
 use std::fmt;
 
@@ -25,6 +27,14 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// Whether a request may be signed at `now`, in milliseconds.
+    pub fn is_usable(&self, now: u64, clock_margin: u64) -> bool {
+        match self.expires_at {
+            Some(expires_at) => now + clock_margin < expires_at * 1000,
+            None => true,
+        }
+    }
+
     /// `STS.…abcd`: enough to tell two keys apart in a log.
     pub fn masked_id(&self) -> String {
         let id = &self.access_key_id;

@@ -1,0 +1,428 @@
+//! What all workers of a process know about the credentials of one name: one
+//! value in shared data, changed only by compare-and-set. Each change is a
+//! function from entry to entry; times are milliseconds since 1970.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Credentials, Secret};
+
+/// The value in shared data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    pub issued: Option<Issued>,
+    /// Counts the credentials that were stored: the last one's number.
+    pub generation: u64,
+    /// Whoever fetches, until when the others leave it to them.
+    pub lease: Option<Lease>,
+    /// Fetches that failed since the last that did not.
+    pub failures: u32,
+    /// No fetch begins before this time.
+    pub not_before: u64,
+    /// Why the last fetch failed, in words; empty if it did not.
+    pub problem: String,
+}
+
+/// Credentials as they were stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    pub credentials: Credentials,
+    pub generation: u64,
+    /// From this time on, newer ones are fetched.
+    pub refresh_at: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub holder: u64,
+    pub until: u64,
+}
+
+/// How long credentials are good, and how long a fetch may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Credentials are not used in the last part of their life, since the
+    /// clocks of Envoy and OSS differ.
+    pub clock_margin: u64,
+    /// Newer ones are fetched when this much life is left; `None`: a fifth of
+    /// the life, at most 15 minutes.
+    pub refresh_margin: Option<u64>,
+    pub fetch_timeout: u64,
+}
+
+impl Entry {
+    /// The credentials, if they are good for a request now.
+    pub fn usable(&self, now: u64, timing: &Timing) -> Option<&Issued> {
+        let issued = self.issued.as_ref()?;
+        let usable = issued.credentials.is_usable(now, timing.clock_margin);
+        usable.then_some(issued)
+    }
+
+    /// Whether somebody should fetch now.
+    pub fn is_due(&self, now: u64, timing: &Timing) -> bool {
+        let wanted = match self.usable(now, timing) {
+            Some(issued) => now >= issued.refresh_at,
+            None => true,
+        };
+        // A time further off than any that this code writes comes from a
+        // clock that was set back since; it must not block anybody.
+        let leased = self
+            .lease
+            .is_some_and(|lease| in_near_future(lease.until, now, timing.lease()));
+        let held_off = in_near_future(self.not_before, now, MAX_BACKOFF * 2);
+        wanted && !leased && !held_off
+    }
+
+    /// Takes the lease, if a fetch is due.
+    pub fn begin(&self, holder: u64, now: u64, timing: &Timing) -> Option<Entry> {
+        self.is_due(now, timing).then(|| Entry {
+            lease: Some(Lease {
+                holder,
+                until: now + timing.lease(),
+            }),
+            ..self.clone()
+        })
+    }
+
+    /// Stores what was fetched. An answer that comes after the lease passed to
+    /// another replaces nothing that lives longer. `jitter` is any number.
+    pub fn succeed(
+        &self,
+        holder: u64,
+        credentials: Credentials,
+        now: u64,
+        timing: &Timing,
+        jitter: u64,
+    ) -> Entry {
+        let lives_longer =
+            |issued: &Issued| match (issued.credentials.expires_at, credentials.expires_at) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some(old), Some(new)) => old > new,
+            };
+        if !self.is_held_by(holder) && self.usable(now, timing).is_some_and(lives_longer) {
+            return self.clone();
+        }
+        let generation = self.generation + 1;
+        Entry {
+            generation,
+            issued: Some(Issued {
+                refresh_at: refresh_at(credentials.expires_at, now, timing, jitter),
+                credentials,
+                generation,
+            }),
+            lease: self.lease.filter(|lease| lease.holder != holder),
+            failures: 0,
+            not_before: 0,
+            problem: String::new(),
+        }
+    }
+
+    /// Gives the lease back and holds everybody off for a while.
+    pub fn fail(
+        &self,
+        holder: u64,
+        problem: &str,
+        now: u64,
+        timing: &Timing,
+        jitter: u64,
+    ) -> Entry {
+        if !self.is_held_by(holder) {
+            return self.clone();
+        }
+        let failures = self.failures.saturating_add(1);
+        let most = match self.usable(now, timing) {
+            Some(_) => MAX_BACKOFF,
+            None => MAX_BACKOFF_WITHOUT_CREDENTIALS,
+        };
+        let backoff = (FIRST_BACKOFF << (failures - 1).min(16)).min(most);
+        Entry {
+            lease: None,
+            failures,
+            not_before: now + backoff + jitter % (backoff / 4 + 1),
+            problem: problem.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    fn is_held_by(&self, holder: u64) -> bool {
+        self.lease.is_some_and(|lease| lease.holder == holder)
+    }
+}
+
+impl Timing {
+    /// A holder that has not answered by then is taken for dead.
+    fn lease(&self) -> u64 {
+        self.fetch_timeout + 1_000
+    }
+}
+
+const FIRST_BACKOFF: u64 = 200;
+const MAX_BACKOFF: u64 = 30_000;
+/// Requests wait or fail: ask more often.
+const MAX_BACKOFF_WITHOUT_CREDENTIALS: u64 = 1_000;
+const LONGEST_REFRESH_MARGIN: u64 = 15 * 60 * 1000;
+/// An AccessKey that does not expire is read again in case it was replaced.
+const REREAD_WITHOUT_EXPIRY: u64 = 10 * 60 * 1000;
+
+/// The jitter, at most a tenth of the time, makes it earlier only.
+fn refresh_at(expires_at: Option<u64>, now: u64, timing: &Timing, jitter: u64) -> u64 {
+    let wait = match expires_at {
+        None => REREAD_WITHOUT_EXPIRY,
+        Some(expires_at) => {
+            let life = (expires_at * 1000).saturating_sub(now);
+            let margin = timing
+                .refresh_margin
+                .unwrap_or((life / 5).min(LONGEST_REFRESH_MARGIN));
+            // A margin as long as the life would mean: without a pause.
+            life.saturating_sub(margin).max(life / 5)
+        }
+    };
+    now + wait - jitter % (wait / 10 + 1)
+}
+
+fn in_near_future(time: u64, now: u64, most: u64) -> bool {
+    time > now && time - now <= most
+}
+
+impl Entry {
+    /// The bytes for shared data. They hold the secrets in clear, as the
+    /// memory of Envoy does.
+    pub fn encode(&self) -> Vec<u8> {
+        let stored = Stored {
+            issued: self.issued.as_ref().map(|issued| StoredCredentials {
+                access_key_id: issued.credentials.access_key_id.clone(),
+                access_key_secret: issued.credentials.access_key_secret.expose().to_owned(),
+                security_token: issued
+                    .credentials
+                    .security_token
+                    .as_ref()
+                    .map(|token| token.expose().to_owned()),
+                expires_at: issued.credentials.expires_at,
+                generation: issued.generation,
+                refresh_at: issued.refresh_at,
+            }),
+            generation: self.generation,
+            lease: self.lease.map(|lease| (lease.holder, lease.until)),
+            failures: self.failures,
+            not_before: self.not_before,
+            problem: self.problem.clone(),
+        };
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+
+    /// Reads such bytes. Others, as another filter of the same `vm_id` may
+    /// have written, are an empty entry: the credentials are fetched again.
+    pub fn decode(bytes: &[u8]) -> Entry {
+        let Ok(stored) = serde_json::from_slice::<Stored>(bytes) else {
+            return Entry::default();
+        };
+        Entry {
+            issued: stored.issued.map(|issued| Issued {
+                credentials: Credentials {
+                    access_key_id: issued.access_key_id,
+                    access_key_secret: Secret::new(issued.access_key_secret),
+                    security_token: issued.security_token.map(Secret::new),
+                    expires_at: issued.expires_at.map(|time| time.min(MAX_TIME)),
+                },
+                generation: issued.generation,
+                refresh_at: issued.refresh_at,
+            }),
+            generation: stored.generation.min(MAX_TIME),
+            lease: stored.lease.map(|(holder, until)| Lease { holder, until }),
+            failures: stored.failures,
+            not_before: stored.not_before,
+            problem: stored.problem,
+        }
+    }
+}
+
+/// Keeps the arithmetic above far from overflow, whatever was read.
+const MAX_TIME: u64 = u64::MAX / 4096;
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    issued: Option<StoredCredentials>,
+    generation: u64,
+    lease: Option<(u64, u64)>,
+    failures: u32,
+    not_before: u64,
+    problem: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCredentials {
+    access_key_id: String,
+    access_key_secret: String,
+    security_token: Option<String>,
+    expires_at: Option<u64>,
+    generation: u64,
+    refresh_at: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_764_946_083_000;
+    const TIMING: Timing = Timing {
+        clock_margin: 5_000,
+        refresh_margin: None,
+        fetch_timeout: 2_000,
+    };
+
+    fn credentials(life: u64) -> Credentials {
+        Credentials {
+            access_key_id: format!("STS.{life}"),
+            access_key_secret: Secret::new("secret"),
+            security_token: Some(Secret::new("token")),
+            expires_at: Some(NOW / 1000 + life),
+        }
+    }
+
+    fn stored(life: u64) -> Entry {
+        let begun = Entry::default().begin(1, NOW, &TIMING).unwrap();
+        begun.succeed(1, credentials(life), NOW, &TIMING, 0)
+    }
+
+    #[test]
+    fn one_fetches_and_the_others_leave_it_to_them() {
+        let begun = Entry::default().begin(1, NOW, &TIMING).unwrap();
+        assert_eq!(begun.begin(2, NOW + 2_999, &TIMING), None);
+    }
+
+    #[test]
+    fn a_dead_holder_blocks_nobody() {
+        let begun = Entry::default().begin(1, NOW, &TIMING).unwrap();
+        let taken = begun.begin(2, NOW + 3_000, &TIMING).unwrap();
+        assert_eq!(taken.lease.unwrap().holder, 2);
+        assert_eq!(
+            taken.fail(1, "down", NOW, &TIMING, 0),
+            taken,
+            "the first one's failure is no news"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_blocks_nobody() {
+        let begun = Entry::default().begin(1, NOW + 3_600_000, &TIMING).unwrap();
+        assert!(begun.is_due(NOW, &TIMING));
+        let failed = begun.fail(1, "down", NOW + 3_600_000, &TIMING, 0);
+        assert!(failed.is_due(NOW, &TIMING));
+    }
+
+    #[test]
+    fn credentials_are_refreshed_in_the_last_fifth_and_used_to_the_margin() {
+        let entry = stored(3600);
+        for (after, usable, due) in [
+            (0, true, false),
+            (2_879, true, false),
+            (2_880, true, true),
+            (3_594, true, true),
+            (3_595, false, true),
+            (9_999, false, true),
+        ] {
+            let now = NOW + after * 1000;
+            assert_eq!(entry.usable(now, &TIMING).is_some(), usable, "{after} s");
+            assert_eq!(entry.is_due(now, &TIMING), due, "{after} s");
+        }
+        let day = stored(24 * 3600);
+        assert!(!day.is_due(NOW + (24 * 60 - 16) * 60_000, &TIMING));
+        assert!(
+            day.is_due(NOW + (24 * 60 - 15) * 60_000, &TIMING),
+            "at most 15 minutes"
+        );
+    }
+
+    #[test]
+    fn a_margin_longer_than_the_life_is_no_busy_loop() {
+        let timing = Timing {
+            refresh_margin: Some(3_600_000),
+            ..TIMING
+        };
+        let begun = Entry::default().begin(1, NOW, &timing).unwrap();
+        let entry = begun.succeed(1, credentials(60), NOW, &timing, 0);
+        assert!(!entry.is_due(NOW + 11_999, &timing));
+        assert!(entry.is_due(NOW + 12_000, &timing));
+    }
+
+    #[test]
+    fn failures_back_off_and_a_success_forgets_them() {
+        let mut entry = Entry::default();
+        let mut now = NOW;
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            entry = entry
+                .begin(1, now, &TIMING)
+                .unwrap()
+                .fail(1, "down", now, &TIMING, 0);
+            pauses.push(entry.not_before - now);
+            assert!(!entry.is_due(entry.not_before - 1, &TIMING));
+            now = entry.not_before;
+        }
+        assert_eq!(pauses, [200, 400, 800, 1_000, 1_000]);
+        let healed =
+            entry
+                .begin(1, now, &TIMING)
+                .unwrap()
+                .succeed(1, credentials(60), now, &TIMING, 0);
+        assert_eq!(
+            (healed.failures, healed.not_before, healed.lease),
+            (0, 0, None)
+        );
+    }
+
+    #[test]
+    fn old_but_valid_credentials_stay_while_refreshing_fails() {
+        let mut entry = stored(3600);
+        let mut now = NOW + 2_880_000;
+        for _ in 0..10 {
+            entry = entry
+                .begin(1, now, &TIMING)
+                .unwrap()
+                .fail(1, "down", now, &TIMING, 7);
+            now = entry.not_before;
+            assert!(entry.usable(now, &TIMING).is_some());
+        }
+        assert!(entry.not_before - now <= MAX_BACKOFF * 5 / 4);
+    }
+
+    #[test]
+    fn a_late_answer_replaces_nothing_that_lives_longer() {
+        let entry = stored(3600);
+        let late = entry.succeed(9, credentials(60), NOW, &TIMING, 0);
+        assert_eq!(late, entry);
+        let better = entry.succeed(9, credentials(7200), NOW, &TIMING, 0);
+        assert_eq!(better.generation, 2);
+    }
+
+    #[test]
+    fn jitter_only_makes_a_refresh_earlier() {
+        for jitter in [0, 1, 12_345, u64::MAX] {
+            let at = refresh_at(Some(NOW / 1000 + 1000), NOW, &TIMING, jitter);
+            assert!(
+                (NOW + 720_000..=NOW + 800_000).contains(&at),
+                "{jitter}: {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_entry_survives_shared_data_and_garbage_is_an_empty_one() {
+        for entry in [
+            Entry::default(),
+            stored(60),
+            stored(60).begin(u64::MAX, NOW + 60_000, &TIMING).unwrap(),
+        ] {
+            assert_eq!(Entry::decode(&entry.encode()), entry);
+        }
+        let bytes = stored(60).encode();
+        for garbage in [&b""[..], b"{}", b"null", b"\xff", &bytes[1..], &bytes[..99]] {
+            assert_eq!(Entry::decode(garbage), Entry::default());
+        }
+        let huge = String::from_utf8(bytes)
+            .unwrap()
+            .replace("1764946143", "18446744073709551615");
+        let entry = Entry::decode(huge.as_bytes());
+        assert!(entry.usable(NOW, &TIMING).is_some());
+    }
+}

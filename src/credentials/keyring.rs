@@ -1,0 +1,203 @@
+//! The credentials of one worker: what it holds itself, and how it keeps that
+//! in step with the entries that all workers share.
+
+use super::Credentials;
+use super::answer::FetchError;
+use super::entry::{Entry, Timing};
+use crate::signing::Signer;
+
+/// Envoy's shared data, as seen from one worker.
+pub trait SharedData {
+    /// The value, and the number that a compare-and-set of it takes. An absent
+    /// value has one too, with which only one of several can create it.
+    fn get(&self, key: &str) -> (Option<Vec<u8>>, u32);
+    /// `false` if another was faster.
+    fn set(&mut self, key: &str, value: &[u8], cas: u32) -> bool;
+}
+
+#[derive(Debug)]
+pub struct Keyring {
+    slots: Vec<Slot>,
+    /// Names this worker in leases.
+    holder: u64,
+    jitter: u64,
+}
+
+/// The credentials of one name.
+#[derive(Debug)]
+enum Slot {
+    /// A key pair of the configuration: always there.
+    Fixed(Signer),
+    Fetched {
+        /// In shared data.
+        key: String,
+        timing: Timing,
+        held: Option<Held>,
+        /// Why the last fetch failed, whichever worker made it.
+        problem: String,
+    },
+}
+
+/// A copy of shared credentials with the keys derived from them.
+#[derive(Debug)]
+struct Held {
+    signer: Signer,
+    generation: u64,
+}
+
+impl Keyring {
+    /// `random` is any number that differs between workers.
+    pub fn new(random: u64) -> Keyring {
+        Keyring {
+            slots: Vec::new(),
+            holder: random,
+            jitter: random | 1,
+        }
+    }
+
+    /// Adds credentials that need no fetching; returns their index.
+    pub fn add_fixed(&mut self, credentials: Credentials) -> usize {
+        self.slots.push(Slot::Fixed(Signer::new(credentials)));
+        self.slots.len() - 1
+    }
+
+    /// Adds credentials that are fetched and shared under `key`.
+    pub fn add_fetched(&mut self, key: String, timing: Timing) -> usize {
+        self.slots.push(Slot::Fetched {
+            key,
+            timing,
+            held: None,
+            problem: String::new(),
+        });
+        self.slots.len() - 1
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// What signs a request now. Shared data is read only if this worker holds
+    /// nothing that is good.
+    pub fn signer(
+        &mut self,
+        index: usize,
+        now: u64,
+        shared: &impl SharedData,
+    ) -> Option<&mut Signer> {
+        match self.slots.get_mut(index)? {
+            Slot::Fixed(signer) => Some(signer),
+            Slot::Fetched {
+                key, timing, held, ..
+            } => {
+                if !held.as_ref().is_some_and(|held| {
+                    held.signer
+                        .credentials()
+                        .is_usable(now, timing.clock_margin)
+                }) {
+                    Held::follow(held, &read(shared, key).0, now, timing);
+                }
+                held.as_mut().map(|held| &mut held.signer)
+            }
+        }
+    }
+
+    /// Brings the own copy up to date. `true`: a fetch is due, this worker has
+    /// taken the lease and must now fetch and call [`Keyring::answered`].
+    pub fn refresh(&mut self, index: usize, now: u64, shared: &mut impl SharedData) -> bool {
+        let Some(Slot::Fetched {
+            key,
+            timing,
+            held,
+            problem,
+        }) = self.slots.get_mut(index)
+        else {
+            return false;
+        };
+        let (entry, cas) = read(shared, key);
+        Held::follow(held, &entry, now, timing);
+        problem.clone_from(&entry.problem);
+        match entry.begin(self.holder, now, timing) {
+            Some(begun) => shared.set(key, &begun.encode(), cas),
+            None => false,
+        }
+    }
+
+    /// Takes in the result of a fetch.
+    pub fn answered(
+        &mut self,
+        index: usize,
+        now: u64,
+        result: Result<Credentials, FetchError>,
+        shared: &mut impl SharedData,
+    ) {
+        let jitter = self.next_jitter();
+        let Some(Slot::Fetched {
+            key,
+            timing,
+            held,
+            problem,
+        }) = self.slots.get_mut(index)
+        else {
+            return;
+        };
+        let changed = |entry: &Entry| match &result {
+            Ok(credentials) => entry.succeed(self.holder, credentials.clone(), now, timing, jitter),
+            Err(error) => entry.fail(self.holder, &error.to_string(), now, timing, jitter),
+        };
+        // Each turn lost means that another made progress.
+        for _ in 0..100 {
+            let (entry, cas) = read(shared, key);
+            let next = changed(&entry);
+            if next == entry || shared.set(key, &next.encode(), cas) {
+                Held::follow(held, &next, now, timing);
+                *problem = next.problem;
+                return;
+            }
+        }
+    }
+
+    /// Why there are no new credentials; empty if the last fetch went well.
+    pub fn problem(&self, index: usize) -> &str {
+        match self.slots.get(index) {
+            Some(Slot::Fetched { problem, .. }) => problem,
+            Some(Slot::Fixed(_)) | None => "",
+        }
+    }
+
+    /// xorshift64: spreads refreshes, guards nothing.
+    fn next_jitter(&mut self) -> u64 {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        self.jitter
+    }
+}
+
+impl Held {
+    /// Makes `held` what `entry` has for use now: a copy or nothing.
+    fn follow(held: &mut Option<Held>, entry: &Entry, now: u64, timing: &Timing) {
+        match entry.usable(now, timing) {
+            None => *held = None,
+            Some(issued) => {
+                let known = held
+                    .as_ref()
+                    .is_some_and(|held| held.generation == issued.generation);
+                if !known {
+                    *held = Some(Held {
+                        signer: Signer::new(issued.credentials.clone()),
+                        generation: issued.generation,
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn read(shared: &impl SharedData, key: &str) -> (Entry, u32) {
+    let (value, cas) = shared.get(key);
+    (value.as_deref().map(Entry::decode).unwrap_or_default(), cas)
+}

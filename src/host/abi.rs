@@ -1,0 +1,243 @@
+//! The host's functions (proxy-wasm ABI 0.2.1), as safe calls.
+//!
+//! The SDK's own wrappers panic on a status that they do not expect and, some
+//! of them, on text that is not UTF-8; a panic takes the worker down. Here
+//! every status is a value. The SDK is used for what it dispatches.
+
+use std::ptr;
+
+/// A status other than OK, by the ABI's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u32);
+
+pub type Result<T> = std::result::Result<T, Status>;
+
+/// Two headers' worth of numbers: `proxy_buffer_type_t`.
+#[derive(Clone, Copy, Debug)]
+pub enum Buffer {
+    CalloutBody = 4,
+    PluginConfiguration = 7,
+}
+
+/// `proxy_header_map_type_t`
+#[derive(Clone, Copy, Debug)]
+pub enum Map {
+    RequestHeaders = 0,
+    CalloutHeaders = 6,
+}
+
+/// What a compare-and-set of an absent value takes. The host gives out its
+/// numbers from 1 upwards and takes any but 0 as a condition, so this one is
+/// met only while there is still no value.
+pub const CAS_OF_ABSENT: u32 = u32::MAX;
+
+/// Reads `max` bytes of a buffer from its beginning.
+pub fn buffer(buffer: Buffer, max: usize) -> Result<Vec<u8>> {
+    owned(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max, data, size) })
+}
+
+/// All headers of a map, in the host's serialized form: see [`header_pairs`].
+pub fn header_map(map: Map) -> Result<Vec<u8>> {
+    owned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
+}
+
+/// Splits a serialized map: the number of pairs, the two lengths of each, then
+/// each name and value with a NUL behind it. Stops at what does not add up.
+pub fn header_pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let number = |at: usize| -> Option<usize> {
+        let bytes = serialized.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    };
+    let count = number(0).unwrap_or(0).min(serialized.len() / 8);
+    let mut pairs = Vec::with_capacity(count);
+    let mut at = 4 + count * 8;
+    for index in 0..count {
+        let mut field = |length_at: usize| -> Option<&[u8]> {
+            let length = number(length_at)?;
+            let bytes = serialized.get(at..at.checked_add(length)?)?;
+            at += length + 1;
+            Some(bytes)
+        };
+        match (field(4 + index * 8), field(8 + index * 8)) {
+            (Some(name), Some(value)) => pairs.push((name, value)),
+            _ => break,
+        }
+    }
+    pairs
+}
+
+pub fn header(map: Map, name: &str) -> Result<Vec<u8>> {
+    owned(|data, size| unsafe {
+        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+    })
+}
+
+pub fn set_request_header(name: &str, value: &[u8]) -> Result<()> {
+    check(unsafe {
+        proxy_replace_header_map_value(
+            Map::RequestHeaders as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
+pub fn remove_request_header(name: &str) -> Result<()> {
+    check(unsafe {
+        proxy_remove_header_map_value(Map::RequestHeaders as u32, name.as_ptr(), name.len())
+    })
+}
+
+/// A property by its path, whose parts a NUL separates.
+pub fn property(path: &str) -> Result<Vec<u8>> {
+    owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// A value of shared data and its compare-and-set number.
+pub fn shared_data(key: &str) -> (Option<Vec<u8>>, u32) {
+    let mut cas = 0;
+    let value = owned(|data, size| unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
+    });
+    match value {
+        Ok(value) => (Some(value), cas),
+        Err(_) => (None, CAS_OF_ABSENT),
+    }
+}
+
+pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<()> {
+    check(unsafe {
+        proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
+    })
+}
+
+pub fn set_tick_period(milliseconds: u32) -> Result<()> {
+    check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+/// Later calls in this callback act on that stream.
+pub fn act_on(context: u32) -> Result<()> {
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
+pub fn resume_request() -> Result<()> {
+    const REQUEST: u32 = 0;
+    check(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+/// A local reply. `details` goes to Envoy's access log.
+pub fn reply(status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<()> {
+    const NO_GRPC_STATUS: u32 = u32::MAX;
+    let headers = serialize(headers);
+    check(unsafe {
+        proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
+fn serialize(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let number = |value: usize| (value as u32).to_le_bytes();
+    bytes.extend(number(pairs.len()));
+    for (name, value) in pairs {
+        bytes.extend(number(name.len()));
+        bytes.extend(number(value.len()));
+    }
+    for (name, value) in pairs {
+        for text in [name, value] {
+            bytes.extend(text.as_bytes());
+            bytes.push(0);
+        }
+    }
+    bytes
+}
+
+fn check(status: u32) -> Result<()> {
+    match status {
+        0 => Ok(()),
+        other => Err(Status(other)),
+    }
+}
+
+/// Takes over what the host has put into memory that it asked this module for.
+fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    check(call(&mut data, &mut size))?;
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host got `data` from `proxy_on_memory_allocate`, which makes
+    // a Vec with exactly this capacity and forgets it.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        cas: u32,
+    ) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_continue_stream(stream_type: u32) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: u32,
+    ) -> u32;
+}
