@@ -1,1 +1,22 @@
+//! Real Envoy, the sidecar and a fake OSS, for the tests, the demo and the
+//! benchmarks. What goes wrong here fails the test, loudly.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
 
+pub mod alibaba;
+pub mod envoy;
+pub mod http;
+pub mod keys;
+pub mod process;
+pub mod stub;
+pub mod tools;
+
+pub use alibaba::FakeAlibaba;
+pub use envoy::{Envoy, EnvoyBuilder, Position};
+pub use http::{Request, Response};
+pub use process::{Process, free_port};
+pub use stub::StubSidecar;

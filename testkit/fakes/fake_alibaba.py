@@ -1,0 +1,481 @@
+"""A private OSS bucket and STS over HTTP, for tests and the demo only.
+
+Three listeners: OSS, STS, and a control port through which a test puts
+objects, adds, expires and revokes keys, and reads what OSS and STS were asked.
+Signatures are judged by Alibaba's own SDKs (judge.py).
+"""
+
+import argparse
+import calendar
+import email.utils
+import hashlib
+import itertools
+import json
+import re
+import secrets
+import signal
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
+from xml.sax.saxutils import escape
+
+import judge
+
+MAX_SKEW = 15 * 60
+
+
+class State:
+    """All that OSS and STS know; every access is under the lock."""
+
+    def __init__(self, region):
+        self.lock = threading.Lock()
+        self.region = region
+        self.clear()
+
+    def clear(self):
+        self.buckets = {}
+        self.keys = {}
+        self.roles = {}
+        self.token_life = 3600
+        self.oss_log = []
+        self.sts_log = []
+        self.sts_failure = None
+        self.clock_offset = 0
+
+    def now(self):
+        return time.time() + self.clock_offset
+
+    def issue(self, role):
+        """A token of a role: a key that OSS accepts until it expires."""
+        key_id = "STS." + secrets.token_hex(10)
+        key = {
+            "secret": secrets.token_hex(20),
+            "token": "CAIS" + secrets.token_urlsafe(60) + "+/=",
+            "expires": self.now() + self.token_life,
+            "role": role,
+            "state": "ok",
+        }
+        self.keys[key_id] = key
+        return key_id, key
+
+
+class Refused(Exception):
+    def __init__(self, status, code, message, ec, **fields):
+        super().__init__(code)
+        self.status, self.code, self.message, self.ec = status, code, message, ec
+        self.fields = fields
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "AliyunOSS"
+    sys_version = ""
+    # One packet for the head and the body, sent at once.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def raw_target(self):
+        # self.path has had its leading slashes folded.
+        return self.raw_requestline.split(b" ")[1]
+
+    def body(self):
+        return self.rfile.read(int(self.headers.get("content-length") or 0))
+
+    def answer(self, status, body=b"", headers=()):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD" and status != 304:
+            self.wfile.write(body)
+        self.wfile.flush()
+
+
+class Oss(Handler):
+    state = None
+    bucket_of_other_hosts = None
+    request_ids = itertools.count(1)
+
+    def handle_any(self):
+        request_id = f"6A{next(self.request_ids):022X}"
+        common = [("x-oss-request-id", request_id), ("x-oss-server-time", "1")]
+        payload = self.body()
+        target = self.raw_target()
+        entry = {
+            "method": self.command,
+            "target": target.decode("latin-1"),
+            "headers": [[n.lower(), v] for n, v in self.headers.items()],
+        }
+        try:
+            request = self.parse(target)
+            self.authenticate(request)
+            status, body, headers = self.operate(request, payload)
+        except Refused as refused:
+            status, headers = refused.status, [("content-type", "application/xml")]
+            headers.append(("x-oss-ec", refused.ec))
+            body = error_xml(refused, request_id, self.headers.get("host", ""))
+            entry["code"] = refused.code
+        entry["status"] = status
+        with self.state.lock:
+            self.state.oss_log.append(entry)
+        self.answer(status, body, headers + common)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = handle_any
+
+    def parse(self, target):
+        path, _, query = target.partition(b"?")
+        params = []
+        for pair in query.split(b"&") if query else []:
+            name, _, value = pair.partition(b"=")
+            params.append(
+                tuple(unquote_to_bytes(part.replace(b"+", b" ")) for part in (name, value))
+            )
+        host = self.headers.get("host", "").split(":")[0]
+        match = re.fullmatch(r"([a-z0-9-]+)\.oss-[a-z0-9-]+\.aliyuncs\.com", host)
+        bucket = match.group(1) if match else self.bucket_of_other_hosts
+        headers = {}
+        for name, value in self.headers.items():
+            name = name.lower()
+            if name in headers and (name.startswith("x-oss-") or name == "authorization"):
+                raise Refused(400, "InvalidArgument", f"{name} is given twice", "0002-00000001")
+            headers[name] = value
+        return judge.Request(self.command, bucket, unquote_to_bytes(path)[1:], params, headers)
+
+    def authenticate(self, request):
+        authorization = request.headers.get("authorization")
+        names = {name for name, _ in request.params}
+        signed_url = names & {b"Signature", b"x-oss-signature"}
+        if authorization and signed_url:
+            raise Refused(
+                400, "InvalidArgument", "Signature in both header and URL", "0002-00000039"
+            )
+        if signed_url:
+            raise Refused(403, "AccessDenied", "This server takes no signed URLs", "0003-00000001")
+        if not authorization:
+            raise Refused(
+                403,
+                "AccessDenied",
+                "You have no right to access this object because of bucket acl.",
+                "0003-00000001",
+            )
+        v1 = re.fullmatch(r"OSS ([^:]+):(\S+)", authorization)
+        v4 = re.fullmatch(
+            r"OSS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/oss/aliyun_v4_request"
+            r"(?:,AdditionalHeaders=([^,]+))?,Signature=([0-9a-f]{64})",
+            authorization,
+        )
+        if not (v1 or v4):
+            raise Refused(400, "InvalidArgument", "Authorization is malformed", "0002-00000013")
+        key_id = (v1 or v4).group(1)
+        with self.state.lock:
+            key = dict(self.state.keys.get(key_id) or {})
+            now = self.state.now()
+        if not key:
+            raise Refused(
+                403,
+                "InvalidAccessKeyId",
+                "The OSS Access Key Id you provided does not exist in our records.",
+                "0002-00000902",
+                OSSAccessKeyId=key_id,
+            )
+        self.check_token(request, key, now)
+        self.check_time(request, v4, now)
+        if v1:
+            expected = judge.v1_header(request, key_id, key["secret"])
+        else:
+            if v4.group(3) != self.state.region:
+                raise Refused(
+                    403,
+                    "InvalidArgument",
+                    f"Invalid signing region in Authorization header: {v4.group(3)}",
+                    "0002-00000222",
+                )
+            expected = judge.v4_header(
+                request,
+                key_id,
+                key["secret"],
+                key.get("token"),
+                v4.group(3),
+                (v4.group(4) or "").split(";") if v4.group(4) else [],
+            )
+        if expected != authorization:
+            raise Refused(
+                403,
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided. "
+                "Check your key and signing method.",
+                "0002-00000040",
+                OSSAccessKeyId=key_id,
+                SignatureProvided=authorization,
+            )
+        if key.get("state") == "denied":
+            raise Refused(
+                403, "AccessDenied", "You have no right to access this object.", "0003-00000001"
+            )
+        if key.get("state") == "kms":
+            raise Refused(
+                403, "AccessDenied", "This request is forbidden by kms.", "0005-00000217"
+            )
+
+    def check_token(self, request, key, now):
+        token = request.headers.get("x-oss-security-token")
+        if key.get("state") == "revoked" or token != key.get("token"):
+            raise Refused(
+                403,
+                "InvalidSecurityToken",
+                "The security token you provided is invalid.",
+                "0002-00000006",
+            )
+        if key.get("expires") and key["expires"] <= now:
+            raise Refused(
+                403,
+                "SecurityTokenExpired",
+                "The security token you provided has expired.",
+                "0002-00000007",
+            )
+
+    def check_time(self, request, v4, now):
+        try:
+            if v4:
+                text = request.headers["x-oss-date"]
+                signed_at = calendar.timegm(time.strptime(text, "%Y%m%dT%H%M%SZ"))
+                assert text[:8] == v4.group(2)
+            else:
+                text = request.headers.get("x-oss-date") or request.headers["date"]
+                signed_at = email.utils.parsedate_to_datetime(text).timestamp()
+        except Exception:
+            raise Refused(403, "AccessDenied", "The date is malformed.", "0002-00000225") from None
+        if abs(signed_at - now) > MAX_SKEW:
+            raise Refused(
+                403,
+                "RequestTimeTooSkewed",
+                "The difference between the request time and the current time is too large.",
+                "0002-00000504",
+            )
+
+    def operate(self, request, payload):
+        params = {name.decode("latin-1"): value for name, value in request.params}
+        with self.state.lock:
+            bucket = self.state.buckets.get(request.bucket)
+            if bucket is None:
+                raise Refused(
+                    404,
+                    "NoSuchBucket",
+                    "The specified bucket does not exist.",
+                    "0015-00000101",
+                    BucketName=str(request.bucket),
+                )
+            if request.method == "PUT":
+                bucket[request.key] = (payload, request.headers.get("content-type", ""))
+                return 200, b"", []
+            if request.method == "DELETE":
+                bucket.pop(request.key, None)
+                return 204, b"", []
+            if not request.key:
+                return 200, list_xml(request.bucket, bucket, params), XML
+            stored = bucket.get(request.key)
+        if "acl" in params:
+            return 200, b"<AccessControlPolicy/>", XML
+        if stored is None:
+            raise Refused(
+                404,
+                "NoSuchKey",
+                "The specified key does not exist.",
+                "0026-00000001",
+                Key=request.key.decode("utf-8", "replace"),
+            )
+        return self.serve(request, params, *stored)
+
+    def serve(self, request, params, content, content_type):
+        etag = f'"{hashlib.md5(content).hexdigest().upper()}"'
+        headers = [
+            ("etag", etag),
+            ("accept-ranges", "bytes"),
+            ("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT"),
+            ("x-oss-object-type", "Normal"),
+        ]
+        content_type = params.get("response-content-type", content_type.encode()).decode("latin-1")
+        headers.append(("content-type", content_type or "application/octet-stream"))
+        if request.headers.get("if-none-match") == etag:
+            return 304, b"", [headers[0]]
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+        status, body = 200, content
+        if wanted and (wanted.group(1) or wanted.group(2)):
+            size = len(content)
+            if wanted.group(1):
+                first, last = int(wanted.group(1)), min(int(wanted.group(2) or size), size - 1)
+            else:
+                first, last = max(size - int(wanted.group(2)), 0), size - 1
+            if first <= last:
+                status, body = 206, content[first : last + 1]
+                headers.append(("content-range", f"bytes {first}-{last}/{size}"))
+        headers.append(("content-length", str(len(body))))
+        return status, body, headers
+
+
+XML = [("content-type", "application/xml")]
+
+
+def error_xml(refused, request_id, host):
+    fields = {
+        "Code": refused.code,
+        "Message": refused.message,
+        "RequestId": request_id,
+        "HostId": host,
+        **refused.fields,
+        "EC": refused.ec,
+    }
+    inner = "".join(f"  <{name}>{escape(value)}</{name}>\n" for name, value in fields.items())
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n{inner}</Error>\n'.encode()
+
+
+def list_xml(name, bucket, params):
+    prefix = params.get("prefix", b"")
+    keys = sorted(key for key in bucket if key.startswith(prefix))
+    inner = "".join(f"<Contents><Key>{escape(quote(key))}</Key></Contents>" for key in keys)
+    return f"<ListBucketResult><Name>{name}</Name>{inner}</ListBucketResult>".encode()
+
+
+class Sts(Handler):
+    state = None
+
+    def handle_any(self):
+        query = urlsplit(self.raw_target().decode("latin-1")).query
+        params = dict(parse_qsl(query, keep_blank_values=True))
+        params.update(parse_qsl(self.body().decode("latin-1"), keep_blank_values=True))
+        with self.state.lock:
+            status, answer = self.assume_role(params)
+            self.state.sts_log.append({"action": params.get("Action"), "status": status})
+        self.answer(status, json.dumps(answer).encode(), [("content-type", "application/json")])
+
+    do_GET = do_POST = handle_any
+
+    def assume_role(self, params):
+        state = self.state
+        error = lambda status, code, message: (
+            status,
+            {"Code": code, "Message": message, "RequestId": secrets.token_hex(16), "HostId": "sts"},
+        )
+        if state.sts_failure:
+            return error(*state.sts_failure)
+        caller = state.keys.get(params.get("AccessKeyId", ""))
+        if not caller:
+            return error(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+        if judge.rpc_signature(self.command, params, caller["secret"]) != params.get("Signature"):
+            return error(400, "SignatureDoesNotMatch", "Specified signature is not matched.")
+        if caller.get("token") != params.get("SecurityToken"):
+            return error(400, "InvalidSecurityToken.Malformed", "The token is not this key's.")
+        role = state.roles.get(params.get("RoleArn", ""))
+        if params.get("Action") != "AssumeRole" or role is None:
+            return error(404, "EntityNotExist.Role", "The role does not exist.")
+        if role.get("external_id") != params.get("ExternalId"):
+            return error(403, "NoPermission", "You are not authorized to do this action.")
+        key_id, key = state.issue(params["RoleArn"])
+        return 200, {
+            "RequestId": secrets.token_hex(16),
+            "AssumedRoleUser": {"Arn": params["RoleArn"], "AssumedRoleId": "300:x"},
+            "Credentials": {
+                "AccessKeyId": key_id,
+                "AccessKeySecret": key["secret"],
+                "SecurityToken": key["token"],
+                "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(key["expires"])),
+            },
+        }
+
+
+class Control(Handler):
+    state = None
+
+    def do_GET(self):
+        with self.state.lock:
+            answer = {
+                "oss": self.state.oss_log,
+                "sts": self.state.sts_log,
+                "keys": {key_id: key["state"] for key_id, key in self.state.keys.items()},
+            }
+            body = json.dumps(answer).encode()
+        self.answer(200, body, [("content-type", "application/json")])
+
+    def do_POST(self):
+        """`{"command": ..., ...}`; objects and keys in hex, since they may be
+        any bytes."""
+        command = json.loads(self.body())
+        with self.state.lock:
+            answer = getattr(self, "command_" + command.pop("command"))(**command) or {}
+        self.answer(200, json.dumps(answer).encode(), [("content-type", "application/json")])
+
+    def command_reset(self):
+        self.state.clear()
+
+    def command_clear_log(self):
+        self.state.oss_log, self.state.sts_log = [], []
+
+    def command_put(self, bucket, key, content, content_type="application/octet-stream"):
+        objects = self.state.buckets.setdefault(bucket, {})
+        objects[bytes.fromhex(key)] = (bytes.fromhex(content), content_type)
+
+    def command_key(self, id, secret, token=None, expires=None):
+        self.state.keys[id] = {
+            "secret": secret,
+            "token": token,
+            "expires": expires,
+            "state": "ok",
+        }
+
+    def command_role(self, arn, external_id=None):
+        self.state.roles[arn] = {"external_id": external_id}
+
+    def command_state(self, id, state):
+        self.state.keys[id]["state"] = state
+
+    def command_set(self, **settings):
+        for name, value in settings.items():
+            if name not in ("token_life", "clock_offset", "sts_failure"):
+                raise ValueError(name)
+            setattr(self.state, name, value)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--oss-port", type=int, required=True)
+    parser.add_argument("--sts-port", type=int, required=True)
+    parser.add_argument("--control-port", type=int, required=True)
+    parser.add_argument("--bucket", default="demo-bucket", help="for hosts that name none")
+    parser.add_argument("--region", default="cn-hangzhou")
+    parser.add_argument("--seed", help="JSON file: a list of control commands to begin with")
+    options = parser.parse_args()
+
+    state = State(options.region)
+    for handler in (Oss, Sts, Control):
+        handler.state = state
+    Oss.bucket_of_other_hosts = options.bucket
+    if options.seed:
+        with open(options.seed, encoding="utf-8") as file:
+            control = object.__new__(Control)
+            for command in json.load(file):
+                getattr(control, "command_" + command.pop("command"))(**command)
+    ports = {Oss: options.oss_port, Sts: options.sts_port, Control: options.control_port}
+    for handler, port in ports.items():
+        server = Server((options.host, port), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    print("ready", flush=True)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop.wait()
+
+
+if __name__ == "__main__":
+    main()

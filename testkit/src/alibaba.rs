@@ -1,0 +1,149 @@
+//! The fake OSS and STS (testkit/fakes), and its control port.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::http::Request;
+use crate::process::{Process, free_port};
+use crate::tools;
+
+pub const BUCKET: &str = "demo-bucket";
+pub const REGION: &str = "cn-hangzhou";
+
+#[derive(Debug)]
+pub struct FakeAlibaba {
+    pub oss_port: u16,
+    pub sts_port: u16,
+    pub control_port: u16,
+    pub process: Process,
+}
+
+/// A request as the fake OSS saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub status: u64,
+    /// OSS's error code; empty if there was none.
+    pub code: String,
+}
+
+impl FakeAlibaba {
+    pub fn start() -> FakeAlibaba {
+        let (oss_port, sts_port, control_port) = (free_port(), free_port(), free_port());
+        let mut command = Command::new(tools::python());
+        command
+            .arg(tools::fakes().join("fake_alibaba.py"))
+            .args(["--oss-port", &oss_port.to_string()])
+            .args(["--sts-port", &sts_port.to_string()])
+            .args(["--control-port", &control_port.to_string()])
+            .args(["--bucket", BUCKET, "--region", REGION]);
+        let mut process = Process::start("fake-alibaba", &mut command);
+        process.wait_for_port(control_port);
+        FakeAlibaba {
+            oss_port,
+            sts_port,
+            control_port,
+            process,
+        }
+    }
+
+    pub fn put(&self, key: impl AsRef<[u8]>, content: impl AsRef<[u8]>) {
+        self.control(
+            json!({"command": "put", "bucket": BUCKET, "key": hex(key.as_ref()),
+                            "content": hex(content.as_ref())}),
+        );
+    }
+
+    /// Makes OSS and STS know a key; `expires` in seconds since 1970.
+    pub fn add_key(&self, id: &str, secret: &str, token: Option<&str>, expires: Option<u64>) {
+        self.control(
+            json!({"command": "key", "id": id, "secret": secret, "token": token,
+                            "expires": expires}),
+        );
+    }
+
+    pub fn add_role(&self, arn: &str, external_id: Option<&str>) {
+        self.control(json!({"command": "role", "arn": arn, "external_id": external_id}));
+    }
+
+    /// `ok`, `revoked`, `denied` or `kms`.
+    pub fn set_key_state(&self, id: &str, state: &str) {
+        self.control(json!({"command": "state", "id": id, "state": state}));
+    }
+
+    /// `token_life`, `clock_offset` or `sts_failure`.
+    pub fn set(&self, name: &str, value: Value) {
+        self.control(json!({"command": "set", name: value}));
+    }
+
+    pub fn clear_log(&self) {
+        self.control(json!({"command": "clear_log"}));
+    }
+
+    /// What OSS was asked since the log was cleared.
+    pub fn seen(&self) -> Vec<Seen> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let log = self.log();
+        let entries = log["oss"].as_array().expect("a log");
+        entries
+            .iter()
+            .map(|entry| Seen {
+                method: text(&entry["method"]),
+                target: text(&entry["target"]),
+                headers: entry["headers"]
+                    .as_array()
+                    .expect("headers")
+                    .iter()
+                    .map(|pair| (text(&pair[0]), text(&pair[1])))
+                    .collect(),
+                status: entry["status"].as_u64().expect("a status"),
+                code: text(&entry["code"]),
+            })
+            .collect()
+    }
+
+    /// How many requests STS got since the log was cleared.
+    pub fn sts_requests(&self) -> usize {
+        self.log()["sts"].as_array().expect("a log").len()
+    }
+
+    /// The ids of the keys that OSS knows.
+    pub fn key_ids(&self) -> Vec<String> {
+        let log = self.log();
+        log["keys"]
+            .as_object()
+            .expect("keys")
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    fn log(&self) -> Value {
+        Request::get("/").send(self.control_port).json()
+    }
+
+    fn control(&self, command: Value) {
+        let response = Request::new("POST", "/")
+            .body(command.to_string())
+            .send(self.control_port);
+        assert_eq!(response.status, 200, "{command}");
+    }
+}
+
+impl Seen {
+    /// The values of a header, of which there may be several.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        self.headers
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,218 @@
+//! A real Envoy with the filter in it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::http::Request;
+use crate::process::{Process, free_port, scratch, wait_until};
+use crate::tools;
+
+/// Where the filter sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// On the OSS cluster: sees what leaves.
+    Upstream,
+    /// On the listener: sees what the client sent.
+    Downstream,
+}
+
+/// An Envoy with one listener for each position, both with the same routes.
+#[derive(Clone, Debug)]
+pub struct EnvoyBuilder {
+    pub filter: Value,
+    pub oss_port: u16,
+    pub sidecar_port: u16,
+    pub workers: u32,
+    /// What comes before the catch-all route, which is named `default`.
+    pub routes: Vec<Value>,
+    /// For every route.
+    pub retry_policy: Value,
+    /// `host_rewrite_literal` of every route.
+    pub oss_host: Option<String>,
+    pub environment: Vec<(String, String)>,
+    pub log_level: &'static str,
+}
+
+#[derive(Debug)]
+pub struct Envoy {
+    upstream_port: u16,
+    downstream_port: u16,
+    pub admin_port: u16,
+    pub process: Process,
+}
+
+impl EnvoyBuilder {
+    pub fn new(filter: Value, oss_port: u16, sidecar_port: u16) -> EnvoyBuilder {
+        EnvoyBuilder {
+            filter,
+            oss_port,
+            sidecar_port,
+            workers: 2,
+            routes: Vec::new(),
+            retry_policy: json!(null),
+            oss_host: None,
+            environment: Vec::new(),
+            log_level: "info",
+        }
+    }
+
+    /// Starts it and waits until it serves.
+    pub fn start(&self) -> Envoy {
+        let mut envoy = self.launch();
+        wait_until("Envoy", || {
+            envoy.process.assert_running();
+            Request::get("/ready")
+                .try_send(envoy.admin_port)
+                .is_ok_and(|response| response.status == 200)
+        });
+        envoy
+    }
+
+    /// Starts it; it may end at once, if it refuses its configuration.
+    pub fn launch(&self) -> Envoy {
+        let ports = [free_port(), free_port(), free_port()];
+        let file = self.write_config(ports);
+        let mut command = Command::new(tools::envoy());
+        command
+            .arg("--config-path")
+            .arg(file)
+            .args(["--concurrency", &self.workers.to_string()])
+            .args(["--disable-hot-restart", "--log-level", self.log_level])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let [upstream_port, downstream_port, admin_port] = ports;
+        Envoy {
+            upstream_port,
+            downstream_port,
+            admin_port,
+            process: Process::start("envoy", &mut command),
+        }
+    }
+
+    fn write_config(&self, [upstream, downstream, admin]: [u16; 3]) -> PathBuf {
+        let file = scratch("envoy.json");
+        let config = json!({
+            "admin": {"address": address(admin)},
+            "static_resources": {
+                "listeners": [
+                    self.listener("upstream", upstream, "oss_signed", vec![]),
+                    self.listener("downstream", downstream, "oss_plain", vec![self.wasm()]),
+                ],
+                "clusters": [
+                    self.oss_cluster("oss_signed", vec![self.wasm()]),
+                    self.oss_cluster("oss_plain", vec![]),
+                    cluster("sts_sidecar", self.sidecar_port),
+                ],
+            },
+        });
+        std::fs::write(&file, config.to_string()).expect("Envoy's configuration");
+        file
+    }
+
+    fn listener(&self, name: &str, port: u16, cluster: &str, mut filters: Vec<Value>) -> Value {
+        filters.push(
+            json!({"name": "envoy.filters.http.router", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}),
+        );
+        let action = json!({"cluster": cluster, "retry_policy": self.retry_policy,
+                            "host_rewrite_literal": self.oss_host, "timeout": "30s"});
+        let mut routes: Vec<Value> = self.routes.clone();
+        routes.push(json!({"name": "default", "match": {"prefix": "/"}, "route": {}}));
+        for route in &mut routes {
+            // What a test gives for its route comes on top.
+            if let Some(own) = route["route"].as_object().cloned() {
+                route["route"] = action.clone();
+                for (field, value) in own {
+                    route["route"][field] = value;
+                }
+            }
+        }
+        json!({"name": name, "address": address(port), "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": name,
+                "max_request_headers_kb": 96,
+                "access_log": [{"name": "stderr", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog"}}],
+                "route_config": {"virtual_hosts": [
+                    {"name": "all", "domains": ["*"], "routes": routes}]},
+                "http_filters": filters,
+            },
+        }]}]})
+    }
+
+    fn oss_cluster(&self, name: &str, mut filters: Vec<Value>) -> Value {
+        filters.push(json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}));
+        let mut cluster = cluster(name, self.oss_port);
+        cluster["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http_protocol_options": {}},
+            "http_filters": filters,
+        }});
+        cluster
+    }
+
+    fn wasm(&self) -> Value {
+        let text = match &self.filter {
+            Value::String(text) => text.clone(),
+            object => object.to_string(),
+        };
+        let variables: Vec<&str> = self
+            .environment
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        json!({"name": "oss_origin_auth", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "oss_origin_auth",
+                "root_id": "oss_origin_auth",
+                "failure_policy": "FAIL_RELOAD",
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text},
+                "vm_config": {
+                    "vm_id": "oss_origin_auth",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": tools::filter_wasm()}},
+                    "environment_variables": {"host_env_keys": variables},
+                },
+            },
+        }})
+    }
+}
+
+impl Envoy {
+    pub fn port(&self, position: Position) -> u16 {
+        match position {
+            Position::Upstream => self.upstream_port,
+            Position::Downstream => self.downstream_port,
+        }
+    }
+
+    pub fn admin(&self, path: &str) -> String {
+        Request::get(path).send(self.admin_port).text()
+    }
+
+    /// The value of a counter or gauge; 0 if there is none of that name.
+    pub fn stat(&self, name: &str) -> u64 {
+        let stats = self.admin("/stats");
+        stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+fn address(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}
+
+fn cluster(name: &str, port: u16) -> Value {
+    json!({"name": name, "type": "STATIC", "connect_timeout": "1s",
+           "load_assignment": {"cluster_name": name, "endpoints": [
+               {"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}})
+}
