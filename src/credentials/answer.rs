@@ -40,9 +40,15 @@ impl fmt::Display for FetchError {
             FetchError::NotSent => {
                 f.write_str("Envoy has no cluster of the name in `sidecar.cluster`")
             }
-            FetchError::Unreachable => f.write_str(
-                "no answer; is the sidecar running, and is its address right in the cluster?",
+            FetchError::Unreachable => f.write_str("no answer"),
+            // These two Envoy itself gives where there is no answer.
+            FetchError::Status(503) => f.write_str(
+                "status 503: nobody answers; is the sidecar running, and is its address right in \
+                 the cluster?",
             ),
+            FetchError::Status(504) => {
+                f.write_str("status 504: no answer within `sidecar.timeout_ms`")
+            }
             FetchError::Status(status) => write!(f, "status {status} instead of 200"),
             FetchError::TooLarge(size) => {
                 write!(f, "a body of {size} bytes; at most {MAX_BODY} are read")

@@ -54,9 +54,21 @@ impl Request {
     pub fn try_send(&self, port: u16) -> io::Result<Response> {
         let mut stream = self.start(port)?;
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        Response::parse(&bytes, self.method == "HEAD")
-            .ok_or_else(|| io::Error::other(format!("no response: {}", bytes.escape_ascii())))
+        let mut piece = vec![0; 64 * 1024];
+        // Not to the end: a server may keep the connection open for a while
+        // after it has refused a request.
+        loop {
+            let size = stream.read(&mut piece)?;
+            bytes.extend(piece.get(..size).unwrap_or_default());
+            match Response::parse(&bytes, self.method == "HEAD") {
+                Some(response) => return Ok(response),
+                None if size == 0 => {
+                    let problem = format!("no response: {}", bytes.escape_ascii());
+                    return Err(io::Error::other(problem));
+                }
+                None => {}
+            }
+        }
     }
 
     /// Sends it and leaves the answer unread.
@@ -115,11 +127,13 @@ impl Response {
             headers,
             body: bytes.get(end + 4..)?.to_vec(),
         };
-        if response.header("transfer-encoding") == Some("chunked") {
+        if head_only || status == 304 || status == 204 {
+            response.body.clear();
+        } else if response.header("transfer-encoding") == Some("chunked") {
             response.body = dechunk(&response.body)?;
-        } else if let Some(length) = response.header("content-length") {
-            let complete = response.body.len() == length.parse::<usize>().ok()?;
-            if !complete && !head_only && status != 304 {
+        } else {
+            let length: usize = response.header("content-length")?.parse().ok()?;
+            if response.body.len() < length {
                 return None;
             }
         }

@@ -18,5 +18,5 @@ pub mod tools;
 pub use alibaba::FakeAlibaba;
 pub use envoy::{Envoy, EnvoyBuilder, Position};
 pub use http::{Request, Response};
-pub use process::{Process, free_port};
+pub use process::{Process, free_port, in_parallel};
 pub use stub::StubSidecar;

@@ -100,6 +100,21 @@ pub fn free_port() -> u16 {
     panic!("no free port");
 }
 
+/// Runs `check` for every case, a few at a time.
+pub fn in_parallel<T: Send>(cases: Vec<T>, check: impl Fn(T) + Sync) {
+    let cases = std::sync::Mutex::new(cases.into_iter());
+    let next = || cases.lock().expect("lock").next();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    check(case);
+                }
+            });
+        }
+    });
+}
+
 /// Polls for at most 30 seconds.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();

@@ -1,0 +1,61 @@
+//! The stack that most tests use: the fake OSS with an object `a`, a stub for
+//! the sidecar that has good credentials, and Envoy.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use serde_json::{Value, json};
+use testkit::alibaba::{BUCKET, REGION};
+use testkit::stub::Behaviour;
+use testkit::{Envoy, EnvoyBuilder, FakeAlibaba, StubSidecar};
+
+pub const SECRET: &str = "sesame-secret-of-sts";
+pub const TOKEN: &str = "CAISsesame/token+=";
+
+pub struct Stack {
+    pub alibaba: FakeAlibaba,
+    pub stub: StubSidecar,
+    pub envoy: Envoy,
+}
+
+impl Stack {
+    pub fn start() -> Stack {
+        Stack::start_with(|_| {})
+    }
+
+    pub fn start_with(adapt: impl FnOnce(&mut EnvoyBuilder)) -> Stack {
+        Stack::start_on(good_answer(), adapt)
+    }
+
+    /// With a sidecar that behaves so.
+    pub fn start_on(sidecar: Behaviour, adapt: impl FnOnce(&mut EnvoyBuilder)) -> Stack {
+        let alibaba = FakeAlibaba::start();
+        alibaba.put("a", "content");
+        alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
+        let stub = StubSidecar::start(sidecar);
+        let mut builder = EnvoyBuilder::new(filter(), alibaba.oss_port, stub.port);
+        adapt(&mut builder);
+        let envoy = builder.start();
+        Stack {
+            alibaba,
+            stub,
+            envoy,
+        }
+    }
+}
+
+/// The smallest configuration.
+pub fn filter() -> Value {
+    json!({
+        "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar"}}},
+        "defaults": {"bucket": BUCKET, "region": REGION},
+    })
+}
+
+pub fn good_json() -> String {
+    json!({"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": SECRET,
+           "SecurityToken": TOKEN, "Expiration": "2099-01-01T00:00:00Z"})
+    .to_string()
+}
+
+pub fn good_answer() -> Behaviour {
+    Behaviour::body(200, good_json())
+}

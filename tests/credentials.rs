@@ -1,0 +1,239 @@
+//! Where credentials come from, in a real Envoy: the callout, what it may
+//! bring back, and the requests that wait for it.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{SECRET, Stack, TOKEN, filter, good_answer, good_json};
+use serde_json::json;
+use testkit::stub::Behaviour;
+use testkit::{Position, Request, StubSidecar};
+
+const POSITIONS: [Position; 2] = [Position::Upstream, Position::Downstream];
+
+/// Requests wait for half a second.
+fn short_wait(builder: &mut testkit::EnvoyBuilder) {
+    builder.filter = filter();
+    builder.filter["wait_timeout_ms"] = json!(500);
+    builder.filter["credentials"]["default"]["sidecar"]["timeout_ms"] = json!(300);
+}
+
+#[test]
+fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
+    let without = |field: &str| Behaviour::body(200, good_json().replace(field, "Other"));
+    let cases = vec![
+        ("down", Behaviour::HangUp, "nobody answers"),
+        (
+            "slow",
+            Behaviour::late_body(Duration::from_secs(2), 200, good_json()),
+            "no answer within",
+        ),
+        ("500", Behaviour::body(500, "sesame"), "status 500"),
+        ("404", Behaviour::body(404, good_json()), "status 404"),
+        (
+            "html",
+            Behaviour::body(200, "<html>sesame</html>"),
+            "not a JSON object",
+        ),
+        ("empty body", Behaviour::body(200, ""), "not a JSON object"),
+        (
+            "truncated",
+            Behaviour::body(200, &good_json()[..90]),
+            "not a JSON object",
+        ),
+        (
+            "failed",
+            Behaviour::body(200, good_json().replace("Success", "Failed")),
+            "`Code` is not",
+        ),
+        ("no id", without("AccessKeyId"), "`AccessKeyId` is missing"),
+        (
+            "no secret",
+            without("AccessKeySecret"),
+            "`AccessKeySecret` is missing",
+        ),
+        (
+            "no expiry",
+            without("Expiration"),
+            "`Expiration` is missing",
+        ),
+        (
+            "past expiry",
+            Behaviour::body(200, good_json().replace("2099", "2020")),
+            "in the past",
+        ),
+        (
+            "time format",
+            Behaviour::body(200, good_json().replace("T00:00:00Z", " 00:00")),
+            "`Expiration` is not of the form",
+        ),
+        (
+            "1 MiB",
+            Behaviour::body(200, " ".repeat(1 << 20) + &good_json()),
+            "a body of",
+        ),
+        (
+            "not HTTP",
+            Behaviour::Answer(b"sesame\r\n\r\n".to_vec()),
+            "status 502",
+        ),
+        (
+            "not text",
+            Behaviour::body(200, b"\xff\xfe\x00"),
+            "not a JSON object",
+        ),
+    ];
+    testkit::in_parallel(cases, |(name, behaviour, reason)| {
+        let stack = Stack::start_on(behaviour, short_wait);
+        for position in POSITIONS {
+            let response = Request::get("/a").send(stack.envoy.port(position));
+            assert_eq!(response.status, 503, "{name}");
+            assert_eq!(
+                response.header("x-oss-origin-auth"),
+                Some("no_credentials"),
+                "{name}"
+            );
+            assert_eq!(response.header("retry-after"), Some("1"), "{name}");
+            let message = response.json()["message"].to_string();
+            assert!(message.contains(reason), "{name}: {message}");
+        }
+        assert!(
+            stack.alibaba.seen().is_empty(),
+            "{name}: nothing leaves unsigned"
+        );
+
+        stack.stub.set(good_answer());
+        std::thread::sleep(Duration::from_millis(1_300));
+        let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
+        assert_eq!(
+            (response.status, response.body.as_slice()),
+            (200, &b"content"[..]),
+            "{name}"
+        );
+
+        let output = stack.envoy.process.output();
+        let line = output
+            .lines()
+            .find(|line| line.contains("credentials default: not fetched"));
+        assert!(
+            line.is_some_and(|line| line.contains(reason)),
+            "{name}: {output}"
+        );
+        assert!(!output.contains("sesame"), "{name}: {output}");
+    });
+}
+
+#[test]
+fn a_sidecar_that_does_not_run_is_named() {
+    let stub_port = testkit::free_port();
+    let stack = Stack::start_on(good_answer(), |builder| {
+        short_wait(builder);
+        builder.sidecar_port = stub_port;
+    });
+    let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
+    assert_eq!(response.status, 503);
+    assert!(
+        response.text().contains("status 503"),
+        "{}",
+        response.text()
+    );
+}
+
+#[test]
+fn a_cluster_that_does_not_exist_is_named() {
+    let stack = Stack::start_on(good_answer(), |builder| {
+        short_wait(builder);
+        builder.filter["credentials"]["default"]["sidecar"]["cluster"] = json!("nowhere");
+    });
+    for position in POSITIONS {
+        let response = Request::get("/a").send(stack.envoy.port(position));
+        assert_eq!(response.status, 503);
+        assert!(
+            response.text().contains("no cluster of the name"),
+            "{}",
+            response.text()
+        );
+    }
+    assert!(!stack.envoy.process.output().contains("panicked"));
+}
+
+#[test]
+fn a_cold_start_makes_one_callout_and_answers_all() {
+    let late = Behaviour::late_body(Duration::from_millis(700), 200, good_json());
+    let stack = Stack::start_on(late, |builder| builder.workers = 4);
+    let port = stack.envoy.port(Position::Upstream);
+    let streams: Vec<_> = (0..100)
+        .map(|_| Request::get("/a").start(port).unwrap())
+        .collect();
+    let begin = Instant::now();
+    for mut stream in streams {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+        assert!(
+            bytes.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            bytes.escape_ascii()
+        );
+    }
+    assert!(begin.elapsed() < Duration::from_secs(4));
+    assert_eq!(stack.stub.hits(), 1, "one callout for all workers");
+    assert!(stack.alibaba.seen().iter().all(|seen| seen.status == 200));
+}
+
+#[test]
+fn more_than_may_wait_get_a_503_at_once() {
+    let late = Behaviour::late_body(Duration::from_millis(1_500), 200, good_json());
+    let stack = Stack::start_on(late, |builder| {
+        builder.workers = 1;
+        builder.filter = filter();
+        builder.filter["max_waiting"] = json!(3);
+    });
+    let port = stack.envoy.port(Position::Upstream);
+    let waiting: Vec<_> = (0..3)
+        .map(|_| Request::get("/a").start(port).unwrap())
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let refused = Request::get("/a").send(port);
+    assert_eq!(refused.status, 503);
+    // A client that goes away gives its place to another.
+    drop(waiting);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(Request::get("/a").send(port).status, 200);
+}
+
+#[test]
+fn any_server_of_the_protocol_will_do() {
+    // As the ECS metadata server answers: other path, other fields besides.
+    let body = json!({"AccessKeyId": "STS.example", "AccessKeySecret": SECRET,
+        "Expiration": "2099-01-01T00:00:00Z", "SecurityToken": TOKEN,
+        "LastUpdated": "2026-01-01T00:00:00Z", "Code": "Success"});
+    let stack = Stack::start_on(Behaviour::body(200, body.to_string()), |builder| {
+        let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+        sidecar["path"] = json!("/latest/meta-data/ram/security-credentials/role");
+        sidecar["authority"] = json!("100.100.100.200");
+    });
+    assert_eq!(
+        Request::get("/a")
+            .send(stack.envoy.port(Position::Upstream))
+            .status,
+        200
+    );
+}
+
+#[test]
+fn an_unset_variable_of_an_access_key_stops_envoy() {
+    let stub = StubSidecar::start(good_answer());
+    let filter = json!({
+        "credentials": {"default": {"access_key": {"id_env": "NO_ID", "secret_env": "NO_SECRET"}}},
+        "defaults": {"bucket": "demo-bucket", "region": "cn-hangzhou"},
+    });
+    let mut envoy = testkit::EnvoyBuilder::new(filter, 1, stub.port).launch();
+    assert_ne!(envoy.process.wait(), Some(0));
+    assert!(
+        envoy
+            .process
+            .output()
+            .contains("credentials.default.access_key.id_env: names a variable")
+    );
+}

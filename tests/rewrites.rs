@@ -1,0 +1,80 @@
+//! What the filter sees behind Envoy's rewrites and on its retries.
+
+mod common;
+
+use common::{SECRET, Stack, TOKEN};
+use serde_json::json;
+use testkit::alibaba::BUCKET;
+use testkit::{Position, Request};
+
+#[test]
+fn upstream_signs_what_leaves_behind_host_and_path_rewrites() {
+    let host = format!("{BUCKET}.oss-cn-hangzhou.aliyuncs.com");
+    let stack = Stack::start_with(|builder| {
+        builder.oss_host = Some(host.clone());
+        builder.routes = vec![
+            json!({"name": "media", "match": {"prefix": "/media/"},
+                   "route": {"prefix_rewrite": "/site/images/"}}),
+            json!({"name": "regex", "match": {"prefix": "/r/"},
+                   "route": {"regex_rewrite": {"pattern": {"regex": "^/r/(.*)$"},
+                                               "substitution": "/site/images/\\1"}}}),
+        ];
+    });
+    stack.alibaba.put("site/images/a b+c.png", "image");
+    for path in ["/media/a%20b+c.png", "/r/a%20b%2Bc.png"] {
+        let response = Request::get(path).send(stack.envoy.port(Position::Upstream));
+        assert_eq!(
+            (response.status, response.text()),
+            (200, "image".into()),
+            "{path}"
+        );
+    }
+    for seen in stack.alibaba.seen() {
+        assert_eq!(seen.target, "/site/images/a%20b%2Bc.png");
+        assert_eq!(seen.header("host"), [host.as_str()]);
+    }
+}
+
+#[test]
+fn downstream_signs_behind_a_host_rewrite() {
+    let stack = Stack::start_with(|builder| {
+        builder.oss_host = Some(format!("{BUCKET}.oss-cn-hangzhou.aliyuncs.com"));
+    });
+    let response = Request::get("/a").send(stack.envoy.port(Position::Downstream));
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+#[test]
+fn a_retry_is_signed_again() {
+    let stack = Stack::start_with(|builder| {
+        builder.retry_policy = json!({"retry_on": "retriable-status-codes", "num_retries": 1,
+            "retriable_status_codes": [403], "retry_back_off": {"base_interval": "1.2s"}});
+    });
+    let port = stack.envoy.port(Position::Upstream);
+    assert_eq!(Request::get("/a").send(port).status, 200);
+    stack.alibaba.clear_log();
+
+    stack.alibaba.set_key_state("STS.example", "denied");
+    let response = std::thread::scope(|scope| {
+        let client = scope.spawn(|| Request::get("/a").send(port));
+        testkit::process::wait_until("the first attempt", || !stack.alibaba.seen().is_empty());
+        stack
+            .alibaba
+            .add_key("STS.example", SECRET, Some(TOKEN), None);
+        client.join().unwrap()
+    });
+    assert_eq!((response.status, response.text()), (200, "content".into()));
+    let attempts = stack.alibaba.seen();
+    let statuses: Vec<u64> = attempts.iter().map(|seen| seen.status).collect();
+    assert_eq!(
+        statuses,
+        [403, 200],
+        "the client sees one answer of two attempts"
+    );
+    let dates: Vec<_> = attempts
+        .iter()
+        .map(|seen| seen.header("x-oss-date"))
+        .collect();
+    assert!(dates[0].len() == 1 && dates[1].len() == 1);
+    assert_ne!(dates[0], dates[1], "the second signature has its own time");
+}
