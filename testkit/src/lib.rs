@@ -12,6 +12,7 @@ pub mod envoy;
 pub mod http;
 pub mod keys;
 pub mod process;
+pub mod shipped;
 pub mod stub;
 pub mod tools;
 

