@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testkit::alibaba::{BUCKET, REGION};
 use testkit::process::wait_until;
-use testkit::shipped::{Fitting, fit};
+use testkit::shipped::render;
 use testkit::{FakeAlibaba, Process, Request, free_port, tools};
 
 use crate::{Result, setup};
@@ -38,27 +38,28 @@ pub fn run(options: &Options) -> Result {
     let mut sidecar = Process::start("sidecar", &mut sidecar);
     sidecar.wait_for_port(sidecar_port);
 
-    let fitting = Fitting {
-        sidecar_port,
-        listen: free_port(),
-        admin: free_port(),
-        ..origin.fitting.clone()
-    };
+    let (listen, admin) = (free_port(), free_port());
+    origin.set("SIDECAR_ADDRESS", format!("127.0.0.1:{sidecar_port}"));
+    origin.set("LISTEN_PORT", listen);
+    origin.set("ADMIN_PORT", admin);
+    let settings: Vec<(&str, &str)> = origin
+        .settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     let mut envoy = Command::new(tools::envoy());
-    envoy
-        .arg("--config-path")
-        .arg(fit("minimal.yaml", &fitting));
+    envoy.arg("--config-path").arg(render(&settings));
     envoy.args(["--concurrency", "2", "--disable-hot-restart"]);
     let mut envoy = Process::start("envoy", &mut envoy);
     wait_until("Envoy", || {
         envoy.assert_running();
-        let ready = Request::get("/ready").try_send(fitting.admin);
+        let ready = Request::get("/ready").try_send(admin);
         ready.is_ok_and(|response| response.status == 200)
     });
 
     let path = format!("/{}", origin.object);
     origin.show_direct(&path)?;
-    let served = Request::get(&path).send(fitting.listen);
+    let served = Request::get(&path).send(listen);
     println!(
         "Envoy, asked for {path}:            {} ({} bytes)",
         served.status,
@@ -74,7 +75,6 @@ pub fn run(options: &Options) -> Result {
     if origin.fake.is_some() && served.body != OBJECT_CONTENT.as_bytes() {
         return Err("the object is not what was put into the bucket".into());
     }
-    let Fitting { listen, admin, .. } = fitting;
     println!();
     println!("Try:");
     println!("  curl -i http://127.0.0.1:{listen}{path}");
@@ -100,9 +100,11 @@ pub fn run(options: &Options) -> Result {
 
 /// The bucket, and what the sidecar and Envoy need to reach it.
 struct Origin {
-    fitting: Fitting,
+    /// For envoy/render.sh.
+    settings: Vec<(&'static str, String)>,
     object: String,
-    environment: Vec<(String, String)>,
+    /// For the sidecar.
+    environment: Vec<(&'static str, String)>,
     fake: Option<FakeAlibaba>,
 }
 
@@ -116,18 +118,20 @@ impl Origin {
         alibaba.add_key("LTAIdemo", "demo-secret", None, None);
         alibaba.add_role(role, None);
         let sts = format!("http://127.0.0.1:{}", alibaba.sts_port);
-        let environment = [
-            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIdemo"),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "demo-secret"),
-            ("ALIBABA_CLOUD_ROLE_ARN", role),
-            ("ALIBABA_CLOUD_STS_ENDPOINT", &sts),
-        ];
         Origin {
-            fitting: fitting(BUCKET, REGION, ("127.0.0.1", alibaba.oss_port), None, false),
+            settings: vec![
+                ("OSS_BUCKET", BUCKET.into()),
+                ("OSS_REGION", REGION.into()),
+                ("OSS_ADDRESS", format!("127.0.0.1:{}", alibaba.oss_port)),
+                ("OSS_TLS", "off".into()),
+            ],
             object: "hello.txt".into(),
-            environment: environment
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            environment: vec![
+                ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIdemo".into()),
+                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "demo-secret".into()),
+                ("ALIBABA_CLOUD_ROLE_ARN", role.into()),
+                ("ALIBABA_CLOUD_STS_ENDPOINT", sts),
+            ],
             fake: Some(alibaba),
         }
     }
@@ -137,24 +141,24 @@ impl Origin {
             .ok_or("OSS_BUCKET is set, OSS_REGION is not; set it, for example to cn-hangzhou")?;
         let object = variable("OSS_OBJECT")
             .ok_or("OSS_BUCKET is set, OSS_OBJECT is not; set it to the key of an object")?;
-        let host =
-            variable("OSS_HOST").unwrap_or_else(|| format!("{bucket}.oss-{region}.aliyuncs.com"));
         Ok(Origin {
-            fitting: fitting(&bucket, &region, (&host, 443), Some(&host), true),
+            // The rest render.sh and the sidecar find in the environment.
+            settings: vec![("OSS_BUCKET", bucket), ("OSS_REGION", region)],
             object: object.trim_start_matches('/').to_owned(),
             environment: Vec::new(),
             fake: None,
         })
     }
 
+    fn set(&mut self, name: &'static str, value: impl ToString) {
+        self.settings.push((name, value.to_string()));
+    }
+
     /// That OSS itself refuses: for the fake one, since asking the real one
     /// takes TLS, a `curl` line stands in.
     fn show_direct(&self, path: &str) -> Result {
         let Some(alibaba) = &self.fake else {
-            println!(
-                "OSS itself: curl -i https://{}{path}",
-                self.fitting.oss_host
-            );
+            println!("OSS itself: curl -i https://<bucket>.oss-<region>.aliyuncs.com{path}");
             return Ok(());
         };
         let direct = Request::get(path).send(alibaba.oss_port);
@@ -165,20 +169,6 @@ impl Origin {
                 "OSS answered {status} to an anonymous request, not 403"
             )),
         }
-    }
-}
-
-fn fitting(bucket: &str, region: &str, oss: (&str, u16), host: Option<&str>, tls: bool) -> Fitting {
-    let usual = format!("{bucket}.oss-{region}.aliyuncs.com");
-    Fitting {
-        bucket: bucket.to_owned(),
-        region: region.to_owned(),
-        oss: (oss.0.to_owned(), oss.1),
-        oss_host: host.map_or(usual, str::to_owned),
-        tls,
-        sidecar_port: 0,
-        listen: 0,
-        admin: 0,
     }
 }
 

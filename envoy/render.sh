@@ -1,0 +1,47 @@
+#!/bin/sh
+# Writes envoy/minimal.yaml with the settings of the environment put in:
+#
+#   OSS_BUCKET, OSS_REGION    the bucket and its region id
+#   OSS_HOST                  <bucket>.oss-<region>.aliyuncs.com unless set
+#   OSS_ADDRESS               host:port to connect to; OSS_HOST:443 unless set
+#   OSS_TLS=off               speak HTTP to OSS_ADDRESS: for the fake OSS only
+#   SIDECAR_ADDRESS           127.0.0.1:8181 unless set
+#   LISTEN_PORT, ADMIN_PORT   10000 and 9901 unless set
+#   WASM_FILE                 /etc/envoy/oss_origin_auth.wasm unless set
+set -eu
+
+: "${OSS_BUCKET:?is not set: the name of the bucket}"
+: "${OSS_REGION:?is not set: the region id, for example cn-hangzhou}"
+host=${OSS_HOST:-$OSS_BUCKET.oss-$OSS_REGION.aliyuncs.com}
+oss=${OSS_ADDRESS:-$host:443}
+sidecar=${SIDECAR_ADDRESS:-127.0.0.1:8181}
+listen=${LISTEN_PORT:-10000}
+admin=${ADMIN_PORT:-9901}
+wasm=${WASM_FILE:-/etc/envoy/oss_origin_auth.wasm}
+
+for value in "$OSS_BUCKET" "$OSS_REGION" "$host" "$oss" "$sidecar" "$listen" "$admin" "$wasm"; do
+  case $value in
+  *[!A-Za-z0-9._:/-]*)
+    echo "render.sh: '$value' holds more than letters, digits and . _ : / -" >&2
+    exit 1
+    ;;
+  esac
+done
+
+tls_off=
+if [ "${OSS_TLS:-on}" = off ]; then
+  tls_off='/^    transport_socket:/,/^    typed_extension/{/^    typed_extension/!d}'
+fi
+
+address() { echo "address: ${1%:*}, port_value: ${1##*:}"; }
+shipped=my-bucket.oss-cn-hangzhou.aliyuncs.com
+sed -e "$tls_off" \
+  -e "s|address: $shipped, port_value: 443|$(address "$oss")|" \
+  -e "s|$shipped|$host|" \
+  -e "s|\"my-bucket\"|\"$OSS_BUCKET\"|" \
+  -e "s|\"cn-hangzhou\"|\"$OSS_REGION\"|" \
+  -e "s|address: 127.0.0.1, port_value: 8181|$(address "$sidecar")|" \
+  -e "s|port_value: 10000|port_value: $listen|" \
+  -e "s|port_value: 9901|port_value: $admin|" \
+  -e "s|/etc/envoy/oss_origin_auth.wasm|$wasm|" \
+  "$(dirname "$0")/minimal.yaml"
