@@ -1,5 +1,11 @@
 //! The sidecar as it runs: against an STS that verifies signatures with
 //! Alibaba's own SDK, and behind a real Envoy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
 
 mod common;
 

@@ -2,6 +2,12 @@
 //! after, so that a failure names the step. The expected values were made by
 //! Alibaba's own SDKs (each file says which). Other vectors of the same form
 //! are run with `OSS_VECTORS_DIR=folder cargo test --test signing_vectors`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
 
 use std::path::PathBuf;
 

@@ -126,15 +126,16 @@ impl Config {
     }
 }
 
-const TOP_FIELDS: &[&str] = &[
+/// The fields of each object, for the parser and for the test of the docs.
+pub const TOP_FIELDS: &[&str] = &[
     "credentials",
     "defaults",
     "routes",
     "wait_timeout_ms",
     "max_waiting",
 ];
-const ROUTE_FIELDS: &[&str] = &["bucket", "region", "signature_version", "credentials"];
-const SIDECAR_FIELDS: &[&str] = &[
+pub const ROUTE_FIELDS: &[&str] = &["bucket", "region", "signature_version", "credentials"];
+pub const SIDECAR_FIELDS: &[&str] = &[
     "cluster",
     "authority",
     "path",
@@ -142,7 +143,7 @@ const SIDECAR_FIELDS: &[&str] = &[
     "clock_margin_ms",
     "refresh_margin_ms",
 ];
-const ACCESS_KEY_FIELDS: &[&str] = &["id_env", "secret_env"];
+pub const ACCESS_KEY_FIELDS: &[&str] = &["id_env", "secret_env"];
 const DEFAULT_CREDENTIALS: &str = "default";
 
 fn parse_credentials(

@@ -181,7 +181,13 @@ impl Worker {
     ) {
         let name = self.name(index);
         match &result {
-            Ok(credentials) => log::info!("oss-origin-auth: credentials {name}: {credentials:?}"),
+            Ok(credentials) => log::info!(
+                "oss-origin-auth: credentials {name}: fetched {}, expire at {} (seconds since 1970)",
+                credentials.masked_id(),
+                credentials
+                    .expires_at
+                    .map_or("no time".to_owned(), |time| time.to_string()),
+            ),
             Err(error) if self.keyring.problem(index) != error.to_string() => {
                 log::warn!("oss-origin-auth: credentials {name}: not fetched: {error}");
             }

@@ -3,7 +3,8 @@
 mod demo;
 mod setup;
 
-use std::process::{Command, ExitCode};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 
@@ -44,11 +45,41 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs `cargo test`, repeats what it says, and closes with the sum.
 fn test(arguments: &[String]) -> Result {
     setup::run()?;
     let mut command = setup::cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    run(command.args(arguments))
+    command.args(arguments).stdout(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("cargo test: {error}"))?;
+    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+    let output = child.stdout.take().map(BufReader::new);
+    for line in output
+        .into_iter()
+        .flat_map(BufRead::lines)
+        .map_while(std::io::Result::ok)
+    {
+        println!("{line}");
+        if let Some(result) = line.strip_prefix("test result: ") {
+            let count = |word: &str| {
+                let mut parts = result.split([';', '.']);
+                let part = parts.find_map(|part| part.trim().strip_suffix(word));
+                part.and_then(|number| number.trim().parse().ok())
+                    .unwrap_or(0_u32)
+            };
+            passed += count("passed");
+            failed += count("failed");
+            ignored += count("ignored");
+        }
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    println!("tests: {passed} passed, {failed} failed, {ignored} skipped");
+    match status.success() && passed > 0 {
+        true => Ok(()),
+        false => Err(format!("cargo test ended with {status}")),
+    }
 }
 
 /// Runs a command; its failure is an error that names it.

@@ -1,0 +1,129 @@
+//! What the documents say is what the code does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use oss_origin_auth::config::{ACCESS_KEY_FIELDS, ROUTE_FIELDS, SIDECAR_FIELDS, TOP_FIELDS};
+use testkit::{FakeAlibaba, Process, Request, StubSidecar, free_port, tools};
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn the_table_of_settings_has_every_setting_and_no_other() {
+    let readme = read("README.md");
+    let section = readme.split("\n## Settings\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut listed = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let first = row.split('|').nth(1).unwrap();
+        for name in first.split(',') {
+            listed.insert(name.trim().trim_matches('`').to_owned());
+        }
+    }
+    let mut known: BTreeSet<String> = TOP_FIELDS.iter().map(|name| (*name).to_owned()).collect();
+    let mut nested = |prefix: &str, names: &[&str]| {
+        known.extend(names.iter().map(|name| format!("{prefix}.{name}")));
+    };
+    nested("defaults", ROUTE_FIELDS);
+    nested("routes.*", ROUTE_FIELDS);
+    nested("credentials.*.sidecar", SIDECAR_FIELDS);
+    nested("credentials.*.access_key", ACCESS_KEY_FIELDS);
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_readme_shows_the_smallest_configuration_as_it_is_shipped() {
+    let shown = format!("```yaml\n{}```", read("envoy/minimal.yaml"));
+    assert!(read("README.md").contains(&shown));
+}
+
+#[test]
+fn every_reason_of_a_refusal_is_in_the_readme() {
+    let readme = read("README.md");
+    let sources = [
+        read("src/request.rs"),
+        read("src/host/mod.rs"),
+        read("src/host/worker.rs"),
+    ];
+    let mut count = 0;
+    for call in sources
+        .iter()
+        .flat_map(|source| source.split("Refusal::new(").skip(1))
+    {
+        let reason = call.split('"').nth(1).unwrap();
+        if reason != "word" {
+            assert!(readme.contains(&format!("`{reason}`")), "{reason}");
+            count += 1;
+        }
+    }
+    assert!(count >= 7, "{count}");
+}
+
+#[test]
+fn the_links_of_the_documents_lead_somewhere() {
+    for document in ["README.md", "docs/DESIGN.md", "docs/SIDECAR.md"] {
+        let folder = Path::new(document).parent().unwrap();
+        for link in read(document).split("](").skip(1) {
+            let link = link.split([')', '#']).next().unwrap();
+            if !link.is_empty() && !link.starts_with("http") {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join(folder)
+                    .join(link);
+                assert!(path.exists(), "{document}: {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_smallest_configuration_is_valid_as_it_is_shipped() {
+    let file =
+        testkit::shipped::render(&[("OSS_BUCKET", "my-bucket"), ("OSS_REGION", "cn-hangzhou")]);
+    let rendered = std::fs::read_to_string(&file).unwrap();
+    let wasm = tools::filter_wasm().display().to_string();
+    assert_eq!(
+        rendered.replace(&wasm, "/etc/envoy/oss_origin_auth.wasm"),
+        read("envoy/minimal.yaml"),
+        "render.sh changes nothing but what it is told"
+    );
+    let mut command = std::process::Command::new(tools::envoy());
+    command
+        .arg("--config-path")
+        .arg(file)
+        .args(["--mode", "validate"]);
+    let mut envoy = Process::start("envoy", &mut command);
+    assert_eq!(envoy.wait(), Some(0), "{}", envoy.output());
+}
+
+#[test]
+fn the_smallest_configuration_serves_an_object() {
+    let alibaba = FakeAlibaba::start();
+    alibaba.put("a", "content");
+    alibaba.add_key("STS.example", "secret", Some("token"), None);
+    let stub = StubSidecar::start(testkit::stub::Behaviour::body(
+        200,
+        r#"{"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": "secret",
+            "SecurityToken": "token", "Expiration": "2099-01-01T00:00:00Z"}"#,
+    ));
+    let (listen, admin) = (free_port(), free_port());
+    let file = testkit::shipped::render(&[
+        ("OSS_BUCKET", testkit::alibaba::BUCKET),
+        ("OSS_REGION", testkit::alibaba::REGION),
+        ("OSS_ADDRESS", &format!("127.0.0.1:{}", alibaba.oss_port)),
+        ("OSS_TLS", "off"),
+        ("SIDECAR_ADDRESS", &format!("127.0.0.1:{}", stub.port)),
+        ("LISTEN_PORT", &listen.to_string()),
+        ("ADMIN_PORT", &admin.to_string()),
+    ]);
+    let mut command = std::process::Command::new(tools::envoy());
+    command
+        .arg("--config-path")
+        .arg(file)
+        .arg("--disable-hot-restart");
+    let mut envoy = Process::start("envoy", &mut command);
+    envoy.wait_for_port(listen);
+    let response = Request::get("/a").send(listen);
+    assert_eq!((response.status, response.text()), (200, "content".into()));
+}
