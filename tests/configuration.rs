@@ -1,5 +1,6 @@
 //! A configuration that is wrong is refused when Envoy loads it, with a line
 //! that names the field and the fix.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
 use serde::Deserialize;
 use serde_json::json;

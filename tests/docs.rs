@@ -1,4 +1,5 @@
 //! What the documents say is what the code does.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
