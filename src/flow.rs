@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!            admitted, credentials at hand
-//!  Arrived ───────────────────────────────────► Sent
-//!   │   │                                        ▲
-//!   │   │ admitted, none at hand                 │ they came
-//!   │   └──────────────────────► Waiting ────────┘
-//!   │ not admitted                │    │
-//!   ▼                 none in time│    │ client gone
-//!  Over ◄─────────────────────────┴────┘
+//!  Arrived ───────────────────────────────────► Sent ───► Reading
+//!   │   │                                        ▲ │  error    │
+//!   │   │ admitted, none at hand                 │ │           │
+//!   │   └──────────────────────► Waiting ────────┘ │           │
+//!   │ refused                     │    │  they came│           │
+//!   ▼                none in time │    │ client    ▼           ▼
+//!  Over ◄─────────────────────────┴────┴─gone──────┴───────────┘
 //! ```
 //!
 //! A request comes here once for every attempt: Envoy's retry is a new one.
@@ -16,6 +16,7 @@
 use std::rc::Rc;
 
 use crate::config::Route;
+use crate::diagnosis::{Answer, Cause, diagnose, is_error};
 use crate::request::{Changes, Outgoing, Refusal};
 use crate::signing::Signer;
 
@@ -29,9 +30,23 @@ pub enum Flow {
         outgoing: Outgoing,
     },
     /// It left with a signature.
-    Sent,
+    Sent(Sent),
+    /// OSS answered with an error whose body tells more.
+    Reading {
+        sent: Sent,
+        status: u16,
+        ec: Vec<u8>,
+    },
     /// It was answered here, or its client went away.
     Over,
+}
+
+/// How a request was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub route: Rc<Route>,
+    /// Of the credentials.
+    pub generation: u64,
 }
 
 #[derive(Debug)]
@@ -52,6 +67,14 @@ pub enum Event<'a> {
     },
     /// None came in time, or too many wait already.
     NoCredentials(Refusal),
+    /// OSS answered with these headers.
+    Answered {
+        status: u16,
+        ec: Vec<u8>,
+        has_body: bool,
+    },
+    /// The body of an error: as much as there is, or as is read.
+    Body(&'a [u8]),
     /// Its client went away.
     Gone,
 }
@@ -64,6 +87,13 @@ pub enum Step {
     /// Hold it.
     Wait,
     Reply(Refusal),
+    /// Find the body of OSS's error.
+    Read,
+    /// Tell the operator, and drop the credentials if they are condemned.
+    Diagnosed {
+        sent: Sent,
+        cause: Cause,
+    },
     /// A late or repeated event: the request is no longer ours.
     Nothing,
 }
@@ -80,7 +110,7 @@ impl Flow {
                     signer: Some(signer),
                     now,
                 },
-            ) => (Flow::Sent, Step::Send(outgoing.sign(&route, signer, now))),
+            ) => send(route, outgoing, signer, now),
             (
                 Flow::Arrived,
                 Event::Admitted {
@@ -92,10 +122,31 @@ impl Flow {
             ) => (Flow::Waiting { route, outgoing }, Step::Wait),
 
             (Flow::Waiting { route, outgoing }, Event::Credentials { signer, now }) => {
-                (Flow::Sent, Step::Send(outgoing.sign(&route, signer, now)))
+                send(route, outgoing, signer, now)
             }
             (Flow::Waiting { .. }, Event::NoCredentials(refusal)) => {
                 (Flow::Over, Step::Reply(refusal))
+            }
+
+            (
+                Flow::Sent(sent),
+                Event::Answered {
+                    status,
+                    ec,
+                    has_body,
+                },
+            ) => {
+                // Of other errors the headers tell enough.
+                if has_body && matches!(status, 400 | 403) {
+                    (Flow::Reading { sent, status, ec }, Step::Read)
+                } else if is_error(status) {
+                    diagnosed(sent, status, &ec, b"")
+                } else {
+                    (Flow::Over, Step::Nothing)
+                }
+            }
+            (Flow::Reading { sent, status, ec }, Event::Body(body)) => {
+                diagnosed(sent, status, &ec, body)
             }
 
             (_, Event::Gone) => (Flow::Over, Step::Nothing),
@@ -109,9 +160,20 @@ impl Flow {
     pub fn waits_for(&self) -> Option<usize> {
         match self {
             Flow::Waiting { route, .. } => Some(route.credentials),
-            Flow::Arrived | Flow::Sent | Flow::Over => None,
+            Flow::Arrived | Flow::Sent(_) | Flow::Reading { .. } | Flow::Over => None,
         }
     }
+}
+
+fn send(route: Rc<Route>, outgoing: Outgoing, signer: &mut Signer, now: u64) -> (Flow, Step) {
+    let changes = outgoing.sign(&route, signer, now);
+    let generation = signer.generation();
+    (Flow::Sent(Sent { route, generation }), Step::Send(changes))
+}
+
+fn diagnosed(sent: Sent, status: u16, ec: &[u8], body: &[u8]) -> (Flow, Step) {
+    let cause = diagnose(&Answer { status, ec, body });
+    (Flow::Over, Step::Diagnosed { sent, cause })
 }
 
 #[cfg(test)]
@@ -131,12 +193,15 @@ mod tests {
     }
 
     fn signer() -> Signer {
-        Signer::new(Credentials {
-            access_key_id: "id".into(),
-            access_key_secret: Secret::new("secret"),
-            security_token: None,
-            expires_at: None,
-        })
+        Signer::new(
+            Credentials {
+                access_key_id: "id".into(),
+                access_key_secret: Secret::new("secret"),
+                security_token: None,
+                expires_at: None,
+            },
+            7,
+        )
     }
 
     fn refusal() -> Refusal {
@@ -164,7 +229,7 @@ mod tests {
         let mut flow = Flow::Arrived;
         let step = flow.on(admitted(Some(&mut signer())));
         assert!(matches!(step, Step::Send(changes) if changes.set[0].0 == "authorization"));
-        assert!(matches!(flow, Flow::Sent));
+        assert!(matches!(flow, Flow::Sent(_)));
     }
 
     #[test]
@@ -200,7 +265,7 @@ mod tests {
             Step::Nothing
         );
         assert_eq!(flow.on(Event::NoCredentials(refusal())), Step::Nothing);
-        assert!(matches!(flow, Flow::Sent));
+        assert!(matches!(flow, Flow::Sent(_)));
     }
 
     #[test]
@@ -227,5 +292,68 @@ mod tests {
             flow.on(Event::Credentials { signer, now: 0 }),
             Step::Nothing
         );
+    }
+
+    fn sent() -> Flow {
+        let mut flow = Flow::Arrived;
+        flow.on(admitted(Some(&mut signer())));
+        flow
+    }
+
+    fn answered(status: u16, ec: &str, has_body: bool) -> Event<'static> {
+        let ec = ec.as_bytes().to_vec();
+        Event::Answered {
+            status,
+            ec,
+            has_body,
+        }
+    }
+
+    fn diagnosis(cause: Cause) -> Step {
+        let sent = Sent {
+            route: route(),
+            generation: 7,
+        };
+        Step::Diagnosed { sent, cause }
+    }
+
+    #[test]
+    fn a_good_answer_ends_it() {
+        for status in [200, 206, 304, 302, 500, 503] {
+            let mut flow = sent();
+            assert_eq!(flow.on(answered(status, "", true)), Step::Nothing);
+            assert!(matches!(flow, Flow::Over));
+        }
+    }
+
+    #[test]
+    fn the_body_of_an_error_is_read_before_it_is_judged() {
+        let mut flow = sent();
+        assert_eq!(flow.on(answered(403, "0003-00000001", true)), Step::Read);
+        let body = b"<Error><Code>SecurityTokenExpired</Code></Error>";
+        assert_eq!(flow.on(Event::Body(body)), diagnosis(Cause::TokenExpired));
+        assert_eq!(flow.on(Event::Body(body)), Step::Nothing, "judged once");
+    }
+
+    #[test]
+    fn without_a_body_the_hint_must_do() {
+        assert_eq!(
+            sent().on(answered(403, "0002-00000007", false)),
+            diagnosis(Cause::TokenExpired)
+        );
+        assert_eq!(
+            sent().on(answered(404, "", true)),
+            diagnosis(Cause::NoSuchKey)
+        );
+    }
+
+    #[test]
+    fn an_answer_to_what_was_not_sent_says_nothing() {
+        for mut flow in [Flow::Arrived, waiting(), Flow::Over] {
+            assert_eq!(
+                flow.on(answered(403, "0002-00000007", false)),
+                Step::Nothing
+            );
+        }
     }
 }

@@ -3,9 +3,11 @@
 
 pub mod config;
 pub mod credentials;
+pub mod diagnosis;
 pub mod flow;
 #[cfg(target_arch = "wasm32")]
 mod host;
+pub mod log_limit;
 pub mod request;
 pub mod signing;
 pub mod waiting;

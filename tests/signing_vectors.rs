@@ -129,7 +129,7 @@ impl Case {
     /// Signs twice, with a signing key derived and with the key that was kept.
     fn check_headers(&self, credentials: Credentials, request: &Request, version: Version) {
         let token = credentials.security_token.clone();
-        let mut signer = Signer::new(credentials);
+        let mut signer = Signer::new(credentials, 1);
         for _ in 0..2 {
             let headers = signer.sign(version, &self.region, request, self.unix_time);
             let value = |wanted| {

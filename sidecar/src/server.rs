@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -40,12 +40,19 @@ struct Failure {
     message: String,
 }
 
-async fn credentials(State(sources): State<Arc<Sources>>, Path(name): Path<String>) -> Response {
+async fn credentials(
+    State(sources): State<Arc<Sources>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let Some(source) = sources.get(&name) else {
         let message = "There are no credentials of this name.".to_owned();
         return failure(StatusCode::NOT_FOUND, "UnknownName", message);
     };
-    match source.credential().await {
+    // A caller whose credentials OSS has condemned asks so.
+    let no_cache = |value: &axum::http::HeaderValue| value.as_bytes() == b"no-cache";
+    let anew = headers.get(header::CACHE_CONTROL).is_some_and(no_cache);
+    match source.credential(anew).await {
         Ok(credential) => answer(StatusCode::OK, Answer::from(credential)),
         Err(error) => {
             let code = match &error {

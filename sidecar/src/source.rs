@@ -122,11 +122,11 @@ impl Source {
     /// Credentials that are good now: the cached ones while two thirds of
     /// their life are left, so that a caller that refreshes in the last fifth
     /// always gets newer ones; the old ones too while they are valid and the
-    /// source fails.
-    pub async fn credential(&self) -> Result<Credential, SourceError> {
+    /// source fails. `anew` passes over the cache, unless that has just been filled.
+    pub async fn credential(&self, anew: bool) -> Result<Credential, SourceError> {
         let mut last = self.last.lock().await;
         let now = SystemTime::now();
-        if let Some(cached) = last.good.as_ref().filter(|cached| cached.is_fresh(now)) {
+        if let Some(cached) = last.good.as_ref().filter(|cached| cached.serves(now, anew)) {
             return Ok(cached.credential.clone());
         }
         let error = match &last.failed {
@@ -167,7 +167,15 @@ impl Source {
     }
 }
 
+/// Credentials that are younger are not fetched anew.
+const JUST_FETCHED: Duration = Duration::from_secs(1);
+
 impl Cached {
+    fn serves(&self, now: SystemTime, anew: bool) -> bool {
+        let age = now.duration_since(self.fetched_at).unwrap_or_default();
+        self.is_fresh(now) && (!anew || age < JUST_FETCHED)
+    }
+
     fn is_fresh(&self, now: SystemTime) -> bool {
         let Some(expires) = self.expires_at() else {
             return true;

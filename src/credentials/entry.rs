@@ -20,6 +20,10 @@ pub struct Entry {
     pub not_before: u64,
     /// Why the last fetch failed, in words; empty if it did not.
     pub problem: String,
+    /// When OSS last condemned credentials of this name.
+    pub rejected_at: u64,
+    /// Whether it condemned the last that were stored.
+    pub rejected: bool,
 }
 
 /// Credentials as they were stored.
@@ -114,6 +118,8 @@ impl Entry {
             failures: 0,
             not_before: 0,
             problem: String::new(),
+            rejected_at: self.rejected_at,
+            rejected: false,
         }
     }
 
@@ -144,6 +150,20 @@ impl Entry {
         }
     }
 
+    /// Drops credentials that OSS has condemned. `None` if they have been
+    /// replaced already, or if others were condemned a moment ago: then newer
+    /// ones are no better, and asking on would only load the sidecar.
+    pub fn reject(&self, generation: u64, now: u64) -> Option<Entry> {
+        let current = self.issued.as_ref()?.generation == generation;
+        let allowed = !in_near_future(self.rejected_at + REJECTION_PAUSE, now, REJECTION_PAUSE);
+        (current && allowed).then(|| Entry {
+            issued: None,
+            rejected_at: now,
+            rejected: true,
+            ..self.clone()
+        })
+    }
+
     fn is_held_by(&self, holder: u64) -> bool {
         self.lease.is_some_and(|lease| lease.holder == holder)
     }
@@ -160,6 +180,7 @@ const FIRST_BACKOFF: u64 = 200;
 const MAX_BACKOFF: u64 = 30_000;
 /// Requests wait or fail: ask more often.
 const MAX_BACKOFF_WITHOUT_CREDENTIALS: u64 = 1_000;
+const REJECTION_PAUSE: u64 = 1_000;
 const LONGEST_REFRESH_MARGIN: u64 = 15 * 60 * 1000;
 /// An AccessKey that does not expire is read again in case it was replaced.
 const REREAD_WITHOUT_EXPIRY: u64 = 10 * 60 * 1000;
@@ -206,6 +227,8 @@ impl Entry {
             failures: self.failures,
             not_before: self.not_before,
             problem: self.problem.clone(),
+            rejected_at: self.rejected_at,
+            rejected: self.rejected,
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -232,6 +255,8 @@ impl Entry {
             failures: stored.failures,
             not_before: stored.not_before,
             problem: stored.problem,
+            rejected_at: stored.rejected_at.min(MAX_TIME),
+            rejected: stored.rejected,
         }
     }
 }
@@ -247,6 +272,8 @@ struct Stored {
     failures: u32,
     not_before: u64,
     problem: String,
+    rejected_at: u64,
+    rejected: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -393,6 +420,33 @@ mod tests {
         assert_eq!(late, entry);
         let better = entry.succeed(9, credentials(7200), NOW, &TIMING, 0);
         assert_eq!(better.generation, 2);
+    }
+
+    #[test]
+    fn condemned_credentials_are_dropped_once_and_fetched_at_once() {
+        let entry = stored(3600);
+        let now = NOW + 60_000;
+        let rejected = entry.reject(1, now).unwrap();
+        assert!(rejected.issued.is_none() && rejected.rejected && rejected.is_due(now, &TIMING));
+        assert_eq!(rejected.reject(1, now), None, "a storm of refusals is one");
+        let begun = rejected.begin(1, now, &TIMING).unwrap();
+        let renewed = begun.succeed(1, credentials(3600), now, &TIMING, 0);
+        assert!(!renewed.rejected);
+        assert_eq!(
+            renewed.reject(1, now + 5_000),
+            None,
+            "the old ones are no longer there"
+        );
+        assert_eq!(
+            renewed.reject(2, now + 999),
+            None,
+            "newer ones are no better"
+        );
+        assert!(renewed.reject(2, now + 1_000).is_some());
+        assert!(
+            renewed.reject(2, now - 60_000).is_some(),
+            "a clock set back blocks nobody"
+        );
     }
 
     #[test]

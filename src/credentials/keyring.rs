@@ -23,6 +23,17 @@ pub struct Keyring {
     jitter: u64,
 }
 
+/// What a fetch must ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The last credentials were condemned: a copy of them will not do.
+    pub anew: bool,
+}
+
+/// Each turn of a compare-and-set that is lost means that another worker made
+/// progress; there are not that many.
+const MAX_TURNS: usize = 1_000;
+
 /// The credentials of one name.
 #[derive(Debug)]
 enum Slot {
@@ -32,17 +43,11 @@ enum Slot {
         /// In shared data.
         key: String,
         timing: Timing,
-        held: Option<Held>,
+        /// A copy of the shared credentials, with the keys derived from them.
+        held: Option<Signer>,
         /// Why the last fetch failed, whichever worker made it.
         problem: String,
     },
-}
-
-/// A copy of shared credentials with the keys derived from them.
-#[derive(Debug)]
-struct Held {
-    signer: Signer,
-    generation: u64,
 }
 
 impl Keyring {
@@ -57,7 +62,7 @@ impl Keyring {
 
     /// Adds credentials that need no fetching; returns their index.
     pub fn add_fixed(&mut self, credentials: Credentials) -> usize {
-        self.slots.push(Slot::Fixed(Signer::new(credentials)));
+        self.slots.push(Slot::Fixed(Signer::new(credentials, 0)));
         self.slots.len() - 1
     }
 
@@ -93,21 +98,25 @@ impl Keyring {
             Slot::Fetched {
                 key, timing, held, ..
             } => {
-                if !held.as_ref().is_some_and(|held| {
-                    held.signer
-                        .credentials()
-                        .is_usable(now, timing.clock_margin)
-                }) {
-                    Held::follow(held, &read(shared, key).0, now, timing);
+                if !held
+                    .as_ref()
+                    .is_some_and(|held| held.credentials().is_usable(now, timing.clock_margin))
+                {
+                    follow(held, &read(shared, key).0, now, timing);
                 }
-                held.as_mut().map(|held| &mut held.signer)
+                held.as_mut()
             }
         }
     }
 
-    /// Brings the own copy up to date. `true`: a fetch is due, this worker has
-    /// taken the lease and must now fetch and call [`Keyring::answered`].
-    pub fn refresh(&mut self, index: usize, now: u64, shared: &mut impl SharedData) -> bool {
+    /// Brings the own copy up to date. If a fetch is due and this worker got
+    /// the lease, it must now fetch and call [`Keyring::answered`].
+    pub fn refresh(
+        &mut self,
+        index: usize,
+        now: u64,
+        shared: &mut impl SharedData,
+    ) -> Option<Fetch> {
         let Some(Slot::Fetched {
             key,
             timing,
@@ -115,15 +124,43 @@ impl Keyring {
             problem,
         }) = self.slots.get_mut(index)
         else {
-            return false;
+            return None;
         };
         let (entry, cas) = read(shared, key);
-        Held::follow(held, &entry, now, timing);
+        follow(held, &entry, now, timing);
         problem.clone_from(&entry.problem);
-        match entry.begin(self.holder, now, timing) {
-            Some(begun) => shared.set(key, &begun.encode(), cas),
-            None => false,
+        let begun = entry.begin(self.holder, now, timing)?;
+        let fetch = Fetch {
+            anew: entry.rejected,
+        };
+        shared.set(key, &begun.encode(), cas).then_some(fetch)
+    }
+
+    /// Drops credentials that OSS has condemned, here and for all workers.
+    /// Whether it was this call that dropped them.
+    pub fn reject(
+        &mut self,
+        index: usize,
+        generation: u64,
+        now: u64,
+        shared: &mut impl SharedData,
+    ) -> bool {
+        let Some(Slot::Fetched {
+            key, timing, held, ..
+        }) = self.slots.get_mut(index)
+        else {
+            return false;
+        };
+        for _ in 0..MAX_TURNS {
+            let (entry, cas) = read(shared, key);
+            let rejected = entry.reject(generation, now);
+            let next = rejected.as_ref().unwrap_or(&entry);
+            if rejected.is_none() || shared.set(key, &next.encode(), cas) {
+                follow(held, next, now, timing);
+                return rejected.is_some();
+            }
         }
+        false
     }
 
     /// Takes in the result of a fetch.
@@ -148,12 +185,11 @@ impl Keyring {
             Ok(credentials) => entry.succeed(self.holder, credentials.clone(), now, timing, jitter),
             Err(error) => entry.fail(self.holder, &error.to_string(), now, timing, jitter),
         };
-        // Each turn lost means that another made progress.
-        for _ in 0..100 {
+        for _ in 0..MAX_TURNS {
             let (entry, cas) = read(shared, key);
             let next = changed(&entry);
             if next == entry || shared.set(key, &next.encode(), cas) {
-                Held::follow(held, &next, now, timing);
+                follow(held, &next, now, timing);
                 *problem = next.problem;
                 return;
             }
@@ -177,21 +213,16 @@ impl Keyring {
     }
 }
 
-impl Held {
-    /// Makes `held` what `entry` has for use now: a copy or nothing.
-    fn follow(held: &mut Option<Held>, entry: &Entry, now: u64, timing: &Timing) {
-        match entry.usable(now, timing) {
-            None => *held = None,
-            Some(issued) => {
-                let known = held
-                    .as_ref()
-                    .is_some_and(|held| held.generation == issued.generation);
-                if !known {
-                    *held = Some(Held {
-                        signer: Signer::new(issued.credentials.clone()),
-                        generation: issued.generation,
-                    });
-                }
+/// Makes `held` what `entry` has for use now: a copy or nothing.
+fn follow(held: &mut Option<Signer>, entry: &Entry, now: u64, timing: &Timing) {
+    match entry.usable(now, timing) {
+        None => *held = None,
+        Some(issued) => {
+            let known = held
+                .as_ref()
+                .is_some_and(|held| held.generation() == issued.generation);
+            if !known {
+                *held = Some(Signer::new(issued.credentials.clone(), issued.generation));
             }
         }
     }

@@ -81,7 +81,7 @@ mod tests {
             security_token: Some(Secret::new("sesame-token")),
             expires_at: Some(7),
         };
-        let signer = crate::signing::Signer::new(credentials.clone());
+        let signer = crate::signing::Signer::new(credentials.clone(), 1);
         for shown in [format!("{credentials:?}"), format!("{signer:?}")] {
             assert!(!shown.contains("sesame"), "{shown}");
             assert!(!shown.contains("abcdefgh"), "{shown}");

@@ -12,9 +12,10 @@ pub struct Status(pub u32);
 
 pub type Result<T> = std::result::Result<T, Status>;
 
-/// Two headers' worth of numbers: `proxy_buffer_type_t`.
+/// `proxy_buffer_type_t`
 #[derive(Clone, Copy, Debug)]
 pub enum Buffer {
+    ResponseBody = 1,
     CalloutBody = 4,
     PluginConfiguration = 7,
 }
@@ -23,6 +24,7 @@ pub enum Buffer {
 #[derive(Clone, Copy, Debug)]
 pub enum Map {
     RequestHeaders = 0,
+    ResponseHeaders = 2,
     CalloutHeaders = 6,
 }
 
@@ -125,6 +127,11 @@ pub fn act_on(context: u32) -> Result<()> {
 pub fn resume_request() -> Result<()> {
     const REQUEST: u32 = 0;
     check(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+pub fn resume_response() -> Result<()> {
+    const RESPONSE: u32 = 1;
+    check(unsafe { proxy_continue_stream(RESPONSE) })
 }
 
 /// A local reply. `details` goes to Envoy's access log.

@@ -13,7 +13,9 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
 use crate::config::{Config, Sidecar};
-use crate::flow::Step;
+use crate::credentials::keyring::Fetch;
+use crate::diagnosis::{self, is_error};
+use crate::flow::{Event, Flow, Step};
 use crate::request::{Changes, Refusal};
 use worker::Worker;
 
@@ -32,6 +34,10 @@ struct Root {
 /// Empty until there is a configuration. Callbacks may come in one another's
 /// calls to the host, so it is never borrowed across such a call.
 type Shared = Rc<RefCell<Option<Worker>>>;
+
+fn with<T>(worker: &Shared, act: impl FnOnce(&mut Worker) -> T) -> Option<T> {
+    worker.try_borrow_mut().ok()?.as_mut().map(act)
+}
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
@@ -68,11 +74,20 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        for (index, sidecar) in self.with_worker(Worker::due_fetches).unwrap_or_default() {
-            let token = dispatch(&sidecar);
+        for (index, sidecar, fetch) in self.with_worker(Worker::due_fetches).unwrap_or_default() {
+            let token = dispatch(&sidecar, fetch);
             self.with_worker(|worker| worker.on_dispatched(index, token));
         }
         self.answer_waiting();
+        for stream in self
+            .with_worker(Worker::overdue_responses)
+            .unwrap_or_default()
+        {
+            if abi::act_on(stream).is_ok() {
+                let _ = abi::resume_response();
+            }
+        }
+        let _ = abi::act_on(self.root);
         if let Some(period) = self.with_worker(|worker| worker.tick_change()).flatten() {
             let _ = abi::set_tick_period(period);
         }
@@ -86,14 +101,17 @@ impl RootContext for Root {
         Some(Box::new(Stream {
             stream,
             worker: Rc::clone(&self.worker),
+            flow: Flow::Arrived,
             waiting: false,
+            sent: false,
+            holding: false,
         }))
     }
 }
 
 impl Root {
     fn with_worker<T>(&self, act: impl FnOnce(&mut Worker) -> T) -> Option<T> {
-        self.worker.try_borrow_mut().ok()?.as_mut().map(act)
+        with(&self.worker, act)
     }
 
     /// Lets the waiting requests go on for whom the wait is over.
@@ -111,7 +129,7 @@ impl Root {
                     }
                 }
                 Step::Reply(refusal) => reply(&refusal),
-                Step::Wait | Step::Nothing => {}
+                _ => {}
             }
         }
         let _ = abi::act_on(self.root);
@@ -122,16 +140,28 @@ impl Root {
 struct Stream {
     stream: u32,
     worker: Shared,
+    /// [`Flow::Over`] while the worker has it: see `waiting`.
+    flow: Flow,
+    /// Whether it waits, or has waited, among the worker's.
     waiting: bool,
+    /// Whether its headers have left with a signature.
+    sent: bool,
+    /// Whether the headers of its response are held.
+    holding: bool,
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        match self.judge() {
+        let (step, flow) = self.judge();
+        self.flow = flow;
+        match step {
             Step::Send(changes) => match apply(&changes) {
-                Ok(()) => Action::Continue,
+                Ok(()) => {
+                    self.sent = true;
+                    Action::Continue
+                }
                 Err(_) => {
                     reply(&unsignable());
                     Action::Pause
@@ -139,43 +169,132 @@ impl HttpContext for Stream {
             },
             Step::Wait => {
                 self.waiting = true;
-                let _ = abi::set_tick_period(worker::WAITING_TICK_MS);
+                let _ = abi::set_tick_period(worker::BUSY_TICK_MS);
                 Action::Pause
             }
             Step::Reply(refusal) => {
                 reply(&refusal);
                 Action::Pause
             }
-            Step::Nothing => Action::Pause,
+            _ => Action::Pause,
         }
+    }
+
+    // A body, or its end, must not push out headers that wait for a signature.
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.unless_unsent()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.unless_unsent()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.take_back();
+        if !matches!(self.flow, Flow::Sent(_)) {
+            return Action::Continue;
+        }
+        let response_header = |name| abi::header(abi::Map::ResponseHeaders, name);
+        let status = response_header(":status").ok();
+        let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        let status = status.unwrap_or(0);
+        if !is_error(status) {
+            self.flow = Flow::Over;
+            return Action::Continue;
+        }
+        let event = Event::Answered {
+            status,
+            ec: response_header("x-oss-ec").unwrap_or_default(),
+            has_body: !end_of_stream,
+        };
+        let step = self.flow.on(event);
+        match step {
+            Step::Read => {
+                let hold = self.with_worker(|worker| worker.hold_response(self.stream));
+                self.holding = hold == Some(true);
+                match self.holding {
+                    true => {
+                        let _ = abi::set_tick_period(worker::BUSY_TICK_MS);
+                        Action::Pause
+                    }
+                    false => Action::Continue,
+                }
+            }
+            step => {
+                self.tell(&step);
+                Action::Continue
+            }
+        }
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if !matches!(self.flow, Flow::Reading { .. }) {
+            return Action::Continue;
+        }
+        if self.holding && !end_of_stream && size < diagnosis::MAX_BODY {
+            return Action::Pause;
+        }
+        let body = abi::buffer(abi::Buffer::ResponseBody, diagnosis::MAX_BODY);
+        let step = self.flow.on(Event::Body(&body.unwrap_or_default()));
+        self.with_worker(|worker| worker.release_response(self.stream));
+        self.tell(&step);
+        Action::Continue
     }
 }
 
 impl Stream {
-    fn judge(&self) -> Step {
+    fn judge(&self) -> (Step, Flow) {
         let headers = abi::header_map(abi::Map::RequestHeaders);
-        let mut worker = self.worker.try_borrow_mut();
-        match (headers, worker.as_mut().map(|worker| worker.as_mut())) {
-            (Ok(headers), Ok(Some(worker))) => {
+        let decided = headers.ok().and_then(|headers| {
+            self.with_worker(|worker| {
                 let route = match worker.needs_route() {
                     true => abi::property("xds\0route_name").unwrap_or_default(),
                     false => Vec::new(),
                 };
                 worker.on_request(self.stream, &route, &abi::header_pairs(&headers))
-            }
-            // Without headers or settings nothing can be said for a request.
-            _ => Step::Reply(unsignable()),
+            })
+        });
+        // Without headers or settings nothing can be said for a request.
+        decided.unwrap_or_else(|| (Step::Reply(unsignable()), Flow::Over))
+    }
+
+    /// Takes the flow over from the worker, if it has it and is done with it.
+    fn take_back(&mut self) {
+        if self.waiting
+            && let Some(flow) = self.with_worker(|worker| worker.take_resumed(self.stream))
+            && let Some(flow) = flow
+        {
+            self.flow = flow;
+            self.waiting = false;
+            self.sent = true;
         }
+    }
+
+    fn unless_unsent(&mut self) -> Action {
+        self.take_back();
+        match self.sent {
+            true => Action::Continue,
+            false => Action::Pause,
+        }
+    }
+
+    fn tell(&self, step: &Step) {
+        if let Step::Diagnosed { sent, cause } = step {
+            let request_id = abi::header(abi::Map::ResponseHeaders, "x-oss-request-id");
+            let request_id = request_id.unwrap_or_default();
+            self.with_worker(|worker| worker.on_diagnosed(sent, *cause, &request_id));
+        }
+    }
+
+    fn with_worker<T>(&self, act: impl FnOnce(&mut Worker) -> T) -> Option<T> {
+        with(&self.worker, act)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.waiting
-            && let Ok(mut worker) = self.worker.try_borrow_mut()
-            && let Some(worker) = worker.as_mut()
-        {
-            worker.on_gone(self.stream);
+        if self.waiting || self.holding {
+            self.with_worker(|worker| worker.on_gone(self.stream));
         }
     }
 }
@@ -212,15 +331,19 @@ fn unsignable() -> Refusal {
 }
 
 /// Sends a request for credentials. `None` if Envoy knows no such cluster.
-fn dispatch(sidecar: &Sidecar) -> Option<u32> {
+fn dispatch(sidecar: &Sidecar, fetch: Fetch) -> Option<u32> {
+    let mut headers = vec![
+        (":method", "GET"),
+        (":path", sidecar.path.as_str()),
+        (":authority", &sidecar.authority),
+        ("accept", "application/json"),
+    ];
+    if fetch.anew {
+        headers.push(("cache-control", "no-cache"));
+    }
     hostcalls::dispatch_http_call(
         &sidecar.cluster,
-        vec![
-            (":method", "GET"),
-            (":path", &sidecar.path),
-            (":authority", &sidecar.authority),
-            ("accept", "application/json"),
-        ],
+        headers,
         None,
         Vec::new(),
         Duration::from_millis(sidecar.timeout_ms),

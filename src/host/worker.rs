@@ -10,22 +10,33 @@ use super::abi;
 use crate::config::{Config, NamedSource, Sidecar, Source};
 pub use crate::credentials::answer::MAX_BODY;
 use crate::credentials::answer::{self, FetchError};
-use crate::credentials::keyring::{Keyring, SharedData};
-use crate::flow::{Event, Flow, Step};
+use crate::credentials::keyring::{Fetch, Keyring, SharedData};
+use crate::diagnosis::Cause;
+use crate::flow::{Event, Flow, Sent, Step};
+use crate::log_limit::LogLimit;
 use crate::request::{Incoming, Refusal, admit};
 use crate::waiting::{Waiter, Waiting};
 
 /// Soon after the configuration, so that the first request need not wait.
 pub const FIRST_TICK_MS: u32 = 10;
-/// While requests wait.
-pub const WAITING_TICK_MS: u32 = 5;
+/// While requests wait or responses are held.
+pub const BUSY_TICK_MS: u32 = 5;
 const IDLE_TICK_MS: u32 = 1_000;
+/// A body that OSS sends along with the headers has come by then.
+const LONGEST_HOLD_MS: u64 = 500;
 
 pub struct Worker {
     config: Config,
     keyring: Keyring,
     sidecars: Vec<Option<Rc<Sidecar>>>,
     waiting: Waiting,
+    /// Requests that waited and were sent, until their answer comes.
+    resumed: HashMap<u32, Flow>,
+    /// Responses that are held until their body has come: the stream, and
+    /// until when. See [`Worker::hold_response`].
+    held: Vec<(u32, u64)>,
+    can_hold: bool,
+    log_limit: LogLimit,
     /// The callouts under way: which credentials each is for.
     callouts: HashMap<u32, usize>,
     tick_period: u32,
@@ -52,6 +63,10 @@ impl Worker {
             keyring,
             sidecars,
             waiting: Waiting::default(),
+            resumed: HashMap::new(),
+            held: Vec::new(),
+            can_hold: true,
+            log_limit: LogLimit::default(),
             callouts: HashMap::new(),
             tick_period: FIRST_TICK_MS,
         }
@@ -61,20 +76,27 @@ impl Worker {
         self.config.has_routes()
     }
 
-    pub fn on_request(&mut self, stream: u32, route: &[u8], headers: &[(&[u8], &[u8])]) -> Step {
+    /// What becomes of a request, and its flow unless it waits here.
+    pub fn on_request(
+        &mut self,
+        stream: u32,
+        route: &[u8],
+        headers: &[(&[u8], &[u8])],
+    ) -> (Step, Flow) {
         let route = self.config.route(route);
         let mut flow = Flow::Arrived;
         let outgoing = match admit(route.map(Rc::as_ref), Incoming { headers }) {
             Ok(outgoing) => outgoing,
-            Err(refusal) => return flow.on(Event::Refused(refusal)),
+            Err(refusal) => return (flow.on(Event::Refused(refusal)), flow),
         };
         let Some(route) = route.cloned() else {
-            return Step::Nothing;
+            return (Step::Nothing, flow);
         };
         let now = now_ms();
         let signer = self.keyring.signer(route.credentials, now, &Envoy);
         if signer.is_none() && self.waiting.len() >= self.config.max_waiting {
-            return flow.on(Event::Refused(self.no_credentials(route.credentials)));
+            let refusal = self.no_credentials(route.credentials);
+            return (flow.on(Event::Refused(refusal)), flow);
         }
         let step = flow.on(Event::Admitted {
             route,
@@ -83,29 +105,102 @@ impl Worker {
             now: now / 1000,
         });
         if step == Step::Wait {
-            self.tick_period = WAITING_TICK_MS;
+            self.tick_period = BUSY_TICK_MS;
             self.waiting.push(Waiter {
                 stream,
                 flow,
                 deadline: now + self.config.wait_timeout_ms,
             });
+            return (step, Flow::Over);
         }
-        step
+        (step, flow)
+    }
+
+    /// The flow of a request that waited, once it has been sent.
+    pub fn take_resumed(&mut self, stream: u32) -> Option<Flow> {
+        self.resumed.remove(&stream)
     }
 
     pub fn on_gone(&mut self, stream: u32) {
         self.waiting.forget(stream);
+        self.resumed.remove(&stream);
+        self.release_response(stream);
+    }
+
+    /// Whether the headers of an error may be held until its body has come.
+    /// Without `allow_on_headers_stop_iteration` Envoy gives no body while the
+    /// headers are held; that shows when nothing comes in time.
+    pub fn hold_response(&mut self, stream: u32) -> bool {
+        if self.can_hold {
+            self.held.push((stream, now_ms() + LONGEST_HOLD_MS));
+            self.tick_period = BUSY_TICK_MS;
+        }
+        self.can_hold
+    }
+
+    pub fn release_response(&mut self, stream: u32) {
+        self.held.retain(|(held, _)| *held != stream);
+    }
+
+    /// The held responses for which no body came.
+    pub fn overdue_responses(&mut self) -> Vec<u32> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
+        let now = now_ms();
+        let overdue = |until: u64| until <= now || until > now + LONGEST_HOLD_MS;
+        let streams: Vec<u32> = self
+            .held
+            .iter()
+            .filter(|(_, until)| overdue(*until))
+            .map(|(stream, _)| *stream)
+            .collect();
+        self.held.retain(|(_, until)| !overdue(*until));
+        if !streams.is_empty() && self.can_hold {
+            self.can_hold = false;
+            log::warn!(
+                "oss-origin-auth: errors of OSS are judged too late for a retry of the same \
+                 request; set allow_on_headers_stop_iteration: true beside `configuration`"
+            );
+        }
+        streams
+    }
+
+    /// Tells the operator, and drops credentials that are condemned.
+    pub fn on_diagnosed(&mut self, sent: &Sent, cause: Cause, request_id: &[u8]) {
+        let now = now_ms();
+        let index = sent.route.credentials;
+        if cause.condemns_credentials()
+            && self.keyring.reject(index, sent.generation, now, &mut Envoy)
+        {
+            log::info!(
+                "oss-origin-auth: credentials {}: dropped, since OSS says {}",
+                self.name(index),
+                cause.name()
+            );
+        }
+        // An object that is not there is no trouble of the operator's.
+        if cause != Cause::NoSuchKey && self.log_limit.allows(cause, now) {
+            log::warn!(
+                "oss-origin-auth: OSS refused: {} (bucket {}, credentials {}, request id {}): {}",
+                cause.name(),
+                sent.route.bucket,
+                self.name(index),
+                request_id.escape_ascii(),
+                cause.fix()
+            );
+        }
     }
 
     /// The fetches that this worker must make now.
-    pub fn due_fetches(&mut self) -> Vec<(usize, Rc<Sidecar>)> {
+    pub fn due_fetches(&mut self) -> Vec<(usize, Rc<Sidecar>, Fetch)> {
         let now = now_ms();
         let mut due = Vec::new();
         for (index, sidecar) in self.sidecars.iter().enumerate() {
             if let Some(sidecar) = sidecar
-                && self.keyring.refresh(index, now, &mut Envoy)
+                && let Some(fetch) = self.keyring.refresh(index, now, &mut Envoy)
             {
-                due.push((index, Rc::clone(sidecar)));
+                due.push((index, Rc::clone(sidecar), fetch));
             }
         }
         due
@@ -151,6 +246,7 @@ impl Worker {
                         now: now / 1000,
                     };
                     finished.push((waiter.stream, waiter.flow.on(event)));
+                    self.resumed.insert(waiter.stream, waiter.flow);
                 }
             }
         }
@@ -165,9 +261,9 @@ impl Worker {
 
     /// The period to set, if it is not the one that is set.
     pub fn tick_change(&mut self) -> Option<u32> {
-        let wanted = match self.waiting.is_empty() {
+        let wanted = match self.waiting.is_empty() && self.held.is_empty() {
             true => IDLE_TICK_MS,
-            false => WAITING_TICK_MS,
+            false => BUSY_TICK_MS,
         };
         let changed = wanted != self.tick_period;
         self.tick_period = wanted;

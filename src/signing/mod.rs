@@ -40,19 +40,26 @@ pub type SignedHeaders = Vec<(&'static str, Vec<u8>)>;
 #[derive(Debug)]
 pub struct Signer {
     credentials: Credentials,
+    generation: u64,
     v4_keys: v4::KeyCache,
 }
 
 impl Signer {
-    pub fn new(credentials: Credentials) -> Signer {
+    /// `generation` tells these credentials from earlier ones of their name.
+    pub fn new(credentials: Credentials, generation: u64) -> Signer {
         Signer {
             credentials,
+            generation,
             v4_keys: v4::KeyCache::default(),
         }
     }
 
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Signs `request` as of `unix_time`, in seconds. V1 takes no region.

@@ -33,6 +33,8 @@ pub struct EnvoyBuilder {
     pub oss_host: Option<String>,
     pub environment: Vec<(String, String)>,
     pub log_level: &'static str,
+    /// `allow_on_headers_stop_iteration`, as the shipped configuration has it.
+    pub stop_iteration: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl EnvoyBuilder {
             oss_host: None,
             environment: Vec::new(),
             log_level: "info",
+            stop_iteration: true,
         }
     }
 
@@ -147,6 +150,8 @@ impl EnvoyBuilder {
         filters.push(json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}));
         let mut cluster = cluster(name, self.oss_port);
+        cluster["circuit_breakers"] = json!({"thresholds": [{"max_retries": 1000,
+            "max_requests": 10000, "max_pending_requests": 10000, "max_connections": 10000}]});
         cluster["typed_extension_protocol_options"] = json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -172,6 +177,7 @@ impl EnvoyBuilder {
                 "name": "oss_origin_auth",
                 "root_id": "oss_origin_auth",
                 "failure_policy": "FAIL_RELOAD",
+                "allow_on_headers_stop_iteration": self.stop_iteration,
                 "configuration": {
                     "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text},
                 "vm_config": {

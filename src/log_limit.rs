@@ -1,0 +1,43 @@
+//! One log line for each cause every ten seconds and worker: enough to see it,
+//! and no more at any rate of requests.
+
+use std::collections::BTreeMap;
+
+use crate::diagnosis::Cause;
+
+#[derive(Debug, Default)]
+pub struct LogLimit {
+    /// When each was last logged, in milliseconds since 1970.
+    last: BTreeMap<Cause, u64>,
+}
+
+impl LogLimit {
+    pub fn allows(&mut self, cause: Cause, now: u64) -> bool {
+        let recent = |last: &u64| (*last..*last + PAUSE).contains(&now);
+        if self.last.get(&cause).is_some_and(recent) {
+            return false;
+        }
+        self.last.insert(cause, now);
+        true
+    }
+}
+
+const PAUSE: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_own_limit() {
+        let mut limit = LogLimit::default();
+        assert!(limit.allows(Cause::ClockSkew, 50_000));
+        assert!(!limit.allows(Cause::ClockSkew, 59_999));
+        assert!(limit.allows(Cause::AccessDenied, 59_999));
+        assert!(limit.allows(Cause::ClockSkew, 60_000));
+        assert!(
+            limit.allows(Cause::ClockSkew, 1_000),
+            "a clock set back silences nothing"
+        );
+    }
+}

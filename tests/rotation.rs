@@ -1,0 +1,225 @@
+//! What OSS condemns is replaced, once, and the client does not notice.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{SECRET, Stack, TOKEN, good_answer};
+use serde_json::json;
+use testkit::stub::Behaviour;
+use testkit::{EnvoyBuilder, Position, Request};
+
+const POSITIONS: [Position; 2] = [Position::Upstream, Position::Downstream];
+
+fn with_retry(builder: &mut EnvoyBuilder) {
+    builder.retry_policy = json!({"retry_on": "retriable-status-codes", "num_retries": 1,
+                                  "retriable_status_codes": [403]});
+}
+
+/// Credentials that the fake OSS will know as well.
+fn other_answer(stack: &Stack, id: &str) -> Behaviour {
+    stack.alibaba.add_key(id, SECRET, Some(TOKEN), None);
+    answer_with(id)
+}
+
+fn answer_with(id: &str) -> Behaviour {
+    Behaviour::body(200, common::good_json().replace("STS.example", id))
+}
+
+#[test]
+fn a_condemned_token_is_replaced_and_the_client_sees_the_object() {
+    for (state, expired) in [("revoked", false), ("ok", true)] {
+        for method in ["GET", "HEAD"] {
+            let stack = Stack::start_with(with_retry);
+            let port = stack.envoy.port(Position::Upstream);
+            assert_eq!(Request::get("/a").send(port).status, 200);
+            let hits = stack.stub.hits();
+
+            stack.stub.set(other_answer(&stack, "STS.second"));
+            if expired {
+                stack
+                    .alibaba
+                    .add_key("STS.example", SECRET, Some(TOKEN), Some(1));
+            } else {
+                stack.alibaba.set_key_state("STS.example", state);
+            }
+            stack.alibaba.clear_log();
+            for _ in 0..20 {
+                assert_eq!(
+                    Request::new(method, "/a").send(port).status,
+                    200,
+                    "{method} {state}"
+                );
+            }
+            assert_eq!(stack.stub.hits(), hits + 1, "one refetch");
+            let refused = stack
+                .alibaba
+                .seen()
+                .iter()
+                .filter(|seen| seen.status == 403)
+                .count();
+            assert!(
+                (1..=2).contains(&refused),
+                "at most one for each worker: {refused}"
+            );
+            let output = stack.envoy.process.output();
+            assert!(
+                output.contains("credentials default: dropped, since OSS says token_"),
+                "{output}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_storm_of_refusals_makes_one_refetch() {
+    let stack = Stack::start_with(|builder| {
+        with_retry(builder);
+        builder.workers = 4;
+    });
+    let port = stack.envoy.port(Position::Upstream);
+    assert_eq!(Request::get("/a").send(port).status, 200);
+    let hits = stack.stub.hits();
+    stack
+        .alibaba
+        .add_key("STS.second", SECRET, Some(TOKEN), None);
+    stack.alibaba.set_key_state("STS.example", "revoked");
+    stack.stub.set(Behaviour::late_body(
+        Duration::from_millis(200),
+        200,
+        common::good_json().replace("STS.example", "STS.second"),
+    ));
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| assert_eq!(Request::get("/a").send(port).status, 200));
+        }
+    });
+    assert_eq!(stack.stub.hits(), hits + 1);
+}
+
+#[test]
+fn what_newer_credentials_would_not_heal_fetches_none() {
+    let stack = Stack::start_with(with_retry);
+    for position in POSITIONS {
+        let port = stack.envoy.port(position);
+        assert_eq!(Request::get("/a").send(port).status, 200);
+    }
+    let hits = stack.stub.hits();
+    let mut expected = Vec::new();
+    let mut check = |name: &'static str| {
+        for position in POSITIONS {
+            for method in ["GET", "HEAD"] {
+                let response = Request::new(method, "/a").send(stack.envoy.port(position));
+                assert_eq!(response.status, 403, "{name}");
+            }
+        }
+        expected.push(name);
+    };
+    stack.alibaba.set_key_state("STS.example", "denied");
+    check("access_denied");
+    stack.alibaba.set_key_state("STS.example", "kms");
+    check("kms_forbidden");
+    stack
+        .alibaba
+        .add_key("STS.example", "another secret", Some(TOKEN), None);
+    check("signature_mismatch");
+    stack
+        .alibaba
+        .add_key("STS.example", SECRET, Some(TOKEN), None);
+    stack.alibaba.set("clock_offset", json!(3600));
+    check("clock_skew");
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(stack.stub.hits(), hits, "no refetch");
+    let output = stack.envoy.process.output();
+    for name in expected {
+        let line =
+            format!("OSS refused: {name} (bucket demo-bucket, credentials default, request id ");
+        assert!(output.contains(&line), "{name}: {output}");
+    }
+    assert!(output.contains("the role lacks AliyunKMSCryptoUserAccess"));
+}
+
+#[test]
+fn the_sidecar_that_gives_the_same_again_is_not_asked_without_end() {
+    let stack = Stack::start_with(with_retry);
+    let port = stack.envoy.port(Position::Upstream);
+    stack.alibaba.set_key_state("STS.example", "revoked");
+    let hits = stack.stub.hits();
+    let begin = std::time::Instant::now();
+    let mut requests = 0;
+    while begin.elapsed() < Duration::from_secs(3) {
+        assert_eq!(Request::get("/a").send(port).status, 403);
+        requests += 1;
+    }
+    let asked = stack.stub.hits() - hits;
+    assert!(
+        (1..=5).contains(&asked),
+        "{asked} fetches for {requests} requests"
+    );
+}
+
+#[test]
+fn without_stop_iteration_a_refusal_is_late_but_not_lost() {
+    let stack = Stack::start_with(|builder| builder.stop_iteration = false);
+    let port = stack.envoy.port(Position::Upstream);
+    assert_eq!(Request::get("/a").send(port).status, 200);
+    stack.stub.set(other_answer(&stack, "STS.second"));
+    stack.alibaba.set_key_state("STS.example", "revoked");
+    let first = Request::get("/a").send(port);
+    assert_eq!(first.status, 403);
+    assert!(
+        first.text().contains("InvalidSecurityToken"),
+        "the body arrives: {}",
+        first.text()
+    );
+    testkit::process::wait_until("the object", || Request::get("/a").send(port).status == 200);
+    let output = stack.envoy.process.output();
+    assert!(
+        output.contains("set allow_on_headers_stop_iteration: true"),
+        "{output}"
+    );
+}
+
+#[test]
+fn errors_keep_their_body_and_headers() {
+    let stack = Stack::start();
+    for position in POSITIONS {
+        stack.alibaba.set_key_state("STS.example", "denied");
+        let denied = Request::get("/a").send(stack.envoy.port(position));
+        assert_eq!(denied.status, 403);
+        assert!(denied.text().ends_with("</Error>\n"), "{}", denied.text());
+        assert_eq!(denied.header("x-oss-ec"), Some("0003-00000001"));
+        stack.alibaba.set_key_state("STS.example", "ok");
+    }
+}
+
+#[test]
+fn credentials_are_refreshed_before_they_expire() {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let expires = oss_origin_auth::signing::time::basic(now + 12);
+    let expires = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        &expires[..4],
+        &expires[4..6],
+        &expires[6..8],
+        &expires[9..11],
+        &expires[11..13],
+        &expires[13..15]
+    );
+    let body = common::good_json().replace("2099-01-01T00:00:00Z", &expires);
+    let stack = Stack::start_on(Behaviour::body(200, body), |builder| {
+        builder.filter["credentials"]["default"]["sidecar"]["clock_margin_ms"] = json!(1_000);
+    });
+    let port = stack.envoy.port(Position::Upstream);
+    assert_eq!(Request::get("/a").send(port).status, 200);
+    stack.stub.set(good_answer());
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < Duration::from_secs(14) {
+        assert_eq!(Request::get("/a").send(port).status, 200);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(stack.stub.hits(), 2, "the first, and one refresh");
+}
