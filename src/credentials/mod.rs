@@ -2,6 +2,8 @@
 
 pub mod answer;
 pub mod entry;
+#[cfg(test)]
+mod interleavings;
 pub mod keyring;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! The project's commands. Each does all the set-up that it needs.
 
 mod demo;
+mod fuzz;
 mod setup;
 
 use std::io::{BufRead, BufReader};
@@ -28,6 +29,7 @@ enum Task {
     },
     /// Show a private object served through Envoy
     Demo(demo::Options),
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test { arguments } => test(&arguments),
         Task::Demo(options) => demo::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -74,6 +74,6 @@ fn install_python_packages() -> Result {
     std::fs::write(&stamp, wanted).map_err(|error| error.to_string())
 }
 
-fn step(name: &str) {
+pub fn step(name: &str) {
     eprintln!("==> {name}");
 }

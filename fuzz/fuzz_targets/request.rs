@@ -1,0 +1,47 @@
+#![no_main]
+//! Whatever a client sends as path and header is refused or signed, and what
+//! leaves is canonical: read again, it is the same.
+
+use libfuzzer_sys::fuzz_target;
+use oss_origin_auth::credentials::{Credentials, Secret};
+use oss_origin_auth::request::{Incoming, admit};
+use oss_origin_auth::signing::target::Target;
+use oss_origin_auth::signing::{Signer, Version};
+use oss_origin_auth::config::Route;
+
+fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
+    let (path, name, value) = input;
+    if let Some(target) = Target::parse(path) {
+        let wire = target.wire();
+        let again = Target::parse(&wire).expect("what leaves can be read");
+        assert_eq!(again.wire(), wire);
+        assert_eq!(again.key(), target.key());
+    }
+    for signature_version in [Version::V4, Version::V1] {
+        let route = Route {
+            bucket: "bucket".into(),
+            region: "cn-hangzhou".into(),
+            signature_version,
+            credentials: 0,
+        };
+        let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path), (name, value)];
+        if let Ok(outgoing) = admit(Some(&route), Incoming { headers }) {
+            let mut signer = Signer::new(
+                Credentials {
+                    access_key_id: "id".into(),
+                    access_key_secret: Secret::new("secret"),
+                    security_token: Some(Secret::new("token")),
+                    expires_at: None,
+                },
+                1,
+            );
+            let changes = outgoing.sign(&route, &mut signer, 1_764_946_083);
+            for (_, value) in &changes.set {
+                assert!(value.iter().all(|b| (b' '..=b'~').contains(b)));
+            }
+            for byte in changes.path.iter().flatten() {
+                assert!((b'!'..=b'~').contains(byte));
+            }
+        }
+    }
+});
