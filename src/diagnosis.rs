@@ -168,7 +168,7 @@ fn by_ec(ec: &[u8]) -> Option<Cause> {
     Some(match ec {
         b"0002-00000007" => Cause::TokenExpired,
         b"0002-00000006" | b"0002-00000008" => Cause::TokenInvalid,
-        b"0002-00000902" => Cause::KeyUnknown,
+        b"0002-00000002" | b"0002-00000902" => Cause::KeyUnknown,
         b"0002-00000040" => Cause::SignatureMismatch,
         b"0002-00000504" => Cause::ClockSkew,
         b"0002-00000039" => Cause::TwoSignatures,

@@ -163,7 +163,7 @@ fn a_cold_start_makes_one_callout_and_answers_all() {
     let late = Behaviour::late_body(Duration::from_millis(700), 200, good_json());
     let stack = Stack::start_on(late, |builder| builder.workers = 4);
     let port = stack.envoy.port(Position::Upstream);
-    let streams: Vec<_> = (0..100)
+    let streams: Vec<_> = (0..500)
         .map(|_| Request::get("/a").start(port).unwrap())
         .collect();
     let begin = Instant::now();

@@ -1,8 +1,9 @@
 //! What OSS condemns is replaced, once, and the client does not notice.
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{SECRET, Stack, TOKEN, good_answer};
 use serde_json::json;
@@ -145,7 +146,7 @@ fn the_sidecar_that_gives_the_same_again_is_not_asked_without_end() {
     let port = stack.envoy.port(Position::Upstream);
     stack.alibaba.set_key_state("STS.example", "revoked");
     let hits = stack.stub.hits();
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let mut requests = 0;
     while begin.elapsed() < Duration::from_secs(3) {
         assert_eq!(Request::get("/a").send(port).status, 403);
@@ -195,31 +196,95 @@ fn errors_keep_their_body_and_headers() {
 
 #[test]
 fn credentials_are_refreshed_before_they_expire() {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let expires = oss_origin_auth::signing::time::basic(now + 12);
-    let expires = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        &expires[..4],
-        &expires[4..6],
-        &expires[6..8],
-        &expires[9..11],
-        &expires[11..13],
-        &expires[13..15]
-    );
-    let body = common::good_json().replace("2099-01-01T00:00:00Z", &expires);
-    let stack = Stack::start_on(Behaviour::body(200, body), |builder| {
-        builder.filter["credentials"]["default"]["sidecar"]["clock_margin_ms"] = json!(1_000);
-    });
+    let stack = Stack::start_on(lives(12), short_margin);
     let port = stack.envoy.port(Position::Upstream);
     assert_eq!(Request::get("/a").send(port).status, 200);
     stack.stub.set(good_answer());
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(14) {
         assert_eq!(Request::get("/a").send(port).status, 200);
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(stack.stub.hits(), 2, "the first, and one refresh");
+}
+
+#[test]
+fn the_old_ones_serve_until_they_expire_then_a_503_says_why_until_it_heals() {
+    let begin = Instant::now();
+    let stack = Stack::start_on(lives(12), |builder| {
+        short_margin(builder);
+        builder.filter["wait_timeout_ms"] = json!(300);
+    });
+    let port = stack.envoy.port(Position::Upstream);
+    assert_eq!(Request::get("/a").send(port).status, 200);
+    stack.stub.set(Behaviour::body(500, "sesame"));
+    // A second of margin, and one more since expiry is told in whole seconds.
+    while begin.elapsed() < Duration::from_millis(9_500) {
+        assert_eq!(
+            Request::get("/a").send(port).status,
+            200,
+            "{:?}",
+            begin.elapsed()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(stack.stub.hits() > 1, "a refresh was tried");
+    std::thread::sleep(Duration::from_millis(12_500).saturating_sub(begin.elapsed()));
+    let lapsed = Request::get("/a").send(port);
+    assert_eq!(lapsed.status, 503);
+    assert_eq!(lapsed.header("retry-after"), Some("1"));
+    assert_eq!(lapsed.header("x-oss-origin-auth"), Some("no_credentials"));
+    assert!(lapsed.text().contains("status 500"), "{}", lapsed.text());
+    stack.stub.set(good_answer());
+    testkit::process::wait_until("credentials", || {
+        Request::get("/a").send(port).status == 200
+    });
+}
+
+#[test]
+fn credentials_are_there_before_the_first_request_from_one_callout() {
+    // Two workers and the main thread each have a root context that ticks.
+    let stack = Stack::start();
+    testkit::process::wait_until("a callout", || stack.stub.hits() > 0);
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(
+        stack.stub.hits(),
+        1,
+        "whoever it was, the others left it to them"
+    );
+}
+
+#[test]
+fn names_have_their_own_state() {
+    let stack = Stack::start_with(|builder| {
+        builder.filter["credentials"]["broken"] = json!({"sidecar": {"cluster": "nowhere"}});
+        builder.filter["routes"] = json!({"broken": {"credentials": "broken"}});
+        builder.filter["wait_timeout_ms"] = json!(200);
+        builder.routes = vec![json!({"name": "broken", "match": {"prefix": "/b/"}, "route": {}})];
+    });
+    let port = stack.envoy.port(Position::Upstream);
+    for _ in 0..3 {
+        assert_eq!(Request::get("/a").send(port).status, 200);
+        let broken = Request::get("/b/a").send(port);
+        assert_eq!(broken.status, 503);
+        assert!(
+            broken.text().contains("no cluster of the name"),
+            "{}",
+            broken.text()
+        );
+    }
+}
+
+fn short_margin(builder: &mut EnvoyBuilder) {
+    builder.filter["credentials"]["default"]["sidecar"]["clock_margin_ms"] = json!(1_000);
+}
+
+/// Good credentials that expire in so many seconds.
+fn lives(seconds: u64) -> Behaviour {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let expires = testkit::origin::rfc3339(now.unwrap().as_secs() + seconds);
+    Behaviour::body(
+        200,
+        common::good_json().replace("2099-01-01T00:00:00Z", &expires),
+    )
 }

@@ -137,10 +137,14 @@ impl Entry {
         }
         let failures = self.failures.saturating_add(1);
         let most = match self.usable(now, timing) {
-            Some(_) => MAX_BACKOFF,
+            // Several more tries fit into the life that is left.
+            Some(issued) => match issued.credentials.expires_at {
+                Some(expires_at) => ((expires_at * 1000 - now) / 10).min(MAX_BACKOFF),
+                None => MAX_BACKOFF,
+            },
             None => MAX_BACKOFF_WITHOUT_CREDENTIALS,
         };
-        let backoff = (FIRST_BACKOFF << (failures - 1).min(16)).min(most);
+        let backoff = (FIRST_BACKOFF << (failures - 1).min(16)).min(most.max(FIRST_BACKOFF));
         Entry {
             lease: None,
             failures,
@@ -402,15 +406,18 @@ mod tests {
     fn old_but_valid_credentials_stay_while_refreshing_fails() {
         let mut entry = stored(3600);
         let mut now = NOW + 2_880_000;
-        for _ in 0..10 {
+        let mut tries = 0;
+        while entry.usable(now, &TIMING).is_some() {
             entry = entry
                 .begin(1, now, &TIMING)
                 .unwrap()
                 .fail(1, "down", now, &TIMING, 7);
+            assert!(entry.not_before - now <= MAX_BACKOFF * 5 / 4);
             now = entry.not_before;
-            assert!(entry.usable(now, &TIMING).is_some());
+            tries += 1;
         }
-        assert!(entry.not_before - now <= MAX_BACKOFF * 5 / 4);
+        assert!(tries > 40, "down to the end of the life: {tries}");
+        assert!(now < NOW + 3_597_000, "and soon after it: {}", now - NOW);
     }
 
     #[test]

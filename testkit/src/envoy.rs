@@ -35,6 +35,7 @@ pub struct EnvoyBuilder {
     pub log_level: &'static str,
     /// `allow_on_headers_stop_iteration`, as the shipped configuration has it.
     pub stop_iteration: bool,
+    pub access_log: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl EnvoyBuilder {
             environment: Vec::new(),
             log_level: "info",
             stop_iteration: true,
+            access_log: true,
         }
     }
 
@@ -137,13 +139,20 @@ impl EnvoyBuilder {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": name,
                 "max_request_headers_kb": 96,
-                "access_log": [{"name": "stderr", "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog"}}],
+                "access_log": self.access_logs(),
                 "route_config": {"virtual_hosts": [
                     {"name": "all", "domains": ["*"], "routes": routes}]},
                 "http_filters": filters,
             },
         }]}]})
+    }
+
+    fn access_logs(&self) -> Value {
+        match self.access_log {
+            true => json!([{"name": "stderr", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog"}}]),
+            false => json!([]),
+        }
     }
 
     fn oss_cluster(&self, name: &str, mut filters: Vec<Value>) -> Value {

@@ -11,8 +11,11 @@ pub mod alibaba;
 pub mod envoy;
 pub mod http;
 pub mod keys;
+pub mod load;
+pub mod origin;
 pub mod process;
 pub mod shipped;
+pub mod soak;
 pub mod stub;
 pub mod tools;
 

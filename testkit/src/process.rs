@@ -61,6 +61,15 @@ impl Process {
         status.and_then(|status| status.code())
     }
 
+    /// Memory that is resident now.
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(path).expect("/proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("VmRSS")
+    }
+
     /// Sends SIGTERM and waits for the end; the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let id = self.id().to_string();

@@ -7,7 +7,10 @@ mod setup;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
+use testkit::soak::Plan;
 
 pub type Result<T = ()> = std::result::Result<T, String>;
 
@@ -30,6 +33,11 @@ enum Task {
     /// Show a private object served through Envoy
     Demo(demo::Options),
     Fuzz(fuzz::Options),
+    /// Load Envoy while credentials rotate and the sidecar fails; report at the end
+    Soak {
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -38,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test(&arguments),
         Task::Demo(options) => demo::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak { minutes } => soak(minutes),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,6 +91,22 @@ fn test(arguments: &[String]) -> Result {
     match status.success() && passed > 0 {
         true => Ok(()),
         false => Err(format!("cargo test ended with {status}")),
+    }
+}
+
+fn soak(minutes: u64) -> Result {
+    setup::run()?;
+    let report = testkit::soak::run(&Plan {
+        requests: 0,
+        duration: Duration::from_secs(minutes * 60),
+        rotations: 50,
+        restarts: 10,
+        outages: 3,
+    });
+    print!("{report}");
+    match report.counts.failed.is_empty() {
+        true => Ok(()),
+        false => Err("requests failed".into()),
     }
 }
 

@@ -1,0 +1,268 @@
+//! An OSS and an STS for load, in few lines of Rust that share none with the
+//! filter: OSS verifies V4 and knows revoked and expired tokens, STS issues
+//! them. (The fake in testkit/fakes, which Alibaba's SDKs judge, is the
+//! reference; it is too slow for load.)
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::alibaba::{BUCKET, REGION};
+
+#[derive(Debug)]
+pub struct Origin {
+    pub oss_port: u16,
+    pub sts_port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    keys: Mutex<HashMap<String, Key>>,
+    settings: Mutex<Settings>,
+    issued: AtomicU64,
+    /// What OSS refused, by code.
+    refused: Mutex<HashMap<&'static str, u64>>,
+    body: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct Key {
+    secret: String,
+    token: String,
+    expires: u64,
+    revoked: bool,
+}
+
+/// How STS behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub token_life: u64,
+    pub delay: Duration,
+    pub garbage: bool,
+}
+
+impl Origin {
+    /// Every object has `size` bytes.
+    pub fn start(size: usize) -> Origin {
+        let state = Arc::new(State {
+            keys: Mutex::default(),
+            settings: Mutex::new(Settings {
+                token_life: 3600,
+                delay: Duration::ZERO,
+                garbage: false,
+            }),
+            issued: AtomicU64::new(0),
+            refused: Mutex::default(),
+            body: (0..size).map(|n| (n % 251) as u8).collect(),
+        });
+        Origin {
+            oss_port: listen(Arc::clone(&state), State::oss),
+            sts_port: listen(Arc::clone(&state), State::sts),
+            state,
+        }
+    }
+
+    pub fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.state.settings.lock().expect("lock"));
+    }
+
+    /// Revokes every token issued so far.
+    pub fn revoke_all(&self) {
+        let mut keys = self.state.keys.lock().expect("lock");
+        for key in keys.values_mut() {
+            key.revoked = true;
+        }
+    }
+
+    /// Makes OSS accept a key that STS did not issue.
+    pub fn add_key(&self, id: &str, secret: &str, token: &str) {
+        let key = Key {
+            secret: secret.into(),
+            token: token.into(),
+            expires: u64::MAX,
+            revoked: false,
+        };
+        self.state.keys.lock().expect("lock").insert(id.into(), key);
+    }
+
+    pub fn issued(&self) -> u64 {
+        self.state.issued.load(Ordering::SeqCst)
+    }
+
+    /// What OSS refused so far, by code.
+    pub fn refused(&self) -> HashMap<&'static str, u64> {
+        self.state.refused.lock().expect("lock").clone()
+    }
+}
+
+/// A request's method, target and headers (names in lower case).
+struct Head {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Head {
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+fn listen(state: Arc<State>, answer: fn(&State, &Head) -> Vec<u8>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("origin");
+    let port = listener.local_addr().expect("address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let state = Arc::clone(&state);
+            std::thread::spawn(move || serve(stream, &state, answer));
+        }
+    });
+    port
+}
+
+fn serve(mut stream: TcpStream, state: &State, answer: fn(&State, &Head) -> Vec<u8>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let mut words = line.split(' ');
+        let mut head = Head {
+            method: words.next()?.to_owned(),
+            target: words.next()?.to_owned(),
+            headers: Vec::new(),
+        };
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            match line.trim_end().split_once(':') {
+                Some((name, value)) => {
+                    let header = (name.to_ascii_lowercase(), value.trim().to_owned());
+                    head.headers.push(header);
+                }
+                None => break,
+            }
+        }
+        let length = head.header("content-length").parse().unwrap_or(0);
+        reader
+            .by_ref()
+            .take(length)
+            .read_to_end(&mut Vec::new())
+            .ok()?;
+        stream.write_all(&answer(state, &head)).ok()?;
+    }
+}
+
+fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("a time after 1970").as_secs()
+}
+
+impl State {
+    fn oss(&self, head: &Head) -> Vec<u8> {
+        match self.verify(head) {
+            Ok(()) => response("200 OK", "content-type: text/plain\r\n", &self.body),
+            Err(code) => {
+                *self.refused.lock().expect("lock").entry(code).or_default() += 1;
+                let body = format!("<Error><Code>{code}</Code></Error>");
+                response("403 Forbidden", "x-oss-request-id: 1\r\n", body.as_bytes())
+            }
+        }
+    }
+
+    /// V4 of a request without a query.
+    fn verify(&self, head: &Head) -> Result<(), &'static str> {
+        let authorization = head.header("authorization");
+        let credential = authorization
+            .strip_prefix("OSS4-HMAC-SHA256 Credential=")
+            .ok_or("AccessDenied")?;
+        let (credential, signature) = credential.split_once(",Signature=").ok_or("AccessDenied")?;
+        let (id, scope) = credential.split_once('/').ok_or("AccessDenied")?;
+        let key = self.keys.lock().expect("lock").get(id).cloned();
+        let key = key.ok_or("InvalidAccessKeyId")?;
+        if key.revoked || key.token != head.header("x-oss-security-token") {
+            return Err("InvalidSecurityToken");
+        }
+        if key.expires <= now() {
+            return Err("SecurityTokenExpired");
+        }
+        let mut signed: Vec<String> = head
+            .headers
+            .iter()
+            .filter(|(name, _)| name.starts_with("x-oss-") || name == "content-type")
+            .map(|(name, value)| format!("{name}:{value}\n"))
+            .collect();
+        signed.sort();
+        let canonical = format!(
+            "{}\n/{BUCKET}{}\n\n{}\n\nUNSIGNED-PAYLOAD",
+            head.method,
+            head.target,
+            signed.concat()
+        );
+        let date = head.header("x-oss-date");
+        let hashed = hex(&Sha256::digest(canonical));
+        let string_to_sign = format!("OSS4-HMAC-SHA256\n{date}\n{scope}\n{hashed}");
+        let day = date.get(..8).unwrap_or_default();
+        if scope != format!("{day}/{REGION}/oss/aliyun_v4_request") {
+            return Err("InvalidArgument");
+        }
+        let mut digest = format!("aliyun_v4{}", key.secret).into_bytes();
+        for part in scope.split('/').chain([string_to_sign.as_str()]) {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&digest).expect("any length");
+            mac.update(part.as_bytes());
+            digest = mac.finalize().into_bytes().to_vec();
+        }
+        match hex(&digest) == signature {
+            true => Ok(()),
+            false => Err("SignatureDoesNotMatch"),
+        }
+    }
+
+    fn sts(&self, _: &Head) -> Vec<u8> {
+        let settings = self.settings.lock().expect("lock").clone();
+        std::thread::sleep(settings.delay);
+        if settings.garbage {
+            return response("200 OK", "", b"<html>garbage</html>");
+        }
+        let number = self.issued.fetch_add(1, Ordering::SeqCst);
+        let key = Key {
+            secret: format!("secret-{number}"),
+            token: format!("CAIStoken-{number}{}", "x".repeat(600)),
+            expires: now() + settings.token_life,
+            revoked: false,
+        };
+        let id = format!("STS.example-{number}");
+        let body = serde_json::json!({"RequestId": "1", "Credentials": {
+            "AccessKeyId": id, "AccessKeySecret": key.secret, "SecurityToken": key.token,
+            "Expiration": rfc3339(key.expires)}});
+        self.keys.lock().expect("lock").insert(id, key);
+        response("200 OK", "", body.to_string().as_bytes())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// By the `date` of the system.
+pub fn rfc3339(unix_time: u64) -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{unix_time}"), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .expect("date");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

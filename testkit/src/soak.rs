@@ -1,0 +1,199 @@
+//! Load through a real Envoy while everything about its credentials changes:
+//! the sidecar, a real one, gets them from an STS that this controls.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::alibaba::{BUCKET, REGION};
+use crate::load::{Counts, Load};
+use crate::origin::Origin;
+use crate::{Envoy, EnvoyBuilder, Position, Process, Request, free_port, tools};
+
+/// How much of what happens at the least.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub requests: u64,
+    pub duration: Duration,
+    /// All tokens are revoked; OSS refuses them from that moment on.
+    pub rotations: u64,
+    /// The sidecar is killed and started again.
+    pub restarts: u64,
+    /// The sidecar is away for most of a token's life.
+    pub outages: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub counts: Counts,
+    pub rotations: u64,
+    pub restarts: u64,
+    pub outages: u64,
+    /// Answers of the sidecar to Envoy while only rotations and restarts
+    /// called for any.
+    pub callouts_of_rotations: u64,
+    pub callouts: u64,
+    /// Callouts that found no sidecar.
+    pub callouts_unconnected: u64,
+    pub tokens: u64,
+    /// Resident memory of Envoy, in KiB.
+    pub memory_at_start: u64,
+    pub memory_at_end: u64,
+}
+
+struct Stage {
+    origin: Origin,
+    sidecar: Option<Process>,
+    sidecar_port: u16,
+    envoy: Envoy,
+}
+
+pub fn run(plan: &Plan) -> Report {
+    let begin = Instant::now();
+    let mut stage = Stage::start();
+    let port = stage.envoy.port(Position::Upstream);
+    assert_eq!(Request::get("/a").send(port).status, 200);
+    let load = Load::start(port, 8);
+    std::thread::sleep(Duration::from_secs(3));
+    let memory_at_start = stage.envoy.process.resident_kib();
+    let (mut rotations, mut restarts, mut outages) = (0, 0, 0);
+
+    // Tokens live long here: each callout has a rotation to answer for.
+    let answered_before = stage.callouts_answered();
+    let per_restart = (plan.rotations / plan.restarts.max(1)).max(1);
+    while rotations < plan.rotations {
+        stage.origin.revoke_all();
+        rotations += 1;
+        std::thread::sleep(Duration::from_millis(1_200));
+        if rotations % per_restart == 0 && restarts < plan.restarts {
+            stage.sidecar = None;
+            stage.start_sidecar();
+            restarts += 1;
+        }
+    }
+    let callouts_of_rotations = stage.callouts_answered() - answered_before;
+
+    // Tokens live shortly here.
+    stage.origin.set(|settings| settings.token_life = 10);
+    loop {
+        let enough = outages >= plan.outages
+            && load.counts().total >= plan.requests
+            && begin.elapsed() >= plan.duration;
+        if enough {
+            break;
+        }
+        stage.origin.revoke_all();
+        rotations += 1;
+        std::thread::sleep(Duration::from_millis(1_200));
+        stage.sidecar = None;
+        std::thread::sleep(Duration::from_millis(7_800));
+        stage.start_sidecar();
+        outages += 1;
+        std::thread::sleep(Duration::from_millis(2_000));
+        stage.origin.set(|settings| settings.garbage = true);
+        std::thread::sleep(Duration::from_millis(1_500));
+        stage.origin.set(|settings| {
+            settings.garbage = false;
+            settings.delay = Duration::from_millis(500);
+        });
+        std::thread::sleep(Duration::from_millis(2_500));
+        stage.origin.set(|settings| settings.delay = Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(1_000));
+    }
+    let memory_at_end = stage.envoy.process.resident_kib();
+    stage.envoy.process.assert_running();
+    Report {
+        counts: load.stop(),
+        rotations,
+        restarts,
+        outages,
+        callouts_of_rotations,
+        callouts: stage.envoy.stat("cluster.sts_sidecar.upstream_rq_total"),
+        callouts_unconnected: stage
+            .envoy
+            .stat("cluster.sts_sidecar.upstream_cx_connect_fail"),
+        tokens: stage.origin.issued(),
+        memory_at_start,
+        memory_at_end,
+    }
+}
+
+impl Stage {
+    fn start() -> Stage {
+        let origin = Origin::start(100);
+        let sidecar_port = free_port();
+        let filter = json!({
+            "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar", "clock_margin_ms": 500}}},
+            "defaults": {"bucket": BUCKET, "region": REGION},
+        });
+        let mut builder = EnvoyBuilder::new(filter, origin.oss_port, sidecar_port);
+        builder.retry_policy = json!({"retry_on": "retriable-status-codes", "num_retries": 2,
+                                      "retriable_status_codes": [403]});
+        builder.access_log = false;
+        let mut stage = Stage {
+            origin,
+            sidecar: None,
+            sidecar_port,
+            envoy: builder.start(),
+        };
+        stage.start_sidecar();
+        stage
+    }
+
+    fn start_sidecar(&mut self) {
+        let mut sidecar = Process::start(
+            "sidecar",
+            Command::new(tools::sidecar())
+                .env(
+                    "STS_SIDECAR_LISTEN",
+                    format!("127.0.0.1:{}", self.sidecar_port),
+                )
+                .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIexample")
+                .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")
+                .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r")
+                .env(
+                    "ALIBABA_CLOUD_STS_ENDPOINT",
+                    format!("http://127.0.0.1:{}", self.origin.sts_port),
+                ),
+        );
+        sidecar.wait_for_port(self.sidecar_port);
+        self.sidecar = Some(sidecar);
+    }
+
+    fn callouts_answered(&self) -> u64 {
+        self.envoy
+            .stat("cluster.sts_sidecar.internal.upstream_rq_200")
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let failed: u64 = self.counts.failed.values().sum();
+        writeln!(f, "requests            {}", self.counts.total)?;
+        writeln!(f, "failed              {failed}")?;
+        for (reason, count) in &self.counts.failed {
+            writeln!(f, "  {count} × {reason}")?;
+        }
+        writeln!(
+            f,
+            "slowest request     {} ms",
+            self.counts.slowest.as_millis()
+        )?;
+        writeln!(f, "rotations           {}", self.rotations)?;
+        writeln!(f, "sidecar restarts    {}", self.restarts)?;
+        writeln!(f, "sidecar outages     {}", self.outages)?;
+        writeln!(f, "tokens issued       {}", self.tokens)?;
+        writeln!(
+            f,
+            "callouts            {}, of which {} by rotations alone",
+            self.callouts, self.callouts_of_rotations
+        )?;
+        writeln!(f, "without a sidecar   {}", self.callouts_unconnected)?;
+        writeln!(
+            f,
+            "Envoy's memory      {} KiB, at the end {} KiB",
+            self.memory_at_start, self.memory_at_end
+        )
+    }
+}
