@@ -103,12 +103,15 @@ impl Store {
     }
 }
 
+/// What one worker does.
+type Act<T> = dyn Fn(&mut Keyring, &mut View) -> T + Sync;
+
 /// Runs one action for each worker in every order of `depth` accesses (then one
 /// after the other), from the same `before`; checks what they did and left.
 fn in_every_order<T: Send>(
     before: &Entry,
     depth: u32,
-    actions: &[&(dyn Fn(&mut Keyring, &mut View) -> T + Sync)],
+    actions: &[&Act<T>],
     check: impl Fn(&[T], &Entry),
 ) {
     let workers = actions.len();

@@ -22,10 +22,10 @@ pub enum Buffer {
 
 /// `proxy_header_map_type_t`
 #[derive(Clone, Copy, Debug)]
-pub enum Map {
-    RequestHeaders = 0,
-    ResponseHeaders = 2,
-    CalloutHeaders = 6,
+pub enum Headers {
+    Request = 0,
+    Response = 2,
+    Callout = 6,
 }
 
 /// What a compare-and-set of an absent value takes. The host gives out its
@@ -39,7 +39,7 @@ pub fn buffer(buffer: Buffer, max: usize) -> Result<Vec<u8>> {
 }
 
 /// All headers of a map, in the host's serialized form: see [`header_pairs`].
-pub fn header_map(map: Map) -> Result<Vec<u8>> {
+pub fn header_map(map: Headers) -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
@@ -68,7 +68,7 @@ pub fn header_pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
     pairs
 }
 
-pub fn header(map: Map, name: &str) -> Result<Vec<u8>> {
+pub fn header(map: Headers, name: &str) -> Result<Vec<u8>> {
     owned(|data, size| unsafe {
         proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
     })
@@ -77,7 +77,7 @@ pub fn header(map: Map, name: &str) -> Result<Vec<u8>> {
 pub fn set_request_header(name: &str, value: &[u8]) -> Result<()> {
     check(unsafe {
         proxy_replace_header_map_value(
-            Map::RequestHeaders as u32,
+            Headers::Request as u32,
             name.as_ptr(),
             name.len(),
             value.as_ptr(),
@@ -88,7 +88,7 @@ pub fn set_request_header(name: &str, value: &[u8]) -> Result<()> {
 
 pub fn remove_request_header(name: &str) -> Result<()> {
     check(unsafe {
-        proxy_remove_header_map_value(Map::RequestHeaders as u32, name.as_ptr(), name.len())
+        proxy_remove_header_map_value(Headers::Request as u32, name.as_ptr(), name.len())
     })
 }
 

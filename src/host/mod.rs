@@ -41,7 +41,7 @@ fn with<T>(worker: &Shared, act: impl FnOnce(&mut Worker) -> T) -> Option<T> {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
-        let status = abi::header(abi::Map::CalloutHeaders, ":status")
+        let status = abi::header(abi::Headers::Callout, ":status")
             .ok()
             .and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok())
             .unwrap_or(0);
@@ -194,7 +194,7 @@ impl HttpContext for Stream {
         if !matches!(self.flow, Flow::Sent(_)) {
             return Action::Continue;
         }
-        let response_header = |name| abi::header(abi::Map::ResponseHeaders, name);
+        let response_header = |name| abi::header(abi::Headers::Response, name);
         let status = response_header(":status").ok();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let status = status.unwrap_or(0);
@@ -244,7 +244,7 @@ impl HttpContext for Stream {
 
 impl Stream {
     fn judge(&self) -> (Step, Flow) {
-        let headers = abi::header_map(abi::Map::RequestHeaders);
+        let headers = abi::header_map(abi::Headers::Request);
         let decided = headers.ok().and_then(|headers| {
             self.with_worker(|worker| {
                 let route = match worker.needs_route() {
@@ -280,7 +280,7 @@ impl Stream {
 
     fn tell(&self, step: &Step) {
         if let Step::Diagnosed { sent, cause } = step {
-            let request_id = abi::header(abi::Map::ResponseHeaders, "x-oss-request-id");
+            let request_id = abi::header(abi::Headers::Response, "x-oss-request-id");
             let request_id = request_id.unwrap_or_default();
             self.with_worker(|worker| worker.on_diagnosed(sent, *cause, &request_id));
         }
