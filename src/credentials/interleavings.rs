@@ -104,14 +104,14 @@ impl Store {
 }
 
 /// What one worker does.
-type Act<T> = dyn Fn(&mut Keyring, &mut View) -> T + Sync;
+type Act<'a, T> = dyn Fn(&mut Keyring, &mut View) -> T + Sync + 'a;
 
 /// Runs one action for each worker in every order of `depth` accesses (then one
 /// after the other), from the same `before`; checks what they did and left.
 fn in_every_order<T: Send>(
     before: &Entry,
     depth: u32,
-    actions: &[&Act<T>],
+    actions: &[&Act<'_, T>],
     check: impl Fn(&[T], &Entry),
 ) {
     let workers = actions.len();
