@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{SECRET, Stack, TOKEN, filter, good_answer, good_json};
 use serde_json::json;
@@ -12,11 +12,12 @@ use testkit::{Position, Request, StubSidecar};
 
 const POSITIONS: [Position; 2] = [Position::Upstream, Position::Downstream];
 
-/// Requests wait for half a second.
+/// Requests wait for less long than by default, but long enough for a
+/// machine that is busy.
 fn short_wait(builder: &mut testkit::EnvoyBuilder) {
     builder.filter = filter();
-    builder.filter["wait_timeout_ms"] = json!(500);
-    builder.filter["credentials"]["default"]["sidecar"]["timeout_ms"] = json!(300);
+    builder.filter["wait_timeout_ms"] = json!(1_500);
+    builder.filter["credentials"]["default"]["sidecar"]["timeout_ms"] = json!(1_000);
 }
 
 #[test]
@@ -26,7 +27,7 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
         ("down", Behaviour::HangUp, "nobody answers"),
         (
             "slow",
-            Behaviour::late_body(Duration::from_secs(2), 200, good_json()),
+            Behaviour::late_body(Duration::from_secs(5), 200, good_json()),
             "no answer within",
         ),
         ("500", Behaviour::body(500, "sesame"), "status 500"),
@@ -104,13 +105,10 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
         );
 
         stack.stub.set(good_answer());
-        std::thread::sleep(Duration::from_millis(1_300));
-        let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
-        assert_eq!(
-            (response.status, response.body.as_slice()),
-            (200, &b"content"[..]),
-            "{name}"
-        );
+        testkit::process::wait_until(name, || {
+            let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
+            (response.status, response.body.as_slice()) == (200, b"content")
+        });
 
         let output = stack.envoy.process.output();
         let line = output
@@ -166,7 +164,6 @@ fn a_cold_start_makes_one_callout_and_answers_all() {
     let streams: Vec<_> = (0..500)
         .map(|_| Request::get("/a").start(port).unwrap())
         .collect();
-    let begin = Instant::now();
     for mut stream in streams {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
@@ -176,29 +173,30 @@ fn a_cold_start_makes_one_callout_and_answers_all() {
             bytes.escape_ascii()
         );
     }
-    assert!(begin.elapsed() < Duration::from_secs(4));
     assert_eq!(stack.stub.hits(), 1, "one callout for all workers");
     assert!(stack.alibaba.seen().iter().all(|seen| seen.status == 200));
 }
 
 #[test]
 fn more_than_may_wait_get_a_503_at_once() {
-    let late = Behaviour::late_body(Duration::from_millis(1_500), 200, good_json());
+    let late = Behaviour::late_body(Duration::from_secs(5), 200, good_json());
     let stack = Stack::start_on(late, |builder| {
         builder.workers = 1;
         builder.filter = filter();
         builder.filter["max_waiting"] = json!(3);
+        builder.filter["wait_timeout_ms"] = json!(30_000);
+        builder.filter["credentials"]["default"]["sidecar"]["timeout_ms"] = json!(30_000);
     });
     let port = stack.envoy.port(Position::Upstream);
     let waiting: Vec<_> = (0..3)
         .map(|_| Request::get("/a").start(port).unwrap())
         .collect();
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(500));
     let refused = Request::get("/a").send(port);
     assert_eq!(refused.status, 503);
     // A client that goes away gives its place to another.
     drop(waiting);
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(500));
     assert_eq!(Request::get("/a").send(port).status, 200);
 }
 

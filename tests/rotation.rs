@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{SECRET, Stack, TOKEN, good_answer};
 use serde_json::json;
@@ -196,7 +196,7 @@ fn errors_keep_their_body_and_headers() {
 
 #[test]
 fn credentials_are_refreshed_before_they_expire() {
-    let stack = Stack::start_on(lives(12), short_margin);
+    let stack = Stack::start_on(expires(now() + Duration::from_secs(12)), short_margin);
     let port = stack.envoy.port(Position::Upstream);
     assert_eq!(Request::get("/a").send(port).status, 200);
     stack.stub.set(good_answer());
@@ -210,35 +210,38 @@ fn credentials_are_refreshed_before_they_expire() {
 
 #[test]
 fn the_old_ones_serve_until_they_expire_then_a_503_says_why_until_it_heals() {
-    let begin = Instant::now();
-    let stack = Stack::start_on(lives(12), |builder| {
+    let expiry = Duration::from_secs(now().as_secs() + 15);
+    let stack = Stack::start_on(expires(expiry), |builder| {
         short_margin(builder);
+        let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+        sidecar["refresh_margin_ms"] = json!(12_000);
         builder.filter["wait_timeout_ms"] = json!(300);
     });
-    let port = stack.envoy.port(Position::Upstream);
-    assert_eq!(Request::get("/a").send(port).status, 200);
+    let get = || Request::get("/a").send(stack.envoy.port(Position::Upstream));
+    testkit::process::wait_until("the object", || get().status == 200);
     stack.stub.set(Behaviour::body(500, "sesame"));
-    // A second of margin, and one more since expiry is told in whole seconds.
-    while begin.elapsed() < Duration::from_millis(9_500) {
-        assert_eq!(
-            Request::get("/a").send(port).status,
-            200,
-            "{:?}",
-            begin.elapsed()
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert!(stack.stub.hits() > 1, "a refresh was tried");
-    std::thread::sleep(Duration::from_millis(12_500).saturating_sub(begin.elapsed()));
-    let lapsed = Request::get("/a").send(port);
+    let hits = stack.stub.hits();
+    let lapsed = loop {
+        let begin = now();
+        let response = get();
+        match response.status {
+            200 => assert!(begin < expiry, "signed with what has expired"),
+            _ => break response,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(
+        now() + Duration::from_millis(1_000) >= expiry,
+        "refused with good credentials: {}",
+        lapsed.text()
+    );
+    assert!(stack.stub.hits() > hits, "a refresh was tried");
     assert_eq!(lapsed.status, 503);
     assert_eq!(lapsed.header("retry-after"), Some("1"));
     assert_eq!(lapsed.header("x-oss-origin-auth"), Some("no_credentials"));
     assert!(lapsed.text().contains("status 500"), "{}", lapsed.text());
     stack.stub.set(good_answer());
-    testkit::process::wait_until("credentials", || {
-        Request::get("/a").send(port).status == 200
-    });
+    testkit::process::wait_until("credentials", || get().status == 200);
 }
 
 #[test]
@@ -263,6 +266,7 @@ fn names_have_their_own_state() {
         builder.routes = vec![json!({"name": "broken", "match": {"prefix": "/b/"}, "route": {}})];
     });
     let port = stack.envoy.port(Position::Upstream);
+    testkit::process::wait_until("the object", || Request::get("/a").send(port).status == 200);
     for _ in 0..3 {
         assert_eq!(Request::get("/a").send(port).status, 200);
         let broken = Request::get("/b/a").send(port);
@@ -279,12 +283,15 @@ fn short_margin(builder: &mut EnvoyBuilder) {
     builder.filter["credentials"]["default"]["sidecar"]["clock_margin_ms"] = json!(1_000);
 }
 
-/// Good credentials that expire in so many seconds.
-fn lives(seconds: u64) -> Behaviour {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let expires = testkit::origin::rfc3339(now.unwrap().as_secs() + seconds);
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+/// Good credentials that expire at that time since 1970.
+fn expires(expiry: Duration) -> Behaviour {
+    let expiry = testkit::origin::rfc3339(expiry.as_secs());
     Behaviour::body(
         200,
-        common::good_json().replace("2099-01-01T00:00:00Z", &expires),
+        common::good_json().replace("2099-01-01T00:00:00Z", &expiry),
     )
 }

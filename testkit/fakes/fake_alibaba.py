@@ -42,6 +42,7 @@ class State:
         self.sts_log = []
         self.sts_failure = None
         self.clock_offset = 0
+        self.refusal_delay = 0
 
     def now(self):
         return time.time() + self.clock_offset
@@ -124,6 +125,8 @@ class Oss(Handler):
         entry["status"] = status
         with self.state.lock:
             self.state.oss_log.append(entry)
+            delay = self.state.refusal_delay if "code" in entry else 0
+        time.sleep(delay)
         self.answer(status, body, headers + common)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = handle_any
@@ -436,7 +439,7 @@ class Control(Handler):
 
     def command_set(self, **settings):
         for name, value in settings.items():
-            if name not in ("token_life", "clock_offset", "sts_failure"):
+            if name not in ("token_life", "clock_offset", "sts_failure", "refusal_delay"):
                 raise ValueError(name)
             setattr(self.state, name, value)
 

@@ -74,7 +74,8 @@ impl FakeAlibaba {
         self.control(json!({"command": "state", "id": id, "state": state}));
     }
 
-    /// `token_life`, `clock_offset` or `sts_failure`.
+    /// `token_life`, `clock_offset`, `sts_failure`, or `refusal_delay`: how
+    /// many seconds OSS takes to refuse.
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
     }
