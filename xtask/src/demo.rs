@@ -16,7 +16,7 @@ use crate::{Result, setup};
 /// bucket, set OSS_BUCKET, OSS_REGION (cn-hangzhou) and OSS_OBJECT (a key, encoded as in a URL), and
 /// what the sidecar needs: ALIBABA_CLOUD_ACCESS_KEY_ID,
 /// ALIBABA_CLOUD_ACCESS_KEY_SECRET and, to assume a role, ALIBABA_CLOUD_ROLE_ARN.
-/// OSS_HOST replaces <bucket>.oss-<region>.aliyuncs.com.
+/// OSS_HOST replaces BUCKET.oss-REGION.aliyuncs.com.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Options {
