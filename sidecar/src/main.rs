@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use settings::Settings;
 
-/// Serves Alibaba Cloud credentials at /v1/credentials/<name>.
+/// Serves Alibaba Cloud credentials at /v1/credentials/NAME.
 ///
 /// Without --config there is one name, `default`, taken from the environment:
 /// ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, and, to
