@@ -6,7 +6,7 @@
 //!   │   │                                        ▲ │  error    │
 //!   │   │ admitted, none at hand                 │ │           │
 //!   │   └──────────────────────► Waiting ────────┘ │           │
-//!   │ refused                     │    │  they came│           │
+//!   │ refused, or passed unsigned │    │  they came│           │
 //!   ▼                none in time │    │ client    ▼           ▼
 //!  Over ◄─────────────────────────┴────┴─gone──────┴───────────┘
 //! ```
@@ -60,6 +60,8 @@ pub enum Event<'a> {
         now: u64,
     },
     Refused(Refusal),
+    /// It may leave without a signature of ours.
+    Passed(Changes),
     /// Credentials came. `now` as above.
     Credentials {
         signer: &'a mut Signer,
@@ -102,6 +104,7 @@ impl Flow {
     pub fn on(&mut self, event: Event) -> Step {
         let (next, step) = match (std::mem::replace(self, Flow::Over), event) {
             (Flow::Arrived, Event::Refused(refusal)) => (Flow::Over, Step::Reply(refusal)),
+            (Flow::Arrived, Event::Passed(changes)) => (Flow::Over, Step::Send(changes)),
             (
                 Flow::Arrived,
                 Event::Admitted {
@@ -180,15 +183,13 @@ fn diagnosed(sent: Sent, status: u16, ec: &[u8], body: &[u8]) -> (Flow, Step) {
 mod tests {
     use super::*;
     use crate::credentials::{Credentials, Secret};
-    use crate::request::{Incoming, admit};
+    use crate::request::{Admission, Incoming, admit};
     use crate::signing::Version;
 
     fn route() -> Rc<Route> {
         Rc::new(Route {
-            bucket: "bucket".into(),
-            region: "cn-hangzhou".into(),
-            signature_version: Version::V4,
             credentials: 3,
+            ..Route::new("bucket", "cn-hangzhou", Version::V4)
         })
     }
 
@@ -212,7 +213,10 @@ mod tests {
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", b"/a")];
         Event::Admitted {
             route: route(),
-            outgoing: admit(Some(&route()), Incoming { headers }).unwrap(),
+            outgoing: match admit(Some(&route()), Incoming { headers }) {
+                Ok(Admission::Signed(outgoing)) => outgoing,
+                other => panic!("{other:?}"),
+            },
             signer,
             now: 0,
         }

@@ -9,5 +9,6 @@ pub mod flow;
 mod host;
 pub mod log_limit;
 pub mod request;
+pub mod response;
 pub mod signing;
 pub mod waiting;

@@ -1,10 +1,11 @@
 //! What the documents say is what the code does.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use oss_origin_auth::config::{ACCESS_KEY_FIELDS, ROUTE_FIELDS, SIDECAR_FIELDS, TOP_FIELDS};
+use oss_origin_auth::config::fields::{self, Field, Kind};
+use oss_origin_auth::config::schema::schema;
 use testkit::{FakeAlibaba, Process, Request, StubSidecar, free_port, tools};
 
 fn read(path: &str) -> String {
@@ -16,22 +17,59 @@ fn the_table_of_settings_has_every_setting_and_no_other() {
     let readme = read("README.md");
     let section = readme.split("\n## Settings\n").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
-    let mut listed = BTreeSet::new();
+    let mut listed = BTreeMap::new();
     for row in section.lines().filter(|line| line.starts_with("| `")) {
-        let first = row.split('|').nth(1).unwrap();
-        for name in first.split(',') {
-            listed.insert(name.trim().trim_matches('`').to_owned());
+        let mut columns = row.split('|').skip(1).map(str::trim);
+        let (name, default) = (columns.next().unwrap(), columns.next().unwrap());
+        listed.insert(name.trim_matches('`').to_owned(), default.replace('`', ""));
+    }
+    let mut known = BTreeMap::new();
+    for (prefix, fields) in [
+        ("", fields::TOP),
+        ("credentials.*.sidecar.", fields::SIDECAR),
+        ("credentials.*.access_key.", fields::ACCESS_KEY),
+        ("", fields::ROUTE),
+    ] {
+        for field in fields {
+            // `credentials` is a name on both levels.
+            let name = match field.name {
+                "credentials" if std::ptr::eq(fields, fields::ROUTE) => "credentials (of a route)",
+                name => name,
+            };
+            known.insert(format!("{prefix}{name}"), field);
         }
     }
-    let mut known: BTreeSet<String> = TOP_FIELDS.iter().map(|name| (*name).to_owned()).collect();
-    let mut nested = |prefix: &str, names: &[&str]| {
-        known.extend(names.iter().map(|name| format!("{prefix}.{name}")));
-    };
-    nested("defaults", ROUTE_FIELDS);
-    nested("routes.*", ROUTE_FIELDS);
-    nested("credentials.*.sidecar", SIDECAR_FIELDS);
-    nested("credentials.*.access_key", ACCESS_KEY_FIELDS);
-    assert_eq!(listed, known);
+    assert_eq!(
+        listed.keys().collect::<Vec<_>>(),
+        known.keys().collect::<Vec<_>>()
+    );
+    for (name, field) in known {
+        if let Some(default) = default_of(field) {
+            assert_eq!(listed[&name], default, "{name}");
+        }
+    }
+}
+
+/// As README.md writes it, where the code has one.
+fn default_of(field: &Field) -> Option<String> {
+    Some(match &field.kind {
+        Kind::RequiredText => "required".into(),
+        Kind::Choice(of) => of[0].into(),
+        Kind::Flag(default) => default.to_string(),
+        Kind::Integer { default, .. } => (*default)?.to_string(),
+        Kind::Texts(default) | Kind::Choices { default, .. } => match default {
+            [] => "none".into(),
+            names => names.join(", "),
+        },
+        Kind::Text | Kind::Object(_) | Kind::Named(_) => return None,
+    })
+}
+
+#[test]
+fn the_schema_is_that_of_the_code() {
+    let shipped: serde_json::Value =
+        serde_json::from_str(&read("docs/configuration.schema.json")).unwrap();
+    assert_eq!(shipped, schema(), "run `cargo xtask schema`");
 }
 
 #[test]
@@ -44,7 +82,8 @@ fn the_readme_shows_the_smallest_configuration_as_it_is_shipped() {
 fn every_reason_of_a_refusal_is_in_the_readme() {
     let readme = read("README.md");
     let sources = [
-        read("src/request.rs"),
+        read("src/request/mod.rs"),
+        read("src/request/paths.rs"),
         read("src/host/mod.rs"),
         read("src/host/worker.rs"),
     ];

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use oss_origin_auth::credentials::{Credentials, Secret};
-use oss_origin_auth::request::{Incoming, admit};
+use oss_origin_auth::request::{Admission, Incoming, admit};
 use oss_origin_auth::signing::target::Target;
 use oss_origin_auth::signing::{Signer, Version};
 use oss_origin_auth::config::Route;
@@ -18,14 +18,9 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
         assert_eq!(again.key(), target.key());
     }
     for signature_version in [Version::V4, Version::V1] {
-        let route = Route {
-            bucket: "bucket".into(),
-            region: "cn-hangzhou".into(),
-            signature_version,
-            credentials: 0,
-        };
+        let route = Route::new("bucket", "cn-hangzhou", signature_version);
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path), (name, value)];
-        if let Ok(outgoing) = admit(Some(&route), Incoming { headers }) {
+        if let Ok(Admission::Signed(outgoing)) = admit(Some(&route), Incoming { headers }) {
             let mut signer = Signer::new(
                 Credentials {
                     access_key_id: "id".into(),

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::fields::{Field, Kind};
+
 /// What is wrong with a configuration, and what to do: shown to an operator.
 /// Holds names of fields, never their values, since one may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,23 +56,26 @@ pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
 pub struct Object<'a> {
     path: String,
     fields: &'a Map<String, Value>,
+    known: &'static [Field],
     defaults: Option<Box<Object<'a>>>,
 }
+
+type Check = fn(&str) -> Result<(), &'static str>;
 
 impl<'a> Object<'a> {
     /// Takes `value` as an object with no fields but `known`.
     pub fn new(
         path: impl Into<String>,
         value: &'a Value,
-        known: &[&str],
+        known: &'static [Field],
     ) -> Result<Object<'a>, ConfigError> {
         let object = Object::open(path, value)?;
         for name in object.fields.keys() {
-            if !known.contains(&name.as_str()) {
+            if !known.iter().any(|field| field.name == name) {
                 return Err(object.error(name, unknown(name, known)));
             }
         }
-        Ok(object)
+        Ok(Object { known, ..object })
     }
 
     /// Takes `value` as an object whose keys are names that the user chose.
@@ -80,6 +85,7 @@ impl<'a> Object<'a> {
             Value::Object(fields) => Ok(Object {
                 path,
                 fields,
+                known: &[],
                 defaults: None,
             }),
             other => Err(ConfigError::new(path, wrong_type("an object", other))),
@@ -91,6 +97,10 @@ impl<'a> Object<'a> {
             defaults: Some(Box::new(defaults.clone())),
             ..self
         }
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
@@ -119,11 +129,7 @@ impl<'a> Object<'a> {
     }
 
     /// A string that passes `check`.
-    pub fn checked_text(
-        &self,
-        name: &str,
-        check: fn(&str) -> Result<(), &'static str>,
-    ) -> Result<Option<&'a str>, ConfigError> {
+    pub fn checked_text(&self, name: &str, check: Check) -> Result<Option<&'a str>, ConfigError> {
         let Some((path, text)) = self.text(name)? else {
             return Ok(None);
         };
@@ -133,27 +139,70 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// One of the strings that the field may be; the first by default.
+    pub fn choice(&self, name: &str) -> Result<&'static str, ConfigError> {
+        let Some(Kind::Choice(of)) = self.kind(name) else {
+            return Ok("");
+        };
+        match self.text(name)? {
+            None => Ok(of.first().copied().unwrap_or_default()),
+            Some((path, text)) => match of.iter().find(|known| **known == text) {
+                Some(known) => Ok(known),
+                None => Err(ConfigError::new(path, must_be_one_of(of))),
+            },
+        }
+    }
+
+    pub fn flag(&self, name: &str) -> Result<bool, ConfigError> {
+        let default = matches!(self.kind(name), Some(Kind::Flag(true)));
+        match self.get(name) {
+            None => Ok(default),
+            Some((_, Value::Bool(flag))) => Ok(*flag),
+            Some((path, other)) => Err(ConfigError::new(path, wrong_type("true or false", other))),
+        }
+    }
+
+    /// A list of strings that pass `check`.
+    pub fn texts(&self, name: &str, check: Check) -> Result<Vec<String>, ConfigError> {
+        self.list(name, |text| check(text).map_err(str::to_owned))
+    }
+
+    /// A list of some of the strings that the field may hold.
+    pub fn choices(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let of = match self.kind(name) {
+            Some(Kind::Choices { of, .. }) => of,
+            _ => &[][..],
+        };
+        self.list(name, |text| match of.contains(&text) {
+            true => Ok(()),
+            false => Err(must_be_one_of(of)),
+        })
+    }
+
     /// A whole number. Envoy turns numbers of a `Struct` into floats, so `5.0`
     /// is one too.
-    pub fn integer(
-        &self,
-        name: &str,
-        range: std::ops::RangeInclusive<u64>,
-        default: u64,
-    ) -> Result<u64, ConfigError> {
+    pub fn integer(&self, name: &str) -> Result<Option<u64>, ConfigError> {
+        let Some(Kind::Integer {
+            least,
+            most,
+            default,
+        }) = self.kind(name)
+        else {
+            return Ok(None);
+        };
         let Some((path, value)) = self.get(name) else {
-            return Ok(default);
+            return Ok(*default);
         };
         let Value::Number(number) = value else {
             return Err(ConfigError::new(path, wrong_type("a whole number", value)));
         };
-        whole(number)
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let (least, most) = (range.start(), range.end());
+        match whole(number).filter(|number| (least..=most).contains(&number)) {
+            None => {
                 let problem = format!("must be a whole number from {least} to {most}");
-                ConfigError::new(path, problem)
-            })
+                Err(ConfigError::new(path, problem))
+            }
+            number => Ok(number),
+        }
     }
 
     pub fn error(&self, name: &str, problem: impl Into<String>) -> ConfigError {
@@ -165,6 +214,53 @@ impl<'a> Object<'a> {
             "" => name.to_owned(),
             path => format!("{path}.{name}"),
         }
+    }
+
+    fn kind(&self, name: &str) -> Option<&'static Kind> {
+        let field = self.known.iter().find(|field| field.name == name);
+        field.map(|field| &field.kind)
+    }
+
+    fn list(
+        &self,
+        name: &str,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Result<Vec<String>, ConfigError> {
+        let Some((path, value)) = self.get(name) else {
+            let default = match self.kind(name) {
+                Some(Kind::Texts(default) | Kind::Choices { default, .. }) => default,
+                _ => &[][..],
+            };
+            return Ok(default.iter().map(|text| (*text).to_owned()).collect());
+        };
+        let Value::Array(items) = value else {
+            return Err(ConfigError::new(
+                path,
+                wrong_type("a list of strings", value),
+            ));
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for (position, item) in items.iter().enumerate() {
+            let problem = match item {
+                Value::String(text) => match check(text) {
+                    Ok(()) => {
+                        texts.push(text.clone());
+                        continue;
+                    }
+                    Err(problem) => problem,
+                },
+                other => wrong_type("a string", other),
+            };
+            return Err(ConfigError::new(format!("{path}[{position}]"), problem));
+        }
+        Ok(texts)
+    }
+}
+
+fn must_be_one_of(of: &[&str]) -> String {
+    match of {
+        [one, other] => format!("must be \"{one}\" or \"{other}\""),
+        of => format!("must be one of \"{}\"", of.join("\", \"")),
     }
 }
 
@@ -187,7 +283,8 @@ pub fn wrong_type(wanted: &str, got: &Value) -> String {
     format!("must be {wanted}, not {got}")
 }
 
-fn unknown(name: &str, known: &[&str]) -> String {
+fn unknown(name: &str, known: &[Field]) -> String {
+    let known: Vec<&str> = known.iter().map(|field| field.name).collect();
     let near = known
         .iter()
         .map(|candidate| (edit_distance(name, candidate), candidate))

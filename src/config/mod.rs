@@ -1,19 +1,25 @@
 //! The filter's configuration: JSON in, settings out, or an error that names
 //! the field and the fix. README.md lists the settings.
 
+pub mod fields;
 mod json;
+mod metadata;
 mod names;
+mod route;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::credentials::entry::Timing;
 use crate::credentials::{Credentials, Secret};
-use crate::signing::Version;
 pub use json::ConfigError;
 use json::Object;
+pub use metadata::{Metadata, RouteCache};
+pub use route::{Patterns, PresignedUrls, Route, Treatment, UnknownParameters};
 
 /// A configuration in which every setting is right and every reference leads
 /// somewhere.
@@ -28,17 +34,18 @@ pub struct Config {
     pub wait_timeout_ms: u64,
     /// How many requests may wait in one worker; the next gets a 503 at once.
     pub max_waiting: usize,
+    /// Where settings are looked for besides.
+    pub metadata: Sources,
+    /// `defaults` and `routes` as they were given, for settings in metadata to
+    /// lie over.
+    document: Value,
 }
 
-/// The settings that a request is signed by.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Route {
-    pub bucket: String,
-    /// Empty where V1 is used and none is given.
-    pub region: String,
-    pub signature_version: Version,
-    /// An index into [`Config::credentials`].
-    pub credentials: usize,
+/// Whether metadata of Envoy's objects holds settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    pub route: bool,
+    pub cluster: bool,
 }
 
 /// Where credentials of a name come from.
@@ -98,16 +105,33 @@ impl Config {
         text: &[u8],
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let document = json::parse(text)?;
-        let top = Object::new("", &document, TOP_FIELDS)?;
+        let mut document = json::parse(text)?;
+        let top = Object::new("", &document, fields::TOP)?;
         let credentials = parse_credentials(&top, environment)?;
+        let metadata = top.choices("metadata")?;
+        let has = |wanted: &str| metadata.iter().any(|name| name == wanted);
+        let metadata = Sources {
+            route: has("route"),
+            cluster: has("cluster"),
+        };
         let (routes, defaults) = parse_routes(&top, &credentials)?;
+        let number = |name| top.integer(name).map(Option::unwrap_or_default);
+        let (wait_timeout_ms, max_waiting) = (number("wait_timeout_ms")?, number("max_waiting")?);
+        if metadata.route || metadata.cluster {
+            if let Value::Object(fields) = &mut document {
+                fields.retain(|name, _| matches!(name.as_str(), "defaults" | "routes"));
+            }
+        } else {
+            document = Value::Null;
+        }
         Ok(Config {
             credentials,
             routes,
             defaults,
-            wait_timeout_ms: top.integer("wait_timeout_ms", 1..=60_000, 5_000)?,
-            max_waiting: top.integer("max_waiting", 1..=100_000, 1_000)? as usize,
+            wait_timeout_ms,
+            max_waiting: max_waiting as usize,
+            metadata,
+            document,
         })
     }
 
@@ -126,24 +150,6 @@ impl Config {
     }
 }
 
-/// The fields of each object, for the parser and for the test of the docs.
-pub const TOP_FIELDS: &[&str] = &[
-    "credentials",
-    "defaults",
-    "routes",
-    "wait_timeout_ms",
-    "max_waiting",
-];
-pub const ROUTE_FIELDS: &[&str] = &["bucket", "region", "signature_version", "credentials"];
-pub const SIDECAR_FIELDS: &[&str] = &[
-    "cluster",
-    "authority",
-    "path",
-    "timeout_ms",
-    "clock_margin_ms",
-    "refresh_margin_ms",
-];
-pub const ACCESS_KEY_FIELDS: &[&str] = &["id_env", "secret_env"];
 const DEFAULT_CREDENTIALS: &str = "default";
 
 fn parse_credentials(
@@ -177,7 +183,7 @@ fn parse_source(
     value: &Value,
     environment: &impl Fn(&str) -> Option<String>,
 ) -> Result<Source, ConfigError> {
-    let object = Object::new(path, value, &["sidecar", "access_key"])?;
+    let object = Object::new(path, value, fields::SOURCE)?;
     match (object.get("sidecar"), object.get("access_key")) {
         (Some((path, value)), None) => {
             parse_sidecar(name, path, value).map(|sidecar| Source::Sidecar(Rc::new(sidecar)))
@@ -197,7 +203,7 @@ fn parse_source(
 }
 
 fn parse_sidecar(name: &str, path: String, value: &Value) -> Result<Sidecar, ConfigError> {
-    let object = Object::new(path, value, SIDECAR_FIELDS)?;
+    let object = Object::new(path, value, fields::SIDECAR)?;
     object.required_text("cluster", "the Envoy cluster of the sidecar")?;
     let cluster = object
         .checked_text("cluster", names::check_cluster)?
@@ -211,12 +217,9 @@ fn parse_sidecar(name: &str, path: String, value: &Value) -> Result<Sidecar, Con
         path: object
             .checked_text("path", names::check_request_path)?
             .map_or_else(|| format!("/v1/credentials/{name}"), str::to_owned),
-        timeout_ms: object.integer("timeout_ms", 1..=60_000, 2_000)?,
-        clock_margin_ms: object.integer("clock_margin_ms", 0..=300_000, 5_000)?,
-        refresh_margin_ms: match object.get("refresh_margin_ms") {
-            Some(_) => Some(object.integer("refresh_margin_ms", 1_000..=43_200_000, 0)?),
-            None => None,
-        },
+        timeout_ms: object.integer("timeout_ms")?.unwrap_or_default(),
+        clock_margin_ms: object.integer("clock_margin_ms")?.unwrap_or_default(),
+        refresh_margin_ms: object.integer("refresh_margin_ms")?,
         cluster,
     })
 }
@@ -235,7 +238,7 @@ fn parse_access_key(
             ));
         }
     }
-    let object = Object::new(path, value, ACCESS_KEY_FIELDS)?;
+    let object = Object::new(path, value, fields::ACCESS_KEY)?;
     let variable = |field: &str| {
         let (path, name) = object.required_text(field, "the name of an environment variable")?;
         let found = environment(name).map(|value| value.trim().to_owned());
@@ -264,10 +267,13 @@ fn parse_access_key(
 type Routes = (HashMap<String, Rc<Route>>, Option<Rc<Route>>);
 
 fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigError> {
-    let nothing = Value::Object(serde_json::Map::new());
-    let (path, value) = top.get("defaults").unwrap_or((String::new(), &nothing));
-    let defaults = Object::new(path, value, ROUTE_FIELDS)?;
-    let default_settings = RouteSettings::read(&defaults, sources)?;
+    let nothing = Value::Object(Map::new());
+    let (path, value) = top
+        .get("defaults")
+        .unwrap_or_else(|| ("defaults".into(), &nothing));
+    let defaults = route::open(path, value)?;
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let default_route = Route::read(&defaults, &names)?;
 
     let mut routes = HashMap::new();
     if let Some((path, value)) = top.get("routes") {
@@ -277,14 +283,15 @@ fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigE
                 return Err(named.error("\"\"", "a route needs a name: Envoy's `route.name`"));
             }
             if let Some((path, value)) = named.get(name) {
-                let own = Object::new(path, value, ROUTE_FIELDS)?.over(&defaults);
-                let route = RouteSettings::read(&own, sources)?.complete(&own)?;
+                let own = route::open(path, value)?.over(&defaults);
+                let route = Route::read(&own, &names)??;
                 routes.insert(name.to_owned(), Rc::new(route));
             }
         }
     }
-    let default_route = default_settings.complete(&defaults);
-    if let (Err(error), true) = (&default_route, routes.is_empty()) {
+    // Where metadata may complete them, incomplete defaults are no mistake.
+    let alone = routes.is_empty() && top.choices("metadata")?.is_empty();
+    if let (Err(error), true) = (&default_route, alone) {
         return Err(match top.get("defaults") {
             Some(_) => error.clone(),
             None => top.error(
@@ -294,69 +301,6 @@ fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigE
         });
     }
     Ok((routes, default_route.ok().map(Rc::new)))
-}
-
-/// A route's settings before it is known whether they are complete.
-struct RouteSettings<'a> {
-    bucket: Option<&'a str>,
-    region: Option<&'a str>,
-    signature_version: Version,
-    /// `None`: the name `default`, which is not among the credentials.
-    credentials: Option<usize>,
-}
-
-impl<'a> RouteSettings<'a> {
-    fn read(object: &Object<'a>, sources: &[NamedSource]) -> Result<Self, ConfigError> {
-        let signature_version = match object.text("signature_version")? {
-            None | Some((_, "v4")) => Version::V4,
-            Some((_, "v1")) => Version::V1,
-            Some((path, _)) => return Err(ConfigError::new(path, "must be \"v4\" or \"v1\"")),
-        };
-        let position = |wanted| sources.iter().position(|source| source.name == wanted);
-        let credentials = match object.text("credentials")? {
-            None => position(DEFAULT_CREDENTIALS),
-            Some((path, name)) => match position(name) {
-                None => {
-                    let known: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
-                    let known = known.join("`, `");
-                    let problem = format!("is no name under `credentials`; known are `{known}`");
-                    return Err(ConfigError::new(path, problem));
-                }
-                found => found,
-            },
-        };
-        Ok(RouteSettings {
-            bucket: object.checked_text("bucket", names::check_bucket)?,
-            region: object.checked_text("region", names::check_region)?,
-            signature_version,
-            credentials,
-        })
-    }
-
-    fn complete(&self, object: &Object) -> Result<Route, ConfigError> {
-        let missing = |field, why: &str| object.error(field, format!("missing; {why}"));
-        Ok(Route {
-            bucket: self
-                .bucket
-                .ok_or_else(|| missing("bucket", "the name of the OSS bucket"))?
-                .to_owned(),
-            region: match (self.region, self.signature_version) {
-                (Some(region), _) => region.to_owned(),
-                (None, Version::V1) => String::new(),
-                (None, Version::V4) => {
-                    return Err(missing(
-                        "region",
-                        "V4 signs it, for example \"cn-hangzhou\"",
-                    ));
-                }
-            },
-            signature_version: self.signature_version,
-            credentials: self.credentials.ok_or_else(|| {
-                let why = "there is no `default` under `credentials`, so a name is needed here";
-                missing("credentials", why)
-            })?,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the values of settings may look like. Each check says what is wrong
 //! without repeating the value.
 
+use crate::request::parameters::{is_operation, is_signature_parameter};
+
 type Check = Result<(), &'static str>;
 
 /// OSS, "Bucket naming conventions".
@@ -61,6 +63,78 @@ pub fn check_request_path(path: &str) -> Check {
         Ok(())
     } else {
         Err("must begin with `/` and hold no spaces; encode other characters")
+    }
+}
+
+pub fn check_operation(name: &str) -> Check {
+    match is_operation(name.as_bytes()) || matches!(name, "list" | "bucket") {
+        true => Ok(()),
+        false => Err(
+            "must be a sub-resource of OSS such as \"acl\" or \"tagging\"; \"list\" for \
+             ListObjects; or \"bucket\" for requests on the bucket that are neither",
+        ),
+    }
+}
+
+pub fn check_parameter(name: &str) -> Check {
+    if is_operation(name.as_bytes()) {
+        Err("is an operation of OSS; name it in `operations`")
+    } else if is_signature_parameter(name.as_bytes()) {
+        Err("is part of a signed URL; see `presigned_urls`")
+    } else {
+        check_pattern(name)
+    }
+}
+
+pub fn check_header(name: &str) -> Check {
+    let ours = ["x-oss-date", "x-oss-content-sha256", "x-oss-security-token"];
+    if !name.starts_with("x-oss-") || name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Err("must be an `x-oss-*` header in lower case; other headers pass anyway")
+    } else if ours.contains(&name) || name == "x-oss-*" {
+        Err("would let a client set a header of the signature; name the headers that you need")
+    } else {
+        check_pattern(name)
+    }
+}
+
+pub fn check_response_header(name: &str) -> Check {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Err("must be in lower case")
+    } else {
+        check_pattern(name)
+    }
+}
+
+pub fn check_strip_prefix(prefix: &str) -> Check {
+    match prefix.starts_with('/') && prefix.ends_with('/') {
+        true => Ok(()),
+        false => Err("must begin and end with `/`"),
+    }
+}
+
+pub fn check_key_prefix(prefix: &str) -> Check {
+    if prefix.starts_with('/') {
+        Err("must not begin with `/`: keys of OSS do not")
+    } else if prefix.len() > 1_000 {
+        Err("must be at most 1000 bytes")
+    } else {
+        Ok(())
+    }
+}
+
+pub fn check_document(key: &str) -> Check {
+    match key.is_empty() || key.starts_with('/') || key.len() > 1_000 {
+        true => Err("must be the name of an object, without `/` before it: `index.html`"),
+        false => Ok(()),
+    }
+}
+
+/// A name that may end in `*`.
+fn check_pattern(name: &str) -> Check {
+    let stem = name.strip_suffix('*').unwrap_or(name);
+    match !name.is_empty() && is_header_safe(stem) && !stem.contains('*') {
+        true => Ok(()),
+        false => Err("must be a name, or the beginning of names with `*` behind it"),
     }
 }
 

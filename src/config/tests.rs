@@ -1,4 +1,5 @@
 use super::*;
+use crate::signing::Version;
 
 const MINIMAL: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
     "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou"}}"#;

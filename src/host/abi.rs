@@ -74,10 +74,11 @@ pub fn header(map: Headers, name: &str) -> Result<Vec<u8>> {
     })
 }
 
-pub fn set_request_header(name: &str, value: &[u8]) -> Result<()> {
+/// Sets a header, replacing any of its name.
+pub fn set_header(map: Headers, name: &str, value: &[u8]) -> Result<()> {
     check(unsafe {
         proxy_replace_header_map_value(
-            Headers::Request as u32,
+            map as u32,
             name.as_ptr(),
             name.len(),
             value.as_ptr(),
@@ -86,10 +87,33 @@ pub fn set_request_header(name: &str, value: &[u8]) -> Result<()> {
     })
 }
 
-pub fn remove_request_header(name: &str) -> Result<()> {
+pub fn remove_header(map: Headers, name: &str) -> Result<()> {
+    check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// Replaces all that is there of the response's body.
+pub fn replace_response_body(body: &[u8]) -> Result<()> {
     check(unsafe {
-        proxy_remove_header_map_value(Headers::Request as u32, name.as_ptr(), name.len())
+        proxy_set_buffer_bytes(
+            Buffer::ResponseBody as u32,
+            0,
+            usize::MAX,
+            body.as_ptr(),
+            body.len(),
+        )
     })
+}
+
+/// The id of a counter, made if there is none of the name.
+pub fn define_counter(name: &str) -> Result<u32> {
+    const COUNTER: u32 = 0;
+    let mut id = 0;
+    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) })?;
+    Ok(id)
+}
+
+pub fn increment(counter: u32, by: u64) -> Result<()> {
+    check(unsafe { proxy_increment_metric(counter, by as i64) })
 }
 
 /// A property by its path, whose parts a NUL separates.
@@ -234,6 +258,15 @@ unsafe extern "C" {
         value_size: usize,
         cas: u32,
     ) -> u32;
+    fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        length: usize,
+        data: *const u8,
+        size: usize,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;

@@ -2,6 +2,7 @@
 //! steps into calls. It decides nothing.
 
 mod abi;
+mod counters;
 mod worker;
 
 use std::cell::RefCell;
@@ -12,11 +13,12 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
-use crate::config::{Config, Sidecar};
+use crate::config::{Config, Metadata, Route, Sidecar};
 use crate::credentials::keyring::Fetch;
 use crate::diagnosis::{self, is_error};
 use crate::flow::{Event, Flow, Step};
 use crate::request::{Changes, Refusal};
+use crate::response::{Disguise, disguise, needs_disguise};
 use worker::Worker;
 
 proxy_wasm::main! {{
@@ -88,6 +90,7 @@ impl RootContext for Root {
             }
         }
         let _ = abi::act_on(self.root);
+        self.with_worker(Worker::flush_counters);
         if let Some(period) = self.with_worker(|worker| worker.tick_change()).flatten() {
             let _ = abi::set_tick_period(period);
         }
@@ -105,6 +108,8 @@ impl RootContext for Root {
             waiting: false,
             sent: false,
             holding: false,
+            body: None,
+            request_id: Vec::new(),
         }))
     }
 }
@@ -148,6 +153,10 @@ struct Stream {
     sent: bool,
     /// Whether the headers of its response are held.
     holding: bool,
+    /// What is to stand in place of the body of its response.
+    body: Option<&'static str>,
+    /// OSS's, of a response that is an error.
+    request_id: Vec<u8>,
 }
 
 impl Context for Stream {}
@@ -191,24 +200,31 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.take_back();
-        if !matches!(self.flow, Flow::Sent(_)) {
+        let Flow::Sent(sent) = &self.flow else {
             return Action::Continue;
-        }
+        };
+        let route = Rc::clone(&sent.route);
         let response_header = |name| abi::header(abi::Headers::Response, name);
         let status = response_header(":status").ok();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let status = status.unwrap_or(0);
-        if !is_error(status) {
+        let mut event = None;
+        if is_error(status) {
+            event = Some(Event::Answered {
+                status,
+                ec: response_header("x-oss-ec").unwrap_or_default(),
+                has_body: !end_of_stream,
+            });
+            self.request_id = response_header("x-oss-request-id").unwrap_or_default();
+        }
+        if needs_disguise(&route, status) {
+            self.disguise(&route, status, !end_of_stream);
+        }
+        let Some(event) = event else {
             self.flow = Flow::Over;
             return Action::Continue;
-        }
-        let event = Event::Answered {
-            status,
-            ec: response_header("x-oss-ec").unwrap_or_default(),
-            has_body: !end_of_stream,
         };
-        let step = self.flow.on(event);
-        match step {
+        match self.flow.on(event) {
             Step::Read => {
                 let hold = self.with_worker(|worker| worker.hold_response(self.stream));
                 self.holding = hold == Some(true);
@@ -221,23 +237,27 @@ impl HttpContext for Stream {
                 }
             }
             step => {
-                self.tell(&step);
+                self.tell(&step, true);
                 Action::Continue
             }
         }
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if !matches!(self.flow, Flow::Reading { .. }) {
-            return Action::Continue;
+        if matches!(self.flow, Flow::Reading { .. }) {
+            if self.holding && !end_of_stream && size < diagnosis::MAX_BODY {
+                return Action::Pause;
+            }
+            let body = abi::buffer(abi::Buffer::ResponseBody, diagnosis::MAX_BODY);
+            let step = self.flow.on(Event::Body(&body.unwrap_or_default()));
+            let held = self.with_worker(|worker| worker.release_response(self.stream));
+            self.tell(&step, held == Some(true));
         }
-        if self.holding && !end_of_stream && size < diagnosis::MAX_BODY {
-            return Action::Pause;
+        if let Some(body) = self.body {
+            let _ = abi::replace_response_body(body.as_bytes());
+            // And nothing in place of the pieces that follow.
+            self.body = Some("");
         }
-        let body = abi::buffer(abi::Buffer::ResponseBody, diagnosis::MAX_BODY);
-        let step = self.flow.on(Event::Body(&body.unwrap_or_default()));
-        self.with_worker(|worker| worker.release_response(self.stream));
-        self.tell(&step);
         Action::Continue
     }
 }
@@ -247,15 +267,35 @@ impl Stream {
         let headers = abi::header_map(abi::Headers::Request);
         let decided = headers.ok().and_then(|headers| {
             self.with_worker(|worker| {
-                let route = match worker.needs_route() {
-                    true => abi::property("xds\0route_name").unwrap_or_default(),
+                let (name, metadata) = worker.wanted_metadata();
+                let read = |wanted: bool, path: &str| match wanted {
+                    true => abi::property(path).unwrap_or_default(),
                     false => Vec::new(),
                 };
-                worker.on_request(self.stream, &route, &abi::header_pairs(&headers))
+                let metadata = Metadata {
+                    route_name: read(name || metadata.route, ROUTE_NAME),
+                    route: read(metadata.route, ROUTE_METADATA),
+                    cluster: read(metadata.cluster, CLUSTER_METADATA),
+                };
+                worker.on_request(self.stream, metadata, &abi::header_pairs(&headers))
             })
         });
         // Without headers or settings nothing can be said for a request.
         decided.unwrap_or_else(|| (Step::Reply(unsignable()), Flow::Over))
+    }
+
+    /// Changes the response as the route's settings say.
+    fn disguise(&mut self, route: &Route, status: u16, has_body: bool) {
+        let headers = abi::header_map(abi::Headers::Response).unwrap_or_default();
+        let Disguise { remove, set, body } =
+            disguise(route, status, has_body, &abi::header_pairs(&headers));
+        for name in &remove {
+            let _ = abi::remove_header(abi::Headers::Response, name);
+        }
+        for (name, value) in &set {
+            let _ = abi::set_header(abi::Headers::Response, name, value.as_bytes());
+        }
+        self.body = body;
     }
 
     /// Takes the flow over from the worker, if it has it and is done with it.
@@ -278,11 +318,14 @@ impl Stream {
         }
     }
 
-    fn tell(&self, step: &Step) {
+    /// `headers_here`: the headers of the response have not gone on yet.
+    fn tell(&self, step: &Step, headers_here: bool) {
         if let Step::Diagnosed { sent, cause } = step {
-            let request_id = abi::header(abi::Headers::Response, "x-oss-request-id");
-            let request_id = request_id.unwrap_or_default();
-            self.with_worker(|worker| worker.on_diagnosed(sent, *cause, &request_id));
+            if sent.route.cause_header && headers_here {
+                let cause = cause.name().as_bytes();
+                let _ = abi::set_header(abi::Headers::Response, REASON_HEADER, cause);
+            }
+            self.with_worker(|worker| worker.on_diagnosed(sent, *cause, &self.request_id));
         }
     }
 
@@ -299,15 +342,25 @@ impl Drop for Stream {
     }
 }
 
+/// Why a request was refused, here or by OSS.
+const REASON_HEADER: &str = "x-oss-origin-auth";
+const ROUTE_NAME: &str = "xds\0route_name";
+const ROUTE_METADATA: &str = "xds\0route_metadata\0filter_metadata\0oss_origin_auth\0config";
+const CLUSTER_METADATA: &str = "xds\0cluster_metadata\0filter_metadata\0oss_origin_auth\0config";
+
 fn apply(changes: &Changes) -> abi::Result<()> {
     for name in &changes.remove {
-        abi::remove_request_header(name)?;
+        abi::remove_header(abi::Headers::Request, name)?;
+    }
+    let set = |name, value| abi::set_header(abi::Headers::Request, name, value);
+    if let Some(host) = &changes.host {
+        set(":authority", host.as_bytes())?;
     }
     if let Some(path) = &changes.path {
-        abi::set_request_header(":path", path)?;
+        set(":path", path)?;
     }
     for (name, value) in &changes.set {
-        abi::set_request_header(name, value)?;
+        set(name, value)?;
     }
     Ok(())
 }
@@ -317,7 +370,7 @@ fn reply(refusal: &Refusal) {
     let mut headers = vec![
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
-        ("x-oss-origin-auth", refusal.reason),
+        (REASON_HEADER, refusal.reason),
     ];
     if let Some(seconds) = &retry_after {
         headers.push(("retry-after", seconds));

@@ -7,14 +7,17 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::abi;
-use crate::config::{Config, NamedSource, Sidecar, Source};
+use super::counters::{Counters, Group};
+use crate::config::{
+    Config, ConfigError, Metadata, NamedSource, Route, RouteCache, Sidecar, Source, Sources,
+};
 pub use crate::credentials::answer::MAX_BODY;
 use crate::credentials::answer::{self, FetchError};
 use crate::credentials::keyring::{Fetch, Keyring, SharedData};
 use crate::diagnosis::Cause;
 use crate::flow::{Event, Flow, Sent, Step};
 use crate::log_limit::LogLimit;
-use crate::request::{Incoming, Refusal, admit};
+use crate::request::{Admission, Incoming, Outgoing, Refusal, admit};
 use crate::waiting::{Waiter, Waiting};
 
 /// Soon after the configuration, so that the first request need not wait.
@@ -37,6 +40,8 @@ pub struct Worker {
     held: Vec<(u32, u64)>,
     can_hold: bool,
     log_limit: LogLimit,
+    metadata: RouteCache,
+    counters: Counters,
     /// The callouts under way: which credentials each is for.
     callouts: HashMap<u32, usize>,
     tick_period: u32,
@@ -67,37 +72,52 @@ impl Worker {
             held: Vec::new(),
             can_hold: true,
             log_limit: LogLimit::default(),
+            metadata: RouteCache::default(),
+            counters: Counters::default(),
             callouts: HashMap::new(),
             tick_period: FIRST_TICK_MS,
         }
     }
 
-    pub fn needs_route(&self) -> bool {
-        self.config.has_routes()
+    /// Which of [`Metadata`] make any difference: the route's name, its
+    /// metadata, the cluster's.
+    pub fn wanted_metadata(&self) -> (bool, Sources) {
+        (self.config.has_routes(), self.config.metadata)
     }
 
     /// What becomes of a request, and its flow unless it waits here.
     pub fn on_request(
         &mut self,
         stream: u32,
-        route: &[u8],
+        metadata: Metadata,
         headers: &[(&[u8], &[u8])],
     ) -> (Step, Flow) {
-        let route = self.config.route(route);
-        let mut flow = Flow::Arrived;
-        let outgoing = match admit(route.map(Rc::as_ref), Incoming { headers }) {
-            Ok(outgoing) => outgoing,
-            Err(refusal) => return (flow.on(Event::Refused(refusal)), flow),
+        let route = match self.metadata.route(&self.config, metadata) {
+            Ok(route) => route,
+            Err(error) => return self.refuse(misconfigured(error)),
         };
-        let Some(route) = route.cloned() else {
-            return (Step::Nothing, flow);
-        };
+        match admit(route.as_deref(), Incoming { headers }) {
+            Err(refusal) => self.refuse(refusal),
+            Ok(Admission::Unsigned(changes)) => {
+                self.counters.count(Group::Requests, "unsigned");
+                let mut flow = Flow::Arrived;
+                (flow.on(Event::Passed(changes)), flow)
+            }
+            Ok(Admission::Signed(outgoing)) => match route {
+                Some(route) => self.on_admitted(stream, route, outgoing),
+                None => (Step::Nothing, Flow::Over),
+            },
+        }
+    }
+
+    fn on_admitted(&mut self, stream: u32, route: Rc<Route>, outgoing: Outgoing) -> (Step, Flow) {
         let now = now_ms();
         let signer = self.keyring.signer(route.credentials, now, &Envoy);
         if signer.is_none() && self.waiting.len() >= self.config.max_waiting {
             let refusal = self.no_credentials(route.credentials);
-            return (flow.on(Event::Refused(refusal)), flow);
+            return self.refuse(refusal);
         }
+        let mut flow = Flow::Arrived;
         let step = flow.on(Event::Admitted {
             route,
             outgoing,
@@ -113,7 +133,19 @@ impl Worker {
             });
             return (step, Flow::Over);
         }
+        self.counters.signed();
         (step, flow)
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> (Step, Flow) {
+        self.counters.count(Group::Refused, refusal.reason);
+        let mut flow = Flow::Arrived;
+        (flow.on(Event::Refused(refusal)), flow)
+    }
+
+    /// Tells Envoy's statistics what happened since the last time.
+    pub fn flush_counters(&mut self) {
+        self.counters.flush();
     }
 
     /// The flow of a request that waited, once it has been sent.
@@ -138,8 +170,11 @@ impl Worker {
         self.can_hold
     }
 
-    pub fn release_response(&mut self, stream: u32) {
+    /// Whether it was still held.
+    pub fn release_response(&mut self, stream: u32) -> bool {
+        let before = self.held.len();
         self.held.retain(|(held, _)| *held != stream);
+        self.held.len() < before
     }
 
     /// The held responses for which no body came.
@@ -170,6 +205,7 @@ impl Worker {
     pub fn on_diagnosed(&mut self, sent: &Sent, cause: Cause, request_id: &[u8]) {
         let now = now_ms();
         let index = sent.route.credentials;
+        self.counters.count(Group::OssErrors, cause.name());
         if cause.condemns_credentials()
             && self.keyring.reject(index, sent.generation, now, &mut Envoy)
         {
@@ -182,8 +218,10 @@ impl Worker {
         // An object that is not there is no trouble of the operator's.
         if cause != Cause::NoSuchKey && self.log_limit.allows(cause, now) {
             log::warn!(
-                "oss-origin-auth: OSS refused: {} (bucket {}, credentials {}, request id {}): {}",
+                "oss-origin-auth: OSS refused: {} (settings {}, bucket {}, credentials {}, \
+                 request id {}): {}",
                 cause.name(),
+                sent.route.name,
                 sent.route.bucket,
                 self.name(index),
                 request_id.escape_ascii(),
@@ -246,6 +284,7 @@ impl Worker {
                         now: now / 1000,
                     };
                     finished.push((waiter.stream, waiter.flow.on(event)));
+                    self.counters.signed();
                     self.resumed.insert(waiter.stream, waiter.flow);
                 }
             }
@@ -253,6 +292,7 @@ impl Worker {
         let longest = self.config.wait_timeout_ms;
         for mut waiter in self.waiting.take_overdue(now, longest) {
             let refusal = self.no_credentials(waiter.flow.waits_for().unwrap_or(usize::MAX));
+            self.counters.count(Group::Refused, refusal.reason);
             let event = Event::NoCredentials(refusal);
             finished.push((waiter.stream, waiter.flow.on(event)));
         }
@@ -304,6 +344,15 @@ impl Worker {
         };
         Refusal::new(503, "no_credentials", message).retry_after(1)
     }
+}
+
+/// `error` where it was not told yet.
+fn misconfigured(error: Option<ConfigError>) -> Refusal {
+    if let Some(error) = error {
+        log::error!("oss-origin-auth: settings in metadata refused: {error}");
+    }
+    let message = "The settings in the route's metadata are wrong; the log of Envoy says how.";
+    Refusal::new(500, "route_misconfigured", message)
 }
 
 /// The host's shared data.

@@ -60,6 +60,14 @@ impl Target {
         }
     }
 
+    /// The same query on another object.
+    pub fn with_key(self, key: Vec<u8>) -> Target {
+        Target {
+            parameters: self.parameters,
+            ..Target::of_key(key)
+        }
+    }
+
     /// The object key, decoded: any bytes. Empty for the bucket itself.
     pub fn key(&self) -> &[u8] {
         &self.key

@@ -11,8 +11,10 @@ import datetime
 import hashlib
 import hmac
 from types import SimpleNamespace
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import alibabacloud_oss_v2 as oss_v2
+from alibabacloud_oss_v2 import config as oss_v2_config
 from alibabacloud_oss_v2 import credentials as v2_credentials
 from alibabacloud_oss_v2.signer.v1 import SignerV1
 from alibabacloud_oss_v2.signer.v4 import SignerV4
@@ -89,6 +91,19 @@ def v4_header(request, access_key_id, secret, token, region, additional_headers)
         )
     )
     return sdk_request.headers["Authorization"]
+
+
+def presign(version, region, bucket, key, access_key_id, *, secret, token, **_):
+    """The target of a signed URL, by alibabacloud-oss-v2."""
+    config = oss_v2_config.load_default()
+    config.region = region
+    config.signature_version = version
+    config.credentials_provider = v2_credentials.StaticCredentialsProvider(
+        access_key_id, secret, token
+    )
+    request = oss_v2.GetObjectRequest(bucket=bucket, key=key)
+    url = urlsplit(oss_v2.Client(config).presign(request).url)
+    return f"{url.path}?{url.query}"
 
 
 def rpc_signature(method, params, secret):

@@ -80,6 +80,14 @@ impl FakeAlibaba {
         self.control(json!({"command": "set", name: value}));
     }
 
+    /// The target of a signed URL (`v1` or `v4`) for a GET of the object; OSS
+    /// takes it as it is, and no other.
+    pub fn presign(&self, version: &str, key: &str, id: &str) -> String {
+        let answer = self.control(json!({"command": "presign", "version": version,
+                                         "bucket": BUCKET, "key": key, "id": id}));
+        answer["target"].as_str().expect("a target").to_owned()
+    }
+
     pub fn clear_log(&self) {
         self.control(json!({"command": "clear_log"}));
     }
@@ -126,11 +134,12 @@ impl FakeAlibaba {
         Request::get("/").send(self.control_port).json()
     }
 
-    fn control(&self, command: Value) {
+    fn control(&self, command: Value) -> Value {
         let response = Request::new("POST", "/")
             .body(command.to_string())
             .send(self.control_port);
         assert_eq!(response.status, 200, "{command}");
+        response.json()
     }
 }
 

@@ -31,6 +31,8 @@ pub struct EnvoyBuilder {
     pub retry_policy: Value,
     /// `host_rewrite_literal` of every route.
     pub oss_host: Option<String>,
+    /// `metadata` of the OSS clusters.
+    pub cluster_metadata: Value,
     pub environment: Vec<(String, String)>,
     pub log_level: &'static str,
     /// `allow_on_headers_stop_iteration`, as the shipped configuration has it.
@@ -56,6 +58,7 @@ impl EnvoyBuilder {
             routes: Vec::new(),
             retry_policy: json!(null),
             oss_host: None,
+            cluster_metadata: json!(null),
             environment: Vec::new(),
             log_level: "info",
             stop_iteration: true,
@@ -159,6 +162,7 @@ impl EnvoyBuilder {
         filters.push(json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}));
         let mut cluster = cluster(name, self.oss_port);
+        cluster["metadata"] = self.cluster_metadata.clone();
         cluster["circuit_breakers"] = json!({"thresholds": [{"max_retries": 1000,
             "max_requests": 10000, "max_pending_requests": 10000, "max_connections": 10000}]});
         cluster["typed_extension_protocol_options"] = json!({

@@ -1,17 +1,33 @@
 //! What may leave for OSS: a client's request in, the request to sign out, or
 //! the reason why not.
 
+pub mod parameters;
+mod paths;
+
 use std::borrow::Cow;
 
-use crate::config::Route;
+use crate::config::{PresignedUrls, Route, Treatment};
 use crate::signing::target::Target;
-use crate::signing::{Request, SignedHeaders, Signer, v1};
+use crate::signing::{Header, Request, SignedHeaders, Signer};
+use parameters::{
+    Meaning, belongs_to_signature, is_operation, is_signature_parameter, leaves, meaning,
+    operation_allowed,
+};
 
 /// A client's request, as the host gives it.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     /// Names in lower case, pseudo-headers (`:method`, `:path`) among them.
     pub headers: &'a [(&'a [u8], &'a [u8])],
+}
+
+/// What the settings say of a request that is not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may leave once it is signed.
+    Signed(Outgoing),
+    /// It leaves as the client sent it, but for these changes.
+    Unsigned(Changes),
 }
 
 /// A request that may leave once it is signed.
@@ -23,12 +39,15 @@ pub struct Outgoing {
     path: Option<Vec<u8>>,
     /// Headers of the client that must not leave.
     remove: Vec<String>,
+    /// Headers of the client that leave, and are signed.
+    signed: Vec<Header>,
 }
 
 /// What to do to the request's headers before it leaves, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     pub remove: Vec<String>,
+    pub host: Option<String>,
     pub path: Option<Vec<u8>>,
     pub set: SignedHeaders,
 }
@@ -45,38 +64,159 @@ pub struct Refusal {
 }
 
 /// Decides whether a request may leave, and in which form.
-pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Outgoing, Refusal> {
-    if route.is_none() {
+pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Admission, Refusal> {
+    let Some(route) = route else {
         return Err(Refusal::new(403, "route_not_configured", NO_ROUTE));
+    };
+    match route.treatment {
+        Treatment::Sign => {}
+        Treatment::PassUnsigned => return Ok(Admission::Unsigned(Changes::default())),
+        Treatment::Deny => return Err(Refusal::new(403, "route_denied", DENIED)),
     }
     let (mut method, mut raw_path) = (&b""[..], &b""[..]);
-    let mut remove = Vec::new();
     for &(name, value) in incoming.headers {
         match name {
             b":method" => method = value,
             b":path" => raw_path = value,
-            _ if must_not_leave(name) => remove.push(lower_case(name)),
             _ => {}
         }
     }
-    if !matches!(method, b"GET" | b"HEAD") {
+    if !route.methods.iter().any(|known| known.as_bytes() == method) {
         return Err(Refusal::new(405, "method_not_allowed", METHOD));
     }
-    let mut target =
-        Target::parse(raw_path).ok_or_else(|| Refusal::new(400, "malformed_path", PATH))?;
-    check_parameters(&target)?;
-    if target.key().is_empty() {
+    let asked = Target::parse(raw_path).ok_or_else(|| Refusal::new(400, "malformed_path", PATH))?;
+    paths::check_spelling(route, raw_path, &asked)?;
+    let presigned = asked
+        .parameters()
+        .iter()
+        .any(|parameter| is_signature_parameter(&parameter.name));
+    match (presigned, route.presigned_urls) {
+        (true, PresignedUrls::Refuse) => {
+            return Err(Refusal::new(403, "presigned_url", PRESIGNED));
+        }
+        (true, PresignedUrls::Pass) => return pass_presigned(route, method, &asked, incoming),
+        _ => {}
+    }
+
+    let operates = check_operation(route, method, &asked)?;
+    let mut target = paths::map(route, asked, is_read(method) && !operates)?;
+    if target.key().is_empty() && !operates {
         return Err(Refusal::new(403, "bucket_operation", BUCKET_OPERATION));
     }
-    // None of the rest means anything to a read of an object.
-    target.retain_parameters(|_| false);
-    let wire = target.wire();
-    Ok(Outgoing {
+    let mut allowed = true;
+    target.retain_parameters(|parameter| {
+        let name = parameter.name.as_slice();
+        if presigned && belongs_to_signature(name) {
+            return false;
+        }
+        let leaves = leaves(route, name, operates);
+        allowed &= leaves.is_some();
+        leaves == Some(true)
+    });
+    if !allowed {
+        return Err(Refusal::new(403, "parameter_not_allowed", PARAMETER));
+    }
+    let (remove, signed) = headers_of(route, is_read(method), incoming)?;
+    let wire = paths::wire(route, &target);
+    Ok(Admission::Signed(Outgoing {
         method: lossy(method),
         path: (wire != raw_path).then_some(wire),
         target,
         remove,
-    })
+        signed,
+    }))
+}
+
+/// Whether the request is for another operation than reading, writing or
+/// deleting an object; an error if it is and that is not allowed.
+fn check_operation(route: &Route, method: &[u8], asked: &Target) -> Result<bool, Refusal> {
+    let names = || {
+        asked
+            .parameters()
+            .iter()
+            .map(|parameter| parameter.name.as_slice())
+    };
+    let mut operations = names().filter(|name| is_operation(name)).peekable();
+    let named = operations.peek().is_some();
+    if operations.any(|name| !operation_allowed(route, name)) {
+        return Err(Refusal::new(403, "parameter_not_allowed", PARAMETER));
+    }
+    if named || !paths::is_bucket(route, asked) {
+        return Ok(named);
+    }
+    // The index document is for those who ask for no list in particular.
+    let lists = asked
+        .parameters()
+        .iter()
+        .any(|parameter| meaning(&parameter.name) == Meaning::Other);
+    let operation: &[u8] = if is_read(method) { b"list" } else { b"bucket" };
+    if operation_allowed(route, operation) && (lists || route.index_document.is_none()) {
+        Ok(true)
+    } else if is_read(method) && route.index_document.is_some() {
+        Ok(false)
+    } else {
+        Err(Refusal::new(403, "bucket_operation", BUCKET_OPERATION))
+    }
+}
+
+/// A client's signed URL, which OSS will judge. Any change to its path or query
+/// would break it. Not even here do two signatures leave, or an operation that
+/// is not allowed.
+fn pass_presigned(
+    route: &Route,
+    method: &[u8],
+    asked: &Target,
+    incoming: Incoming,
+) -> Result<Admission, Refusal> {
+    let operates = check_operation(route, method, asked)?;
+    if asked.key().is_empty() && !operates {
+        return Err(Refusal::new(403, "bucket_operation", BUCKET_OPERATION));
+    }
+    let names = incoming.headers.iter().map(|(name, _)| *name);
+    Ok(Admission::Unsigned(Changes {
+        remove: names
+            .filter(|name| *name == b"authorization")
+            .map(lossy)
+            .collect(),
+        host: route.host.clone(),
+        ..Changes::default()
+    }))
+}
+
+/// The names of those headers of the client that must not leave, and those of
+/// the rest that a signature covers.
+fn headers_of(
+    route: &Route,
+    read: bool,
+    incoming: Incoming,
+) -> Result<(Vec<String>, Vec<Header>), Refusal> {
+    let mut remove = Vec::new();
+    let mut signed: Vec<Header> = Vec::new();
+    for &(name, value) in incoming.headers {
+        let signable =
+            name.starts_with(b"x-oss-") || matches!(name, b"content-type" | b"content-md5");
+        if signable && may_leave(route, read, name) {
+            let name = lossy(name);
+            if signed.iter().any(|(known, _)| *known == name) {
+                return Err(Refusal::new(400, "duplicate_header", DUPLICATE));
+            }
+            signed.push((name, value.to_vec()));
+        } else if signable || name == b"authorization" {
+            remove.push(lossy(name));
+        }
+    }
+    Ok((remove, signed))
+}
+
+/// A client's `x-oss-*` headers choose an ACL, a copy source, a callback; its
+/// `Authorization` is meant for the gateway. The two that describe a body mean
+/// nothing to a read.
+fn may_leave(route: &Route, read: bool, name: &[u8]) -> bool {
+    match name {
+        b"content-type" | b"content-md5" => !read,
+        b"x-oss-date" | b"x-oss-content-sha256" | b"x-oss-security-token" => false,
+        _ => route.forward_headers.allow(name),
+    }
 }
 
 impl Outgoing {
@@ -86,10 +226,11 @@ impl Outgoing {
             method: &self.method,
             bucket: Some(&route.bucket),
             target: &self.target,
-            headers: &[],
+            headers: &self.signed,
         };
         Changes {
             set: signer.sign(route.signature_version, &route.region, &request, now),
+            host: route.host.clone(),
             remove: self.remove,
             path: self.path,
         }
@@ -124,49 +265,8 @@ impl Refusal {
     }
 }
 
-/// Query parameters that ask for more than the object as it is.
-fn check_parameters(target: &Target) -> Result<(), Refusal> {
-    for parameter in target.parameters() {
-        let name = parameter.name.as_slice();
-        if is_signature_parameter(name) {
-            return Err(Refusal::new(403, "presigned_url", PRESIGNED));
-        }
-        if v1::is_subresource(name) || name.starts_with(b"x-oss-") {
-            return Err(Refusal::new(403, "parameter_not_allowed", PARAMETER));
-        }
-    }
-    Ok(())
-}
-
-/// Parameters by which a URL is signed: V1, V2 and V4 (OSS, "Add signatures
-/// to URLs").
-fn is_signature_parameter(name: &[u8]) -> bool {
-    const NAMES: [&str; 9] = [
-        "OSSAccessKeyId",
-        "Signature",
-        "security-token",
-        "x-oss-access-key-id",
-        "x-oss-credential",
-        "x-oss-expires",
-        "x-oss-security-token",
-        "x-oss-signature",
-        "x-oss-signature-version",
-    ];
-    NAMES
-        .iter()
-        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
-}
-
-/// A client's `x-oss-*` headers choose an ACL, a copy source, a callback; its
-/// `Authorization` is meant for the gateway. The two that describe a body mean
-/// nothing to a read, but OSS would want them signed.
-fn must_not_leave(name: &[u8]) -> bool {
-    name.starts_with(b"x-oss-")
-        || matches!(name, b"authorization" | b"content-type" | b"content-md5")
-}
-
-fn lower_case(name: &[u8]) -> String {
-    lossy(name).to_ascii_lowercase()
+fn is_read(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD")
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -174,10 +274,12 @@ fn lossy(bytes: &[u8]) -> String {
 }
 
 const NO_ROUTE: &str = "This route has no settings, and the defaults are not complete.";
-const METHOD: &str = "Only GET and HEAD are allowed on this route.";
+const DENIED: &str = "This route is switched off.";
+const METHOD: &str = "The method is not allowed on this route.";
 const PATH: &str = "The path must begin with a slash.";
 const PRESIGNED: &str = "The URL carries a signature; send the request without one.";
 const PARAMETER: &str = "A query parameter asks OSS for an operation that is not allowed here.";
+const DUPLICATE: &str = "A header that OSS signs is given twice.";
 const BUCKET_OPERATION: &str =
     "The path names no object; operations on the bucket are not allowed.";
 
@@ -187,12 +289,7 @@ mod tests {
     use crate::signing::Version;
 
     fn route() -> Route {
-        Route {
-            bucket: "bucket".into(),
-            region: "cn-hangzhou".into(),
-            signature_version: Version::V4,
-            credentials: 0,
-        }
+        Route::new("bucket", "cn-hangzhou", Version::V4)
     }
 
     fn admit_headers(headers: &[(&str, &str)]) -> Result<Outgoing, Refusal> {
@@ -200,7 +297,10 @@ mod tests {
             .iter()
             .map(|(n, v)| (n.as_bytes(), v.as_bytes()))
             .collect();
-        admit(Some(&route()), Incoming { headers: &headers })
+        match admit(Some(&route()), Incoming { headers: &headers })? {
+            Admission::Signed(outgoing) => Ok(outgoing),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn get(path: &str) -> Result<Outgoing, Refusal> {

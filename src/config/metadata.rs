@@ -1,0 +1,114 @@
+//! Settings in the metadata of Envoy's routes and clusters, for those whose
+//! control plane owns the routes.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::json::{self, ConfigError};
+use super::{Config, Route, route};
+
+/// What Envoy says of the route and the cluster of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Metadata {
+    /// `route.name`
+    pub route_name: Vec<u8>,
+    /// `filter_metadata.oss_origin_auth.config` of the route; empty if none.
+    pub route: Vec<u8>,
+    /// The same of the cluster.
+    pub cluster: Vec<u8>,
+}
+
+/// The settings of each distinct metadata, parsed once.
+#[derive(Debug, Default)]
+pub struct RouteCache {
+    /// By the hash of the metadata, with the metadata itself.
+    known: HashMap<u64, (Metadata, Parsed)>,
+}
+
+/// `None`: the settings are wrong, which was said when they were first seen.
+type Parsed = Option<Option<Rc<Route>>>;
+
+/// Control planes that give every request another metadata do not fill the
+/// memory.
+const MAX_KNOWN: usize = 20_000;
+
+impl RouteCache {
+    /// The settings of a request, as [`Config::route`] gives them. The error
+    /// is told once, when this metadata is first seen, and is `None` later.
+    pub fn route(
+        &mut self,
+        config: &Config,
+        metadata: Metadata,
+    ) -> Result<Option<Rc<Route>>, Option<ConfigError>> {
+        if metadata.route.is_empty() && metadata.cluster.is_empty() {
+            return Ok(config.route(&metadata.route_name).cloned());
+        }
+        let mut hasher = DefaultHasher::new();
+        metadata.hash(&mut hasher);
+        let hash = hasher.finish();
+        if let Some((of, parsed)) = self.known.get(&hash)
+            && *of == metadata
+        {
+            return parsed.clone().ok_or(None);
+        }
+        let result = config.route_with(&metadata);
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known
+            .insert(hash, (metadata, result.as_ref().ok().cloned()));
+        result.map_err(Some)
+    }
+}
+
+impl Config {
+    /// The settings in a route's metadata, or else under `routes`, over those
+    /// in the cluster's metadata, over the defaults.
+    fn route_with(&self, metadata: &Metadata) -> Result<Option<Rc<Route>>, ConfigError> {
+        let nothing = Value::Object(Map::new());
+        let text = |text: &[u8], place: &str| match text {
+            [] => Ok(None),
+            text => json::parse(text).map(Some).map_err(|error| ConfigError {
+                field: place.to_owned(),
+                ..error
+            }),
+        };
+        let cluster_value = text(&metadata.cluster, CLUSTER)?;
+        let route_value = text(&metadata.route, ROUTE)?;
+
+        let mut settings = route::open(
+            "defaults",
+            self.document.get("defaults").unwrap_or(&nothing),
+        )?;
+        if let Some(value) = &cluster_value {
+            settings = route::open(CLUSTER, value)?.over(&settings);
+        }
+        let name = std::str::from_utf8(&metadata.route_name).unwrap_or_default();
+        let configured = self
+            .document
+            .get("routes")
+            .and_then(|routes| routes.get(name));
+        if let Some(value) = &route_value {
+            settings = route::open(ROUTE, value)?.over(&settings);
+        } else if let Some(value) = configured {
+            settings = route::open(format!("routes.{name}"), value)?.over(&settings);
+        }
+        let names: Vec<&str> = self
+            .credentials
+            .iter()
+            .map(|source| source.name.as_str())
+            .collect();
+        let mut route = Route::read(&settings, &names)??;
+        if route.name == ROUTE && !name.is_empty() {
+            route.name = format!("{ROUTE} of {name}");
+        }
+        Ok(Some(Rc::new(route)))
+    }
+}
+
+const ROUTE: &str = "route metadata";
+const CLUSTER: &str = "cluster metadata";

@@ -1,0 +1,398 @@
+//! Every row of what a route's settings let pass: settings × method ×
+//! operation × signature, seen from the client and from OSS.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::Stack;
+use serde_json::{Value, json};
+use testkit::alibaba::Seen;
+use testkit::{Position, Request};
+
+/// What is to become of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It never reaches OSS.
+    Refused(u16, &'static str),
+    /// It reaches OSS with our signature alone, for this target.
+    Signed(String),
+    /// It reaches OSS as the client sent it; with the client's Authorization?
+    Unsigned { authorization: bool },
+}
+use Outcome::{Refused, Signed, Unsigned};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Default,
+    Writes,
+    Operations,
+    Parameters,
+    StripsPresigned,
+    PassesPresigned,
+    Disabled,
+    Denied,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Object,
+    ObjectAcl,
+    Bucket,
+    BucketList,
+    BucketPolicy,
+    Version,
+    ContentType,
+    Process,
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signature {
+    None,
+    Header,
+    UrlV1,
+    UrlV2,
+    UrlV4,
+    HeaderAndUrl,
+}
+
+const POLICIES: [Policy; 8] = [
+    Policy::Default,
+    Policy::Writes,
+    Policy::Operations,
+    Policy::Parameters,
+    Policy::StripsPresigned,
+    Policy::PassesPresigned,
+    Policy::Disabled,
+    Policy::Denied,
+];
+const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"];
+const OPERATIONS: [Operation; 9] = [
+    Operation::Object,
+    Operation::ObjectAcl,
+    Operation::Bucket,
+    Operation::BucketList,
+    Operation::BucketPolicy,
+    Operation::Version,
+    Operation::ContentType,
+    Operation::Process,
+    Operation::Unknown,
+];
+const SIGNATURES: [Signature; 6] = [
+    Signature::None,
+    Signature::Header,
+    Signature::UrlV1,
+    Signature::UrlV2,
+    Signature::UrlV4,
+    Signature::HeaderAndUrl,
+];
+
+fn settings(policy: Policy) -> Value {
+    match policy {
+        Policy::Default => json!({}),
+        Policy::Writes => json!({"methods": ["GET", "PUT", "DELETE"]}),
+        Policy::Operations => json!({"methods": METHODS, "operations": ["acl", "list", "bucket"]}),
+        Policy::Parameters => json!({"forward_parameters": ["versionId", "x-oss-process"],
+                                     "unknown_parameters": "forward"}),
+        Policy::StripsPresigned => json!({"presigned_urls": "strip"}),
+        Policy::PassesPresigned => json!({"presigned_urls": "pass"}),
+        Policy::Disabled => json!({"enabled": false}),
+        Policy::Denied => json!({"deny": true}),
+    }
+}
+
+/// The path behind the route's prefix, and the query.
+fn target(operation: Operation) -> (&'static str, &'static str) {
+    match operation {
+        Operation::Object => ("a", ""),
+        Operation::ObjectAcl => ("a", "acl"),
+        Operation::Bucket => ("", ""),
+        Operation::BucketList => ("", "list-type=2&prefix=a"),
+        Operation::BucketPolicy => ("", "policy"),
+        Operation::Version => ("a", "versionId=1"),
+        Operation::ContentType => ("a", "response-content-type=text/html"),
+        Operation::Process => ("a", "x-oss-process=image%2Finfo"),
+        Operation::Unknown => ("a", "b=2"),
+    }
+}
+
+fn presigned_query(signature: Signature) -> &'static str {
+    match signature {
+        Signature::None | Signature::Header => "",
+        Signature::UrlV1 | Signature::HeaderAndUrl => {
+            "OSSAccessKeyId=i&Expires=9999999999&Signature=s"
+        }
+        Signature::UrlV2 => "x-oss-signature-version=OSS2&x-oss-access-key-id=i&x-oss-signature=s",
+        Signature::UrlV4 => {
+            "x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-credential=c&x-oss-date=d\
+             &x-oss-expires=9&x-oss-signature=s"
+        }
+    }
+}
+
+/// What the documents promise, in their words' order.
+fn promised(policy: Policy, method: &str, operation: Operation, signature: Signature) -> Outcome {
+    let authorization = matches!(signature, Signature::Header | Signature::HeaderAndUrl);
+    match policy {
+        Policy::Disabled => return Unsigned { authorization },
+        Policy::Denied => return Refused(403, "route_denied"),
+        _ => {}
+    }
+    let methods: &[&str] = match policy {
+        Policy::Writes => &["GET", "PUT", "DELETE"],
+        Policy::Operations => &METHODS,
+        _ => &["GET", "HEAD"],
+    };
+    if !methods.contains(&method) {
+        return Refused(405, "method_not_allowed");
+    }
+    let presigned = !matches!(signature, Signature::None | Signature::Header);
+    let passes = policy == Policy::PassesPresigned;
+    if presigned && !passes && policy != Policy::StripsPresigned {
+        return Refused(403, "presigned_url");
+    }
+    let operates = policy == Policy::Operations;
+    match operation {
+        Operation::ObjectAcl if !operates => return Refused(403, "parameter_not_allowed"),
+        Operation::BucketPolicy => return Refused(403, "parameter_not_allowed"),
+        Operation::Bucket | Operation::BucketList if !operates => {
+            return Refused(403, "bucket_operation");
+        }
+        _ => {}
+    }
+    if presigned && passes {
+        return Unsigned {
+            authorization: false,
+        };
+    }
+    let forwards = policy == Policy::Parameters;
+    match operation {
+        Operation::ContentType => return Refused(403, "parameter_not_allowed"),
+        Operation::Version | Operation::Process if !forwards => {
+            return Refused(403, "parameter_not_allowed");
+        }
+        _ => {}
+    }
+    let (path, query) = target(operation);
+    Signed(match operation {
+        Operation::Unknown if !forwards => format!("/{path}"),
+        _ if query.is_empty() => format!("/{path}"),
+        _ => format!("/{path}?{query}"),
+    })
+}
+
+#[test]
+fn every_combination_is_treated_as_promised() {
+    let stack = Stack::start_with(|builder| {
+        let mut routes = serde_json::Map::new();
+        for policy in POLICIES {
+            let name = format!("{policy:?}");
+            let prefix = format!("/{name}/");
+            let mut own = settings(policy);
+            own["strip_prefix"] = json!(prefix);
+            routes.insert(name.clone(), own);
+            builder
+                .routes
+                .push(json!({"name": name, "match": {"prefix": prefix}, "route": {}}));
+        }
+        builder.filter["routes"] = Value::Object(routes);
+        builder.access_log = false;
+    });
+    let mut rows = Vec::new();
+    for position in [Position::Upstream, Position::Downstream] {
+        for policy in POLICIES {
+            for method in METHODS {
+                for operation in OPERATIONS {
+                    for signature in SIGNATURES {
+                        rows.push((position, policy, method, operation, signature));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(rows.len(), 5_184);
+    let answers = std::sync::Mutex::new(Vec::new());
+    let numbered: Vec<_> = rows.iter().copied().enumerate().collect();
+    testkit::in_parallel(numbered, |(number, row)| {
+        let (position, policy, method, operation, signature) = row;
+        let (path, query) = target(operation);
+        let queries: Vec<&str> = [query, presigned_query(signature)]
+            .into_iter()
+            .filter(|query| !query.is_empty())
+            .collect();
+        let asked = match queries.as_slice() {
+            [] => format!("/{policy:?}/{path}"),
+            queries => format!("/{policy:?}/{path}?{}", queries.join("&")),
+        };
+        let mut request = Request::new(method, &asked)
+            .header("x-test", number.to_string())
+            .header("x-oss-object-acl", "public-read-write");
+        if matches!(signature, Signature::Header | Signature::HeaderAndUrl) {
+            request = request.header("Authorization", "Bearer of-the-client");
+        }
+        if matches!(method, "PUT" | "POST") {
+            request = request.header("content-type", "text/plain").body("content");
+        }
+        let response = request.send(stack.envoy.port(position));
+        let reason = response.header("x-oss-origin-auth").map(str::to_owned);
+        answers
+            .lock()
+            .unwrap()
+            .push((number, asked, response.status, reason));
+    });
+    let seen = stack.alibaba.seen();
+    let number = |seen: &Seen| seen.header("x-test")[0].parse::<usize>().unwrap();
+    let at_oss: HashMap<usize, &Seen> = seen.iter().map(|seen| (number(seen), seen)).collect();
+    assert_eq!(at_oss.len(), seen.len(), "each came once");
+    let mut wrong = Vec::new();
+    for (number, asked, status, reason) in answers.into_inner().unwrap() {
+        let (_, policy, method, operation, signature) = rows[number];
+        let promised = promised(policy, method, operation, signature);
+        let found = match at_oss.get(&number) {
+            None => format!("refused: {status} {reason:?}"),
+            Some(seen) => describe(seen),
+        };
+        let wanted = match &promised {
+            Refused(status, reason) => format!("refused: {status} {:?}", Some(reason)),
+            Signed(target) => format!("signed: {target}"),
+            Unsigned { authorization } => {
+                let target = match policy {
+                    // Nothing is mapped: what was asked is what OSS gets.
+                    Policy::Disabled | Policy::PassesPresigned => asked,
+                    _ => unreachable!(),
+                };
+                format!("unsigned: {target} {authorization}")
+            }
+        };
+        if wanted != found {
+            wrong.push(format!(
+                "{:?}\nwanted: {wanted}\n found: {found}",
+                rows[number]
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn describe(seen: &Seen) -> String {
+    let authorization = seen.header("authorization");
+    match authorization.as_slice() {
+        [ours] if ours.starts_with("OSS4-HMAC-SHA256 Credential=STS.example/") => {
+            let mut oss: Vec<&str> = seen
+                .headers
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .filter(|name| name.starts_with("x-oss-"))
+                .collect();
+            oss.sort_unstable();
+            let of_signature = ["x-oss-content-sha256", "x-oss-date", "x-oss-security-token"];
+            match seen.code.as_str() {
+                "SignatureDoesNotMatch" | "InvalidArgument" => {
+                    format!("signed wrongly: {} {}", seen.target, seen.code)
+                }
+                _ if oss != of_signature => format!("signed with {oss:?}"),
+                _ => format!("signed: {}", seen.target),
+            }
+        }
+        ["Bearer of-the-client"] => format!("unsigned: {} true", seen.target),
+        [] => format!("unsigned: {} false", seen.target),
+        others => format!("with {others:?}"),
+    }
+}
+
+#[test]
+fn a_genuine_signed_url_is_passed_on_or_signed_anew() {
+    let stack = Stack::start_with(|builder| {
+        builder.filter["routes"] = json!({
+            "pass": {"presigned_urls": "pass"},
+            "strip": {"presigned_urls": "strip"},
+        });
+        for name in ["pass", "strip"] {
+            builder.routes.push(
+                json!({"name": name, "route": {}, "match": {"prefix": "/", "headers": [
+                {"name": "x-test-route", "string_match": {"exact": name}}]}}),
+            );
+        }
+    });
+    stack.alibaba.add_key("LTAIother", "secret", None, None);
+    stack.alibaba.put("dir/a b+c", "content");
+    for version in ["v1", "v4"] {
+        let target = stack.alibaba.presign(version, "dir/a b+c", "LTAIother");
+        for position in [Position::Upstream, Position::Downstream] {
+            let get = |route: &str| {
+                let request = Request::get(&target).header("x-test-route", route);
+                request.send(stack.envoy.port(position))
+            };
+            let refused = get("none");
+            assert_eq!(refused.header("x-oss-origin-auth"), Some("presigned_url"));
+            for route in ["pass", "strip"] {
+                stack.alibaba.clear_log();
+                let response = get(route);
+                assert_eq!(
+                    (response.status, response.text()),
+                    (200, "content".into()),
+                    "{route}"
+                );
+                let seen = &stack.alibaba.seen()[0];
+                match route {
+                    "pass" => {
+                        assert_eq!(seen.target, target);
+                        assert!(seen.header("authorization").is_empty());
+                    }
+                    _ => assert_eq!(seen.target, "/dir/a%20b%2Bc"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn allowed_headers_are_signed_and_bodies_arrive() {
+    let stack = Stack::start_with(|builder| {
+        builder.filter["defaults"]["methods"] = json!(["GET", "PUT"]);
+        builder.filter["defaults"]["forward_headers"] =
+            json!(["x-oss-meta-*", "x-oss-storage-class"]);
+        builder.filter["routes"] = json!({"v1": {"signature_version": "v1"}});
+        builder.routes = vec![
+            json!({"name": "v1", "route": {}, "match": {"prefix": "/", "headers": [
+            {"name": "x-test-route", "string_match": {"exact": "v1"}}]}}),
+        ];
+    });
+    let body = "x".repeat(300_000);
+    for position in [Position::Upstream, Position::Downstream] {
+        for route in ["v1", "v4"] {
+            stack.alibaba.clear_log();
+            let put = Request::new("PUT", "/new")
+                .header("x-test-route", route)
+                .header("Content-Type", "text/plain; charset=utf-8")
+                .header("X-Oss-Meta-Author", "a b")
+                .header("x-oss-storage-class", "IA")
+                .header("x-oss-copy-source", "/other/secret")
+                .body(&body)
+                .send(stack.envoy.port(position));
+            assert_eq!(put.status, 200, "{}", put.text());
+            let seen = &stack.alibaba.seen()[0];
+            assert_eq!(seen.header("x-oss-meta-author"), ["a b"]);
+            assert_eq!(seen.header("content-type"), ["text/plain; charset=utf-8"]);
+            assert!(seen.header("x-oss-copy-source").is_empty());
+            let get = Request::get("/new").send(stack.envoy.port(position));
+            assert!(get.text() == body);
+            let twice = Request::get("/new")
+                .header("x-oss-storage-class", "IA")
+                .header("x-oss-storage-class", "IA")
+                .send(stack.envoy.port(position));
+            assert_eq!(
+                twice.header("x-oss-origin-auth"),
+                Some("duplicate_header"),
+                "{twice:?}"
+            );
+        }
+    }
+}
