@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes envoy/minimal.yaml with the settings of the environment put in:
+# Writes envoy/minimal.yaml, or the file beside it that is named, with the
+# settings of the environment put in:
 #
 #   OSS_BUCKET, OSS_REGION    the bucket and its region id
 #   OSS_HOST                  <bucket>.oss-<region>.aliyuncs.com unless set
@@ -44,4 +45,4 @@ sed -e "$tls_off" \
   -e "s|port_value: 10000|port_value: $listen|" \
   -e "s|port_value: 9901|port_value: $admin|" \
   -e "s|/etc/envoy/oss_origin_auth.wasm|$wasm|" \
-  "$(dirname "$0")/minimal.yaml"
+  "$(dirname "$0")/${1:-minimal.yaml}"

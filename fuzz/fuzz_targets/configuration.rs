@@ -1,8 +1,9 @@
 #![no_main]
-//! A configuration is accepted or refused with a message.
+//! A configuration is accepted or refused with a message, and so are settings
+//! in metadata.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth::config::Config;
+use oss_origin_auth::config::{Config, Metadata, RouteCache};
 
 fuzz_target!(|text: &[u8]| {
     match Config::parse(text, |name| (name.len() < 9).then(|| "sesame".to_owned())) {
@@ -11,5 +12,16 @@ fuzz_target!(|text: &[u8]| {
             assert!(!format!("{config:?}").contains("sesame"));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    let owner = br#"{"credentials":{"default":{"sidecar":{"cluster":"c"}}},"metadata":["route","cluster"]}"#;
+    let config = Config::parse(owner, |_| None).expect("good");
+    let mut cache = RouteCache::default();
+    for metadata in [
+        Metadata { route: text.to_vec(), ..Metadata::default() },
+        Metadata { cluster: text.to_vec(), ..Metadata::default() },
+    ] {
+        if let Ok(Some(route)) = cache.route(&config, metadata) {
+            assert_eq!(route.credentials, 0);
+        }
     }
 });

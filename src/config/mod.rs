@@ -27,7 +27,8 @@ pub use route::{Patterns, PresignedUrls, Route, Treatment, UnknownParameters};
 pub struct Config {
     /// In the order of their names; a [`Route`] holds an index into these.
     pub credentials: Vec<NamedSource>,
-    routes: HashMap<String, Rc<Route>>,
+    /// `None` where a cluster's metadata must complete the settings.
+    routes: HashMap<String, Option<Rc<Route>>>,
     /// For requests on a route without settings of its own, if complete.
     defaults: Option<Rc<Route>>,
     /// How long a request waits for credentials before it gets a 503.
@@ -141,7 +142,10 @@ impl Config {
         let own = std::str::from_utf8(name)
             .ok()
             .and_then(|name| self.routes.get(name));
-        own.or(self.defaults.as_ref())
+        match own {
+            Some(route) => route.as_ref(),
+            None => self.defaults.as_ref(),
+        }
     }
 
     /// Whether the name of a request's route makes any difference.
@@ -264,7 +268,7 @@ fn parse_access_key(
     })
 }
 
-type Routes = (HashMap<String, Rc<Route>>, Option<Rc<Route>>);
+type Routes = (HashMap<String, Option<Rc<Route>>>, Option<Rc<Route>>);
 
 fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigError> {
     let nothing = Value::Object(Map::new());
@@ -275,6 +279,9 @@ fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigE
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     let default_route = Route::read(&defaults, &names)?;
 
+    // Where metadata may complete them, incomplete settings are no mistake.
+    let metadata = top.choices("metadata")?;
+    let completed_by = |place: &str| metadata.iter().any(|known| known == place);
     let mut routes = HashMap::new();
     if let Some((path, value)) = top.get("routes") {
         let named = Object::open(path, value)?;
@@ -284,13 +291,15 @@ fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigE
             }
             if let Some((path, value)) = named.get(name) {
                 let own = route::open(path, value)?.over(&defaults);
-                let route = Route::read(&own, &names)??;
-                routes.insert(name.to_owned(), Rc::new(route));
+                let route = match Route::read(&own, &names)? {
+                    Err(error) if !completed_by("cluster") => return Err(error),
+                    route => route.ok().map(Rc::new),
+                };
+                routes.insert(name.to_owned(), route);
             }
         }
     }
-    // Where metadata may complete them, incomplete defaults are no mistake.
-    let alone = routes.is_empty() && top.choices("metadata")?.is_empty();
+    let alone = routes.is_empty() && metadata.is_empty();
     if let (Err(error), true) = (&default_route, alone) {
         return Err(match top.get("defaults") {
             Some(_) => error.clone(),

@@ -44,6 +44,7 @@ class State:
         self.sts_failure = None
         self.clock_offset = 0
         self.refusal_delay = 0
+        self.error_padding = 0
 
     def now(self):
         return time.time() + self.clock_offset
@@ -122,6 +123,7 @@ class Oss(Handler):
             status, headers = refused.status, [("content-type", "application/xml")]
             headers.append(("x-oss-ec", refused.ec))
             body = error_xml(refused, request_id, self.headers.get("host", ""))
+            body += b"\n" * self.state.error_padding
             entry["code"] = refused.code
         entry["status"] = status
         with self.state.lock:
@@ -461,9 +463,12 @@ class Control(Handler):
 
     def command_set(self, **settings):
         for name, value in settings.items():
-            if name not in ("token_life", "clock_offset", "sts_failure", "refusal_delay"):
+            if name not in SETTINGS:
                 raise ValueError(name)
             setattr(self.state, name, value)
+
+
+SETTINGS = ("token_life", "clock_offset", "sts_failure", "refusal_delay", "error_padding")
 
 
 class Server(ThreadingHTTPServer):

@@ -74,8 +74,9 @@ impl FakeAlibaba {
         self.control(json!({"command": "state", "id": id, "state": state}));
     }
 
-    /// `token_life`, `clock_offset`, `sts_failure`, or `refusal_delay`: how
-    /// many seconds OSS takes to refuse.
+    /// `token_life`, `clock_offset`, `sts_failure`, `refusal_delay` (how many
+    /// seconds OSS takes to refuse) or `error_padding` (how many more bytes its
+    /// errors have).
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
     }

@@ -48,7 +48,9 @@ pub fn run(options: &Options) -> Result {
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     let mut envoy = Command::new(tools::envoy());
-    envoy.arg("--config-path").arg(render(&settings));
+    envoy
+        .arg("--config-path")
+        .arg(render("minimal.yaml", &settings));
     envoy.args(["--concurrency", "2", "--disable-hot-restart"]);
     let mut envoy = Process::start("envoy", &mut envoy);
     wait_until("Envoy", || {

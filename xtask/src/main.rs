@@ -1,5 +1,6 @@
 //! The project's commands. Each does all the set-up that it needs.
 
+mod config;
 mod demo;
 mod fuzz;
 mod setup;
@@ -33,6 +34,9 @@ enum Task {
     /// Show a private object served through Envoy
     Demo(demo::Options),
     Fuzz(fuzz::Options),
+    CheckConfig(config::CheckOptions),
+    /// Write docs/configuration.schema.json from the code
+    Schema,
     /// Load Envoy while credentials rotate and the sidecar fails; report at the end
     Soak {
         #[arg(long, default_value_t = 10)]
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test(&arguments),
         Task::Demo(options) => demo::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::CheckConfig(options) => config::check(&options),
+        Task::Schema => config::write_schema(),
         Task::Soak { minutes } => soak(minutes),
     };
     match result {

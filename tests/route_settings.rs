@@ -1,0 +1,454 @@
+//! What a route's settings make of paths, hosts and answers, in a real Envoy.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+
+mod common;
+
+use common::Stack;
+use serde_json::{Value, json};
+use testkit::alibaba::BUCKET;
+use testkit::process::wait_until;
+use testkit::{EnvoyBuilder, Position, Request};
+
+const POSITIONS: [Position; 2] = [Position::Upstream, Position::Downstream];
+
+/// A route of this name for all that begins with `/name/`, and its settings.
+fn add_route(builder: &mut EnvoyBuilder, name: &str, settings: Value) {
+    builder.filter["routes"][name] = settings;
+    builder
+        .routes
+        .push(json!({"name": name, "match": {"prefix": format!("/{name}/")}, "route": {}}));
+}
+
+#[test]
+fn paths_become_keys_that_stay_in_the_routes_prefix() {
+    let stack = Stack::start_with(|builder| {
+        add_route(
+            builder,
+            "media",
+            json!({"strip_prefix": "/media/", "key_prefix": "site/", "index_document": "index.html"}),
+        );
+        add_route(
+            builder,
+            "strict",
+            json!({"dot_segments": "refuse", "path_encoding": "canonical"}),
+        );
+        builder.filter["routes"]["default"] = json!({"index_document": "index.html"});
+    });
+    let refused = Err::<&str, _>;
+    for (path, want) in [
+        ("/media/x", Ok("/site/x")),
+        ("/media/x?a=b", Ok("/site/x")),
+        ("/media/", Ok("/site/index.html")),
+        ("/media/dir/", Ok("/site/dir/index.html")),
+        ("/media/dir", Ok("/site/dir")),
+        ("/media/%2Fx", Ok("/site//x")),
+        ("/media/a%2Fb", Ok("/site/a/b")),
+        ("/media/a%252Fb", Ok("/site/a%252Fb")),
+        // OSS is flat: the prefix stays, and the dots are letters of the key.
+        ("/media/../x", Ok("/site/../x")),
+        ("/media/%2e%2e/x", Ok("/site/../x")),
+        ("/media/..%2f..%2fx", Ok("/site/../../x")),
+        ("/media/..\\x", Ok("/site/..%5Cx")),
+        ("/media/a;b=c", Ok("/site/a%3Bb%3Dc")),
+        ("/media/%00", Ok("/site/%00")),
+        ("/media//x", Ok("/site//x")),
+        ("/media/?list-type=2", Ok("/site/index.html")),
+        ("/media/?acl", refused((403, "parameter_not_allowed"))),
+        ("/", Ok("/index.html")),
+        ("/dir/", Ok("/dir/index.html")),
+        ("/dir/?prefix=x", Ok("/dir/index.html")),
+        // What Envoy matched as another route is not in this one's prefix.
+        ("/med%69a/x", Ok("/media/x")),
+        ("/strict/a%20b/~c", Ok("/strict/a%20b/~c")),
+        ("/strict/a|b", refused((400, "path_not_canonical"))),
+        ("/strict/a%2Fb", refused((400, "path_not_canonical"))),
+        ("/strict/%61", refused((400, "path_not_canonical"))),
+        ("/strict/a%3ab", refused((400, "path_not_canonical"))),
+        ("/strict/../a", refused((400, "dot_segment"))),
+        ("/strict/a/.", refused((400, "dot_segment"))),
+        ("/strict/..a/.b", Ok("/strict/..a/.b")),
+    ] {
+        for position in POSITIONS {
+            stack.alibaba.clear_log();
+            let response = Request::get(path).send(stack.envoy.port(position));
+            let seen = stack.alibaba.seen();
+            match want {
+                Ok(target) => {
+                    let targets: Vec<_> = seen.iter().map(|seen| seen.target.as_str()).collect();
+                    assert_eq!(targets, [target], "{path}: {}", response.text());
+                    assert_eq!(seen[0].code, "NoSuchKey", "{path}: signed well");
+                }
+                Err((status, reason)) => {
+                    let reply = (response.status, response.header("x-oss-origin-auth"));
+                    assert_eq!(reply, (status, Some(reason)), "{path}");
+                    assert!(seen.is_empty(), "{path}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_path_outside_the_prefix_is_not_found() {
+    let stack = Stack::start_with(|builder| {
+        builder.filter["defaults"]["strip_prefix"] = json!("/media/");
+    });
+    for position in POSITIONS {
+        for path in ["/", "/media", "/mediax/a", "/Media/a", "//media/a"] {
+            let response = Request::get(path).send(stack.envoy.port(position));
+            let reply = (response.status, response.header("x-oss-origin-auth"));
+            assert_eq!(reply, (404, Some("outside_prefix")), "{path}");
+        }
+    }
+    assert!(stack.alibaba.seen().is_empty());
+}
+
+#[test]
+fn the_bucket_is_addressed_as_the_settings_say() {
+    let stack = Stack::start_with(|builder| {
+        for (name, settings) in [
+            (
+                "host",
+                json!({"endpoint": "oss-cn-hangzhou-internal.aliyuncs.com"}),
+            ),
+            (
+                "path",
+                json!({"endpoint": "oss-cn-hangzhou.aliyuncs.com", "addressing": "path_style"}),
+            ),
+            (
+                "cname",
+                json!({"endpoint": "static.example.com", "addressing": "cname"}),
+            ),
+            ("asis", json!({})),
+        ] {
+            let mut both = settings.clone();
+            both["strip_prefix"] = json!(format!("/{name}/"));
+            add_route(builder, name, both.clone());
+            let v1 = format!("{name}-v1");
+            both["strip_prefix"] = json!(format!("/{v1}/"));
+            both["signature_version"] = json!("v1");
+            add_route(builder, &v1, both);
+        }
+    });
+    for position in POSITIONS {
+        for (name, host, target) in [
+            (
+                "host",
+                format!("{BUCKET}.oss-cn-hangzhou-internal.aliyuncs.com"),
+                "/a".to_owned(),
+            ),
+            (
+                "path",
+                "oss-cn-hangzhou.aliyuncs.com".into(),
+                format!("/{BUCKET}/a"),
+            ),
+            ("cname", "static.example.com".into(), "/a".into()),
+            ("asis", "gateway.example".into(), "/a".into()),
+        ] {
+            for suffix in ["", "-v1"] {
+                stack.alibaba.clear_log();
+                let response =
+                    Request::get(format!("/{name}{suffix}/a")).send(stack.envoy.port(position));
+                assert_eq!(response.text(), "content", "{name}{suffix} {position:?}");
+                let seen = &stack.alibaba.seen()[0];
+                assert_eq!(
+                    (seen.header("host"), &seen.target),
+                    (vec![host.as_str()], &target)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_sees_no_more_of_an_error_than_the_settings_say() {
+    let stack = Stack::start_with(|builder| {
+        add_route(
+            builder,
+            "neutral",
+            json!({"errors": "neutral", "strip_prefix": "/neutral/"}),
+        );
+        add_route(
+            builder,
+            "cause",
+            json!({"cause_header": true, "strip_prefix": "/cause/"}),
+        );
+        add_route(
+            builder,
+            "bare",
+            json!({"strip_response_headers": ["x-oss-*", "etag"], "strip_prefix": "/bare/"}),
+        );
+    });
+    stack.alibaba.put("dir/a", "content");
+    for position in POSITIONS {
+        let port = stack.envoy.port(position);
+        let get = |path: &str| Request::get(path).send(port);
+        let plain = get("/a");
+        assert!(plain.header("x-oss-request-id").is_some() && plain.header("etag").is_some());
+        let bare = get("/bare/a");
+        assert_eq!(bare.text(), "content");
+        let left: Vec<_> = bare.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(
+            !left
+                .iter()
+                .any(|name| name.starts_with("x-oss") || *name == "etag"),
+            "{left:?}"
+        );
+        assert_eq!(bare.header("accept-ranges"), Some("bytes"));
+
+        for (state, status, path, cause, error) in [
+            ("ok", 404, "absent", "no_such_key", "not_found"),
+            ("denied", 403, "a", "access_denied", "forbidden"),
+            ("kms", 403, "a", "kms_forbidden", "forbidden"),
+        ] {
+            stack.alibaba.set_key_state("STS.example", state);
+            let neutral = get(&format!("/neutral/{path}"));
+            assert_eq!(neutral.status, status);
+            assert_eq!(neutral.json(), json!({"error": error}), "{state}");
+            let shown = format!("{neutral:?}").to_lowercase();
+            for word in ["bucket", "oss", "sts.", "aliyun", "hostid"] {
+                assert!(!shown.contains(word), "{word}: {shown}");
+            }
+            let head = Request::new("HEAD", format!("/neutral/{path}")).send(port);
+            assert_eq!(head.status, status);
+            let told = get(&format!("/cause/{path}"));
+            assert_eq!(
+                told.header("x-oss-origin-auth"),
+                Some(cause),
+                "{position:?}"
+            );
+            assert!(told.text().contains("<Code>"));
+        }
+        stack.alibaba.set_key_state("STS.example", "ok");
+        assert_eq!(get("/neutral/dir/a").text(), "content");
+    }
+    let log = stack.envoy.process.output();
+    let line = "OSS refused: kms_forbidden (settings routes.neutral, bucket demo-bucket, \
+                credentials default, request id 6A";
+    assert!(log.contains(line), "{log}");
+}
+
+#[test]
+fn a_large_error_is_replaced_whole() {
+    // An error body of several pieces, longer than what is read of it.
+    let stack = Stack::start_with(|builder| {
+        builder.filter["defaults"]["errors"] = json!("neutral");
+    });
+    let key = "k".repeat(900);
+    stack.alibaba.set("error_padding", json!(200_000));
+    for position in POSITIONS {
+        let port = stack.envoy.port(position);
+        for state in ["ok", "denied"] {
+            stack.alibaba.set_key_state("STS.example", state);
+            let response = Request::get(format!("/{key}")).send(port);
+            let error = if state == "ok" {
+                "not_found"
+            } else {
+                "forbidden"
+            };
+            assert_eq!(response.json(), json!({"error": error}));
+        }
+    }
+}
+
+#[test]
+fn counters_tell_what_happened() {
+    let stack = Stack::start();
+    let port = stack.envoy.port(Position::Upstream);
+    for _ in 0..3 {
+        assert_eq!(Request::get("/a").send(port).status, 200);
+    }
+    Request::new("DELETE", "/a").send(port);
+    Request::get("/absent").send(port);
+    stack.alibaba.set_key_state("STS.example", "kms");
+    Request::get("/a").send(port);
+    for (name, count) in [
+        ("requests.signed", 5),
+        ("refused.method_not_allowed", 1),
+        ("oss_errors.no_such_key", 1),
+        ("oss_errors.kms_forbidden", 1),
+    ] {
+        let name = format!("wasmcustom.oss_origin_auth.{name}");
+        wait_until(&name, || stack.envoy.stat(&name) == count);
+    }
+}
+
+#[test]
+fn settings_in_metadata_win_and_fail_closed() {
+    let metadata = |text: &str| json!({"filter_metadata": {"oss_origin_auth": {"config": text}}});
+    let stack = Stack::start_with(|builder| {
+        builder.filter = json!({
+            "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar"}}},
+            "metadata": ["route", "cluster"],
+            "routes": {"named": {"key_prefix": "of-routes/"}},
+        });
+        builder.cluster_metadata = metadata(
+            r#"{"bucket": "demo-bucket", "region": "cn-hangzhou", "key_prefix": "of-cluster/"}"#,
+        );
+        for (name, text) in [
+            ("named", None),
+            ("both", Some(r#"{"key_prefix": "of-metadata/"}"#)),
+            ("denied", Some(r#"{"deny": true}"#)),
+            ("typo", Some(r#"{"key_prefx": "sesame"}"#)),
+            ("garbage", Some("{")),
+            ("secret", Some(r#"{"credentials": "sesame"}"#)),
+        ] {
+            let mut route =
+                json!({"name": name, "match": {"prefix": format!("/{name}/")}, "route": {}});
+            if let Some(text) = text {
+                route["metadata"] = metadata(text);
+            }
+            builder.routes.push(route);
+        }
+        // Metadata of the route wins over the settings under its name, too.
+        builder.filter["routes"]["both"] = json!({"key_prefix": "of-routes/"});
+    });
+    for position in POSITIONS {
+        // The listener of the downstream filter has a cluster with the same
+        // metadata.
+        let port = stack.envoy.port(position);
+        for _ in 0..3 {
+            for (path, want) in [
+                ("/x", "/of-cluster/x"),
+                ("/named/x", "/of-routes/named/x"),
+                ("/both/x", "/of-metadata/both/x"),
+            ] {
+                stack.alibaba.clear_log();
+                Request::get(path).send(port);
+                assert_eq!(stack.alibaba.seen()[0].target, want, "{position:?}");
+            }
+            stack.alibaba.clear_log();
+            let denied = Request::get("/denied/x").send(port);
+            assert_eq!(denied.header("x-oss-origin-auth"), Some("route_denied"));
+            for name in ["typo", "garbage", "secret"] {
+                let wrong = Request::get(format!("/{name}/x")).send(port);
+                assert_eq!(wrong.status, 500, "{name}");
+                assert_eq!(
+                    wrong.header("x-oss-origin-auth"),
+                    Some("route_misconfigured")
+                );
+            }
+            assert!(stack.alibaba.seen().is_empty());
+        }
+    }
+    let log = stack.envoy.process.output();
+    for (line, most) in [
+        (
+            "settings in metadata refused: route metadata.key_prefx: unknown field; did you mean `key_prefix`?",
+            4,
+        ),
+        (
+            "settings in metadata refused: route metadata: the configuration is not JSON",
+            4,
+        ),
+        (
+            "settings in metadata refused: route metadata.credentials: is no name under",
+            4,
+        ),
+    ] {
+        let times = log.matches(line).count();
+        assert!((1..=most).contains(&times), "{times} of {line}: {log}");
+    }
+    assert!(!log.contains("sesame"));
+    let counter = "wasmcustom.oss_origin_auth.refused.route_misconfigured";
+    wait_until(counter, || stack.envoy.stat(counter) == 18);
+}
+
+/// What a client may try in order to be read in two ways.
+#[test]
+fn smuggling_has_its_stated_answers() {
+    let stack = Stack::start();
+    let long = "a".repeat(32 * 1024);
+    let many = (0..200).fold(Request::get("/a"), |request, number| {
+        request.header(&format!("x-many-{number}"), "v")
+    });
+    let oss = |target: &str| (0, target.to_owned());
+    let refused = |status: u16, reason: &str| (status, reason.to_owned());
+    // With status 0: reaches OSS as that target, signed well.
+    for (request, want) in [
+        (Request::get("/a%2Fb"), oss("/a/b")),
+        (Request::get("/a%252Fb"), oss("/a%252Fb")),
+        (Request::get("/../a"), oss("/../a")),
+        (Request::get("/%00"), oss("/%00")),
+        (Request::get("/a;x?y;z"), oss("/a%3Bx")),
+        (Request::get("/a\\b"), oss("/a%5Cb")),
+        (Request::get("/a?b=c?d#e"), refused(400, "")),
+        (Request::get("/a%"), oss("/a%25")),
+        (Request::get("/a%3Facl"), oss("/a%3Facl")),
+        (Request::get("/a%26acl=?"), oss("/a%26acl%3D")),
+        (Request::get("/a?x%26acl"), oss("/a")),
+        (
+            Request::get("/a?%61%63%6c"),
+            refused(403, "parameter_not_allowed"),
+        ),
+        (
+            Request::get("/a?acl=&"),
+            refused(403, "parameter_not_allowed"),
+        ),
+        (Request::get("/a?ACL"), oss("/a")),
+        (Request::get("//"), oss("//")),
+        (Request::get("/%2F"), oss("//")),
+        (Request::get("/?"), refused(403, "bucket_operation")),
+        (
+            Request::get(format!("/{long}")),
+            refused(414, "key_too_long"),
+        ),
+        (Request::get(format!("/a?q={long}")), oss("/a")),
+        (Request::get("http://other.example/a"), oss("/a")),
+        (Request::new("get", "/a"), refused(400, "")),
+        (
+            Request::new("TRACE", "/a"),
+            refused(405, "method_not_allowed"),
+        ),
+        (
+            Request::get("/a")
+                .header("Authorization", "a")
+                .header("authorization", "b"),
+            oss("/a"),
+        ),
+        (
+            Request::get("/a")
+                .header("X-OSS-Security-Token", "x")
+                .header("X-oSs-DATE", "x"),
+            oss("/a"),
+        ),
+        (
+            Request::get("/a")
+                .header("content-length", "3")
+                .header("transfer-encoding", "chunked"),
+            refused(400, ""),
+        ),
+    ] {
+        for position in POSITIONS {
+            stack.alibaba.clear_log();
+            let response = request.send(stack.envoy.port(position));
+            let seen = stack.alibaba.seen();
+            let context = format!("{position:?} {:.300}", format!("{request:?}"));
+            match &want {
+                (0, target) => {
+                    assert_eq!(seen.len(), 1, "{context}: {response:?}");
+                    assert_eq!(&seen[0].target, target, "{context}");
+                    assert!(
+                        matches!(seen[0].status, 200 | 404),
+                        "{context}: {}",
+                        seen[0].code
+                    );
+                    assert_eq!(seen[0].header("authorization").len(), 1, "{context}");
+                }
+                (status, reason) => {
+                    let told = response.header("x-oss-origin-auth").unwrap_or_default();
+                    assert_eq!(
+                        (response.status, told),
+                        (*status, reason.as_str()),
+                        "{context}"
+                    );
+                    assert!(seen.is_empty(), "{context}");
+                }
+            }
+        }
+    }
+    // Envoy allows a hundred headers unless it is told otherwise.
+    for position in POSITIONS {
+        assert_eq!(many.send(stack.envoy.port(position)).status, 431);
+    }
+}
