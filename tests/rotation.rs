@@ -133,8 +133,9 @@ fn what_newer_credentials_would_not_heal_fetches_none() {
     assert_eq!(stack.stub.hits(), hits, "no refetch");
     let output = stack.envoy.process.output();
     for name in expected {
-        let line =
-            format!("OSS refused: {name} (bucket demo-bucket, credentials default, request id ");
+        let line = format!(
+            "OSS refused: {name} (settings defaults, bucket demo-bucket, credentials default, request id "
+        );
         assert!(output.contains(&line), "{name}: {output}");
     }
     assert!(output.contains("the role lacks AliyunKMSCryptoUserAccess"));
