@@ -30,6 +30,7 @@ struct State {
     /// What OSS refused, by code.
     refused: Mutex<HashMap<&'static str, u64>>,
     body: Vec<u8>,
+    signed: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +61,7 @@ impl Origin {
             }),
             issued: AtomicU64::new(0),
             refused: Mutex::default(),
+            signed: AtomicU64::new(0),
             body: (0..size).map(|n| (n % 251) as u8).collect(),
         });
         Origin {
@@ -67,6 +69,21 @@ impl Origin {
             sts_port: listen(Arc::clone(&state), State::sts),
             state,
         }
+    }
+
+    /// An OSS that asks for no signature and does next to nothing, so that
+    /// benchmarks measure Envoy. `/large` has `large` bytes, all else 1,000.
+    pub fn open(large: usize) -> Origin {
+        let origin = Origin::start(large);
+        Origin {
+            oss_port: listen(Arc::clone(&origin.state), State::open),
+            ..origin
+        }
+    }
+
+    /// How many requests came to an open one with a signature.
+    pub fn signed(&self) -> u64 {
+        self.state.signed.load(Ordering::SeqCst)
     }
 
     pub fn set(&self, change: impl FnOnce(&mut Settings)) {
@@ -182,6 +199,17 @@ impl State {
                 response("403 Forbidden", "x-oss-request-id: 1\r\n", body.as_bytes())
             }
         }
+    }
+
+    fn open(&self, head: &Head) -> Vec<u8> {
+        if !head.header("authorization").is_empty() {
+            self.signed.fetch_add(1, Ordering::SeqCst);
+        }
+        let size = match head.target.as_str() {
+            "/large" => self.body.len(),
+            _ => self.body.len().min(1_000),
+        };
+        response("200 OK", "content-type: text/plain\r\n", &self.body[..size])
     }
 
     /// V4 of a request without a query.

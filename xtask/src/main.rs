@@ -1,9 +1,11 @@
 //! The project's commands. Each does all the set-up that it needs.
 
+mod bench;
 mod config;
 mod demo;
 mod fuzz;
 mod setup;
+mod wasm;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -26,6 +28,8 @@ struct Options {
 enum Task {
     /// Install Envoy and the SDKs into target/, build the filter and the sidecar
     Setup,
+    /// Build the filter and the sidecar
+    Build,
     /// Run every test; what follows `--` goes to cargo test
     Test {
         #[arg(last = true)]
@@ -33,6 +37,7 @@ enum Task {
     },
     /// Show a private object served through Envoy
     Demo(demo::Options),
+    Bench(bench::Options),
     Fuzz(fuzz::Options),
     CheckConfig(config::CheckOptions),
     /// Write docs/configuration.schema.json from the code
@@ -47,8 +52,10 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Options::parse().command {
         Task::Setup => setup::run(),
+        Task::Build => setup::build(),
         Task::Test { arguments } => test(&arguments),
         Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::CheckConfig(options) => config::check(&options),
         Task::Schema => config::write_schema(),

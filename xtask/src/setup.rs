@@ -4,20 +4,18 @@ use std::process::Command;
 
 use testkit::tools;
 
-use crate::{Result, run as run_command};
-
-const WASM_TARGET: &str = "wasm32-wasip1";
+use crate::{Result, run as run_command, wasm};
 
 /// Provides all that `testkit::tools` looks for.
 pub fn run() -> Result {
-    install_wasm_target()?;
     install_python_packages()?;
+    build()
+}
+
+/// The filter and the sidecar.
+pub fn build() -> Result {
     step("building the filter and the sidecar");
-    run_command(
-        cargo()
-            .args(["build", "--release", "--package", "oss-origin-auth"])
-            .args(["--target", WASM_TARGET]),
-    )?;
+    wasm::build_filter()?;
     run_command(cargo().args(["build", "--release", "--package", "sts-sidecar"]))
 }
 
@@ -26,25 +24,6 @@ pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(tools::root());
     command
-}
-
-fn install_wasm_target() -> Result {
-    let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", WASM_TARGET])
-        .current_dir(tools::root())
-        .output()
-        .map_err(|error| format!("rustc: {error}"))?;
-    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
-        return Ok(());
-    }
-    step("adding the Rust target wasm32-wasip1");
-    run_command(
-        Command::new("rustup")
-            .args(["target", "add", WASM_TARGET])
-            .current_dir(tools::root()),
-    )
-    .map_err(|problem| format!("{problem}; install the Rust target {WASM_TARGET} by hand"))
 }
 
 /// Into target/venv, once for each content of the list.

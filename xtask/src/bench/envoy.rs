@@ -1,0 +1,189 @@
+//! One Envoy with a listener for each chain of filters that is compared.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::process::{Process, free_port, scratch, wait_until};
+use testkit::{Request, tools};
+
+/// Of the same length as those of STS: no peer has the easier work.
+pub const TOKEN_LENGTH: usize = 700;
+
+/// What a request passes, beside Envoy's own router.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    pub name: &'static str,
+    /// On the listener.
+    pub downstream: Option<Value>,
+    /// On the cluster.
+    pub upstream: Option<Value>,
+}
+
+pub struct Envoy {
+    pub process: Process,
+    ports: Vec<(&'static str, u16)>,
+    /// From its start until it serves.
+    pub started_in: Duration,
+}
+
+impl Envoy {
+    pub fn start(chains: &[Chain], origin: u16, sidecar: u16, workers: u32) -> Envoy {
+        let admin = free_port();
+        let ports: Vec<_> = chains
+            .iter()
+            .map(|chain| (chain.name, free_port()))
+            .collect();
+        let mut clusters = vec![cluster("sts_sidecar", sidecar, None)];
+        let mut listeners = Vec::new();
+        for (chain, (name, port)) in chains.iter().zip(&ports) {
+            clusters.push(cluster(name, origin, chain.upstream.clone()));
+            listeners.push(listener(name, *port, chain.downstream.clone()));
+        }
+        let config = json!({
+            "admin": {"address": address(admin)},
+            "static_resources": {"listeners": listeners, "clusters": clusters},
+        });
+        let file = scratch("bench.json");
+        std::fs::write(&file, config.to_string()).expect("Envoy's configuration");
+        let begin = Instant::now();
+        let mut process = Process::start(
+            "bench-envoy",
+            Command::new(tools::envoy())
+                .arg("--config-path")
+                .arg(file)
+                .args(["--concurrency", &workers.to_string()])
+                .args(["--disable-hot-restart", "--log-level", "warn"]),
+        );
+        wait_until("Envoy", || {
+            process.assert_running();
+            Request::get("/ready")
+                .try_send(admin)
+                .is_ok_and(|response| response.status == 200)
+        });
+        Envoy {
+            process,
+            ports,
+            started_in: begin.elapsed(),
+        }
+    }
+
+    pub fn port(&self, chain: &str) -> u16 {
+        let found = self.ports.iter().find(|(name, _)| *name == chain);
+        found.expect("a chain of that name").1
+    }
+
+    /// What all its threads have used so far.
+    pub fn cpu_time(&self) -> Duration {
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let mut sum = 0;
+        for task in std::fs::read_dir(tasks).expect("/proc").flatten() {
+            // A thread may end meanwhile.
+            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let nanoseconds: Option<u64> = text.split(' ').next().and_then(|n| n.parse().ok());
+            sum += nanoseconds.unwrap_or(0);
+        }
+        assert!(sum > 0, "the kernel gives no /proc/PID/task/TID/schedstat");
+        Duration::from_nanos(sum)
+    }
+}
+
+/// A wasm filter with a VM of its own.
+pub fn wasm(name: &str, module: &Path, configuration: &Value) -> Value {
+    json!({"name": name, "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": name,
+            "failure_policy": "FAIL_RELOAD",
+            "allow_on_headers_stop_iteration": true,
+            "configuration": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": configuration.to_string()},
+            "vm_config": {
+                "vm_id": name,
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": PathBuf::from(module)}},
+            },
+        },
+    }})
+}
+
+/// Envoy's own signer for AWS, in the form that costs least: the payload is
+/// not hashed.
+pub fn aws_request_signing() -> Value {
+    json!({"name": "envoy.filters.http.aws_request_signing", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.aws_request_signing.v3.AwsRequestSigning",
+        "service_name": "s3",
+        "region": "us-east-1",
+        "use_unsigned_payload": true,
+        "credential_provider": {"inline_credential": {
+            "access_key_id": "AKIAEXAMPLE",
+            "secret_access_key": "an example of forty characters or nearly",
+            "session_token": "t".repeat(TOKEN_LENGTH),
+        }},
+    }})
+}
+
+/// The name of the one route of every listener.
+pub const ROUTE: &str = "objects";
+
+fn listener(name: &str, port: u16, filter: Option<Value>) -> Value {
+    let mut filters: Vec<Value> = filter.into_iter().collect();
+    filters.push(
+        json!({"name": "envoy.filters.http.router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}),
+    );
+    json!({"name": name, "address": address(port), "filter_chains": [{"filters": [{
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                {"name": ROUTE, "match": {"prefix": "/"}, "route": {
+                    "cluster": name,
+                    "host_rewrite_literal": "demo-bucket.oss-cn-hangzhou.aliyuncs.com"}}]}]},
+            "http_filters": filters,
+        },
+    }]}]})
+}
+
+fn cluster(name: &str, port: u16, filter: Option<Value>) -> Value {
+    let mut filters: Vec<Value> = filter.into_iter().collect();
+    filters.push(json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}));
+    json!({"name": name, "type": "STATIC", "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [
+            {"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                "http_filters": filters,
+        }},
+    })
+}
+
+fn address(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}
+
+/// The filter, left alone with every good answer: Envoy's `match_delegate`
+/// skips it once the status is known.
+pub fn errors_only(filter: &Value) -> Value {
+    let skip = |class: &str| {
+        json!({
+            "predicate": {"single_predicate": {
+                "input": {"name": "status", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"}},
+                "value_match": {"exact": class}}},
+            "on_match": {"action": {"name": "skip", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}}},
+        })
+    };
+    json!({"name": "envoy.filters.http.match_delegate", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+        "xds_matcher": {"matcher_list": {"matchers": [skip("2xx"), skip("3xx")]}},
+        "extension_config": filter,
+    }})
+}

@@ -1,0 +1,80 @@
+//! Load by h2load.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use testkit::process::scratch;
+
+use crate::Result;
+
+/// Requests of one run of h2load.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub requests: u32,
+    pub connections: u32,
+    pub path: &'static str,
+    /// Headers beside those of h2load.
+    pub headers: u32,
+    /// Requests per second and connection; as many as go if `None`.
+    pub rate: Option<u32>,
+}
+
+/// Sends it; an error unless every answer is a 200. The time that each request
+/// took, in microseconds, if there is a rate.
+pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
+    let mut command = Command::new("h2load");
+    command
+        .args(["--h1", "--threads", "1"])
+        .args(["--requests", &load.requests.to_string()])
+        .args(["--clients", &load.connections.to_string()]);
+    for number in 0..load.headers {
+        command.args([
+            "--header",
+            &format!("x-example-{number}: some value or other"),
+        ]);
+    }
+    let log = load.rate.map(|rate| {
+        let log = scratch("h2load.log");
+        command.args(["--rps", &rate.to_string()]);
+        command.arg("--log-file").arg(&log);
+        log
+    });
+    let output = command
+        .arg(format!("http://127.0.0.1:{port}{}", load.path))
+        .output()
+        .map_err(|error| format!("h2load: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let wanted = format!("status codes: {} 2xx", load.requests);
+    if !output.status.success() || !text.contains(&wanted) {
+        return Err(format!("h2load: not all requests were answered:\n{text}"));
+    }
+    log.map_or(Ok(Vec::new()), read_log)
+}
+
+/// Lines of start, status and duration, tab-separated, times in microseconds.
+fn read_log(log: PathBuf) -> Result<Vec<u64>> {
+    let text = std::fs::read_to_string(log).map_err(|error| error.to_string())?;
+    let duration = |line: &str| line.split('\t').nth(2)?.parse().ok();
+    Ok(text.lines().filter_map(duration).collect())
+}
+
+/// h2load is in Debian's and Ubuntu's package nghttp2-client.
+pub fn provide() -> Result {
+    let there = || Command::new("h2load").arg("--version").output().is_ok();
+    if there() {
+        return Ok(());
+    }
+    crate::setup::step("installing nghttp2-client, for h2load");
+    let _ = Command::new("apt-get")
+        .args([
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "nghttp2-client",
+        ])
+        .output();
+    match there() {
+        true => Ok(()),
+        false => Err("h2load is missing; install the package nghttp2-client".into()),
+    }
+}

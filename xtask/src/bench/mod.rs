@@ -1,0 +1,363 @@
+//! What the filter costs, against what Envoy costs without it and with its
+//! peers, in one Envoy and in interleaved rounds: machines are noisy, so that
+//! only what was measured together can be compared.
+
+mod envoy;
+mod load;
+mod report;
+mod statistics;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+use testkit::origin::Origin;
+use testkit::process::wait_until;
+use testkit::stub::Behaviour;
+use testkit::{Request, StubSidecar, tools};
+
+use crate::setup::step;
+use crate::{Result, wasm};
+use envoy::{Chain, Envoy};
+use load::Load;
+
+/// Measure what the filter costs against its peers; writes benches/RESULTS.md
+#[derive(Args)]
+pub struct Options {
+    /// Fewer and shorter rounds, in less than 3 minutes; writes no file
+    #[arg(long)]
+    quick: bool,
+    /// Load this chain alone, without end, and tell Envoy's process id: for a
+    /// profiler
+    #[arg(long, value_name = "CHAIN")]
+    hold: Option<String>,
+}
+
+const LARGE: usize = 16 << 20;
+const CONNECTIONS: u32 = 16;
+
+/// CPU time of Envoy in seconds, by subject: one value a round.
+type Costs = BTreeMap<&'static str, Vec<f64>>;
+
+/// All that was measured.
+struct Measured {
+    rounds: usize,
+    requests: u32,
+    /// Per request.
+    small: Costs,
+    /// Per request with 20 more headers.
+    headers: Costs,
+    /// Per body of [`LARGE`] bytes.
+    large: Costs,
+    /// Microseconds of each request at a fixed rate.
+    latency: Vec<(&'static str, Vec<u64>)>,
+    /// By the number of workers: per request, and the resident memory in KiB.
+    workers: Vec<(u32, &'static str, f64, u64)>,
+    start: Option<Start>,
+    module_bytes: u64,
+}
+
+/// What a new Envoy takes.
+struct Start {
+    without: Duration,
+    with: Duration,
+    /// Of the very first request, which waits for credentials.
+    first_request: Duration,
+    second_request: Duration,
+}
+
+pub fn run(options: &Options) -> Result {
+    crate::setup::run()?;
+    load::provide()?;
+    let module = tools::filter_wasm();
+    let nothing = wasm::build("bench-do-nothing", "bench_do_nothing")?;
+    let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
+    wasm::trim(&nothing, &trimmed, &wasm::HEADERS_ONLY)?;
+    let floor = wasm::build("bench-floor", "bench_floor")?;
+    wasm::trim(&floor, &floor, &wasm::HEADERS_ONLY)?;
+    let chains = chains(&Modules {
+        filter: module.clone(),
+        nothing,
+        trimmed,
+        floor,
+    });
+    let (rounds, requests, bodies) = match options.quick {
+        true => (9, 2_500, 24),
+        false => (25, 8_000, 48),
+    };
+
+    let origin = Origin::open(LARGE);
+    let sidecar = StubSidecar::start(Behaviour::body(200, credentials()));
+    let envoy = Envoy::start(&chains, origin.oss_port, sidecar.port, 1);
+    let small = Load {
+        requests,
+        connections: CONNECTIONS,
+        path: "/objects/example.txt",
+        headers: 0,
+        rate: None,
+    };
+    check(&envoy, &chains, &origin)?;
+
+    if let Some(name) = &options.hold {
+        eprintln!("Envoy's process id: {}", envoy.process.id());
+        loop {
+            load::run(envoy.port(name), &small)?;
+        }
+    }
+
+    step("small bodies");
+    let names: Vec<_> = chains.iter().map(|chain| chain.name).collect();
+    let measured = rounds_of(&envoy, &names, rounds, &small)?;
+    step("large bodies");
+    let large = Load {
+        requests: bodies,
+        connections: 4,
+        path: "/large",
+        ..small
+    };
+    let compared = [
+        "no-filter",
+        "do-nothing-upstream",
+        "v4-upstream",
+        "v4-downstream",
+        "v4-upstream-all-answers",
+    ];
+    let large = rounds_of(&envoy, &compared, rounds, &large)?;
+    let mut measured = Measured {
+        rounds,
+        requests,
+        small: measured,
+        headers: Costs::new(),
+        large,
+        latency: Vec::new(),
+        workers: Vec::new(),
+        start: None,
+        module_bytes: std::fs::metadata(&module).map_or(0, |file| file.len()),
+    };
+    if options.quick {
+        print!(
+            "{}\n{}",
+            report::tables(&measured),
+            report::lines(&measured)
+        );
+        return Ok(());
+    }
+    more(
+        &mut measured,
+        &envoy,
+        &chains,
+        &small,
+        [origin.oss_port, sidecar.port],
+    )?;
+    let text = report::whole(&measured);
+    print!("{text}");
+    let file = tools::root().join("benches/RESULTS.md");
+    std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// What only the long run measures.
+fn more(
+    measured: &mut Measured,
+    envoy: &Envoy,
+    chains: &[Chain],
+    small: &Load,
+    [origin, sidecar]: [u16; 2],
+) -> Result {
+    let compared = ["no-filter", "v4-upstream"];
+    step("more headers");
+    let load = Load {
+        headers: 20,
+        ..*small
+    };
+    measured.headers = rounds_of(envoy, &compared, measured.rounds, &load)?;
+    step("latency");
+    for name in [
+        "no-filter",
+        "do-nothing-upstream",
+        "aws-upstream",
+        "v4-upstream",
+    ] {
+        let load = Load {
+            requests: 5_000,
+            connections: 4,
+            rate: Some(125),
+            ..*small
+        };
+        let times = load::run(envoy.port(name), &load)?;
+        measured.latency.push((name, times));
+    }
+    step("workers");
+    let pick = |name: &str| -> Vec<Chain> {
+        let picked = chains.iter().filter(|chain| chain.name == name);
+        picked.cloned().collect()
+    };
+    for workers in [1, 2, 4] {
+        for name in compared {
+            let envoy = Envoy::start(&pick(name), origin, sidecar, workers);
+            let costs = rounds_of(&envoy, &[name], 5, small)?;
+            let cost = statistics::median(costs[name].iter().copied());
+            measured
+                .workers
+                .push((workers, name, cost, envoy.process.resident_kib()));
+        }
+    }
+    step("start");
+    measured.start = Some(start(
+        &pick("no-filter"),
+        &pick("v4-upstream"),
+        origin,
+        sidecar,
+    ));
+    Ok(())
+}
+
+fn start(without: &[Chain], with: &[Chain], origin: u16, sidecar: u16) -> Start {
+    let median = |chains: &[Chain]| {
+        let starts = (0..7).map(|_| {
+            Envoy::start(chains, origin, sidecar, 1)
+                .started_in
+                .as_secs_f64()
+        });
+        Duration::from_secs_f64(statistics::median(starts))
+    };
+    let (without, with_filter) = (median(without), median(with));
+    let mut firsts = Vec::new();
+    let mut seconds = Vec::new();
+    for _ in 0..7 {
+        let envoy = Envoy::start(with, origin, sidecar, 1);
+        for times in [&mut firsts, &mut seconds] {
+            let begin = Instant::now();
+            let _ = Request::get("/a").send(envoy.port("v4-upstream"));
+            times.push(begin.elapsed().as_secs_f64());
+        }
+    }
+    Start {
+        without,
+        with: with_filter,
+        first_request: Duration::from_secs_f64(statistics::median(firsts)),
+        second_request: Duration::from_secs_f64(statistics::median(seconds)),
+    }
+}
+
+struct Modules {
+    filter: PathBuf,
+    nothing: PathBuf,
+    /// The same, with the exports of a filter that looks at headers.
+    trimmed: PathBuf,
+    floor: PathBuf,
+}
+
+fn chains(modules: &Modules) -> Vec<Chain> {
+    let upstream = |name, filter| Chain {
+        name,
+        downstream: None,
+        upstream: Some(filter),
+    };
+    let downstream = |name, filter| Chain {
+        name,
+        downstream: Some(filter),
+        upstream: None,
+    };
+    let peer = |name, module| envoy::wasm(name, module, &json!({}));
+    let all_answers = |name, settings| envoy::wasm(name, &modules.filter, &settings);
+    // As the shipped configurations have it.
+    let ours = |name, settings| envoy::errors_only(&all_answers(name, settings));
+    let v4 = |routes, credentials| settings("v4", routes, credentials);
+    let v1 = || settings("v1", 0, 1);
+    vec![
+        Chain {
+            name: "no-filter",
+            downstream: None,
+            upstream: None,
+        },
+        downstream("do-nothing-downstream", peer("nothing-d", &modules.nothing)),
+        upstream("do-nothing-upstream", peer("nothing-u", &modules.nothing)),
+        downstream("aws-downstream", envoy::aws_request_signing()),
+        upstream("aws-upstream", envoy::aws_request_signing()),
+        upstream(
+            "do-nothing-trimmed-upstream",
+            peer("trimmed", &modules.trimmed),
+        ),
+        upstream("floor-upstream", peer("floor", &modules.floor)),
+        downstream("v4-downstream", ours("v4-d", v4(0, 1))),
+        upstream("v4-upstream", ours("v4-u", v4(0, 1))),
+        upstream("v4-upstream-all-answers", all_answers("v4-a", v4(0, 1))),
+        downstream("v1-downstream", ours("v1-d", v1())),
+        upstream("v1-upstream", ours("v1-u", v1())),
+        upstream("v4-upstream-1-route", ours("v4-1", v4(1, 1))),
+        upstream("v4-upstream-100-routes", ours("v4-100", v4(100, 1))),
+        upstream("v4-upstream-10000-routes", ours("v4-10000", v4(10_000, 1))),
+        upstream("v4-upstream-100-credentials", ours("v4-c", v4(0, 100))),
+    ]
+}
+
+/// The filter's. The route that all requests take is the last of `routes`, if
+/// there are any, and has the last of the credentials.
+fn settings(version: &str, routes: usize, credentials: usize) -> Value {
+    let names: Vec<String> = (0..credentials).map(|n| format!("name-{n}")).collect();
+    let mut settings = json!({"defaults": {
+        "bucket": "demo-bucket",
+        "region": "cn-hangzhou",
+        "signature_version": version,
+        "credentials": names.last(),
+    }});
+    for name in names {
+        settings["credentials"][name] = json!({"sidecar": {"cluster": "sts_sidecar"}});
+    }
+    for number in 1..=routes {
+        let name = match number == routes {
+            true => envoy::ROUTE.to_owned(),
+            false => format!("route-{number}"),
+        };
+        settings["routes"][name] = json!({"bucket": format!("demo-bucket-{number}")});
+    }
+    settings
+}
+
+fn credentials() -> String {
+    json!({"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": "secret",
+           "SecurityToken": "t".repeat(envoy::TOKEN_LENGTH),
+           "Expiration": "2099-01-01T00:00:00Z"})
+    .to_string()
+}
+
+/// That each chain does what it is measured for.
+fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
+    for chain in chains {
+        let signs = ["v4", "v1", "aws", "floor"]
+            .iter()
+            .any(|signer| chain.name.starts_with(signer));
+        let port = envoy.port(chain.name);
+        wait_until(chain.name, || Request::get("/a").send(port).status == 200);
+        let before = origin.signed();
+        let _ = Request::get("/a").send(port);
+        if (origin.signed() > before) != signs {
+            return Err(format!("{}: signed is not {signs}", chain.name));
+        }
+    }
+    Ok(())
+}
+
+/// Each of `names` in every round, in an order that changes.
+fn rounds_of(envoy: &Envoy, names: &[&'static str], rounds: usize, load: &Load) -> Result<Costs> {
+    for name in names {
+        load::run(envoy.port(name), load)?;
+    }
+    let mut costs = Costs::new();
+    for round in 0..rounds {
+        for index in 0..names.len() {
+            // 7 is prime to the numbers of subjects: neighbours change too.
+            let name = names[(index * [1, 7][round % 2] + round) % names.len()];
+            let before = envoy.cpu_time();
+            load::run(envoy.port(name), load)?;
+            let used = envoy.cpu_time() - before;
+            costs
+                .entry(name)
+                .or_default()
+                .push(used.as_secs_f64() / f64::from(load.requests));
+        }
+    }
+    Ok(costs)
+}

@@ -1,0 +1,110 @@
+//! Builds modules for Envoy.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::tools;
+use walrus::Module;
+
+use crate::setup::{cargo, step};
+use crate::{Result, run as run_command};
+
+const WASM_TARGET: &str = "wasm32-wasip1";
+
+/// What Envoy may call. The SDK exports a function for every callback that
+/// there is, and Envoy calls each one that a module exports, at some
+/// microseconds of every request, though nothing is behind it. (ABI 0.2.1;
+/// `_initialize` is WASI's.)
+const EXPORTS: [&str; 15] = [
+    "memory",
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_memory_allocate",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_http_call_response",
+    "proxy_on_context_create",
+    "proxy_on_request_headers",
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+    "proxy_on_response_headers",
+    "proxy_on_response_body",
+    "proxy_on_delete",
+];
+
+/// The exports of a filter that looks at headers alone.
+pub const HEADERS_ONLY: [&str; 11] = [
+    "memory",
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_memory_allocate",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_context_create",
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
+    "proxy_on_delete",
+];
+
+/// The filter: as plain `cargo build` makes it, but smaller, and without the
+/// exports that nothing is behind.
+pub fn build_filter() -> Result {
+    let path = build("oss-origin-auth", "oss_origin_auth")?;
+    trim(&path, &path, &EXPORTS)
+}
+
+/// A module as the SDK and cargo build it.
+pub fn build(package: &str, library: &str) -> Result<PathBuf> {
+    install_wasm_target()?;
+    // With `rlib` beside it, as the tests need it, `cdylib` gets no LTO.
+    run_command(
+        cargo()
+            .args(["rustc", "--release", "--lib", "--crate-type", "cdylib"])
+            .args(["--package", package, "--target", WASM_TARGET])
+            .args(["--", "-Clink-arg=--compress-relocations"]),
+    )?;
+    let folder = tools::target().join(WASM_TARGET).join("release");
+    Ok(folder.join(library).with_extension("wasm"))
+}
+
+/// Removes all exports but `kept`, and what then nothing refers to.
+pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
+    let mut module =
+        Module::from_file(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    let dropped: Vec<_> = module
+        .exports
+        .iter()
+        .filter(|export| !kept.contains(&export.name.as_str()))
+        .map(walrus::Export::id)
+        .collect();
+    for export in dropped {
+        module.exports.delete(export);
+    }
+    walrus::passes::gc::run(&mut module);
+    // cargo keeps a hard link to the file, which must not change.
+    let new = to.with_extension("new");
+    std::fs::write(&new, module.emit_wasm())
+        .and_then(|()| std::fs::rename(&new, to))
+        .map_err(|error| format!("{}: {error}", to.display()))
+}
+
+fn install_wasm_target() -> Result {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", WASM_TARGET])
+        .current_dir(tools::root())
+        .output()
+        .map_err(|error| format!("rustc: {error}"))?;
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
+        return Ok(());
+    }
+    step("adding the Rust target wasm32-wasip1");
+    run_command(
+        Command::new("rustup")
+            .args(["target", "add", WASM_TARGET])
+            .current_dir(tools::root()),
+    )
+    .map_err(|problem| format!("{problem}; install the Rust target {WASM_TARGET} by hand"))
+}
