@@ -15,7 +15,7 @@ pub struct Answer<'a> {
 }
 
 /// The known causes. Each has its own fix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     TokenExpired,
     TokenInvalid,

@@ -7,6 +7,7 @@ pub mod diagnosis;
 pub mod flow;
 #[cfg(target_arch = "wasm32")]
 mod host;
+pub mod json;
 pub mod log_limit;
 pub mod request;
 pub mod response;

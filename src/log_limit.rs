@@ -1,23 +1,21 @@
 //! One log line for each cause every ten seconds and worker: enough to see it,
 //! and no more at any rate of requests.
 
-use std::collections::BTreeMap;
-
 use crate::diagnosis::Cause;
 
 #[derive(Debug, Default)]
 pub struct LogLimit {
     /// When each was last logged, in milliseconds since 1970.
-    last: BTreeMap<Cause, u64>,
+    last: Vec<(Cause, u64)>,
 }
 
 impl LogLimit {
     pub fn allows(&mut self, cause: Cause, now: u64) -> bool {
-        let recent = |last: &u64| (*last..*last + PAUSE).contains(&now);
-        if self.last.get(&cause).is_some_and(recent) {
-            return false;
+        match self.last.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, last)) if (*last..*last + PAUSE).contains(&now) => return false,
+            Some((_, last)) => *last = now,
+            None => self.last.push((cause, now)),
         }
-        self.last.insert(cause, now);
         true
     }
 }

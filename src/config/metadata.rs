@@ -6,10 +6,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
-
-use super::json::{self, ConfigError};
+use super::reader::{self, ConfigError};
 use super::{Config, Route, route};
+use crate::json::{Object, Value};
 
 /// What Envoy says of the route and the cluster of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,10 +68,10 @@ impl Config {
     /// The settings in a route's metadata, or else under `routes`, over those
     /// in the cluster's metadata, over the defaults.
     fn route_with(&self, metadata: &Metadata) -> Result<Option<Rc<Route>>, ConfigError> {
-        let nothing = Value::Object(Map::new());
+        let nothing = Value::Object(Object::new());
         let text = |text: &[u8], place: &str| match text {
             [] => Ok(None),
-            text => json::parse(text).map(Some).map_err(|error| ConfigError {
+            text => reader::parse(text).map(Some).map_err(|error| ConfigError {
                 field: place.to_owned(),
                 ..error
             }),
@@ -82,16 +81,13 @@ impl Config {
 
         let mut settings = route::open(
             "defaults",
-            self.document.get("defaults").unwrap_or(&nothing),
+            field(&self.document, "defaults").unwrap_or(&nothing),
         )?;
         if let Some(value) = &cluster_value {
             settings = route::open(CLUSTER, value)?.over(&settings);
         }
         let name = std::str::from_utf8(&metadata.route_name).unwrap_or_default();
-        let configured = self
-            .document
-            .get("routes")
-            .and_then(|routes| routes.get(name));
+        let configured = field(&self.document, "routes").and_then(|routes| field(routes, name));
         if let Some(value) = &route_value {
             settings = route::open(ROUTE, value)?.over(&settings);
         } else if let Some(value) = configured {
@@ -107,6 +103,13 @@ impl Config {
             route.name = format!("{ROUTE} of {name}");
         }
         Ok(Some(Rc::new(route)))
+    }
+}
+
+fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(fields) => fields.get(name),
+        _ => None,
     }
 }
 

@@ -2,9 +2,9 @@
 //! the field and the fix. README.md lists the settings.
 
 pub mod fields;
-mod json;
 mod metadata;
 mod names;
+mod reader;
 mod route;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
@@ -12,13 +12,12 @@ pub mod schema;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
-
 use crate::credentials::entry::Timing;
 use crate::credentials::{Credentials, Secret};
-pub use json::ConfigError;
-use json::Object;
+use crate::json::Value;
 pub use metadata::{Metadata, RouteCache};
+pub use reader::ConfigError;
+use reader::Object;
 pub use route::{Patterns, PresignedUrls, Route, Treatment, UnknownParameters};
 
 /// A configuration in which every setting is right and every reference leads
@@ -37,8 +36,8 @@ pub struct Config {
     pub max_waiting: usize,
     /// Where settings are looked for besides.
     pub metadata: Sources,
-    /// `defaults` and `routes` as they were given, for settings in metadata to
-    /// lie over.
+    /// As it was given, for settings in metadata to lie over; nothing where
+    /// there are none.
     document: Value,
 }
 
@@ -87,7 +86,6 @@ impl Sidecar {
     }
 
     /// The key of shared data under which all workers know these credentials.
-    /// The number is that of the value's format.
     pub fn shared_key(&self) -> String {
         let Sidecar {
             cluster,
@@ -95,7 +93,7 @@ impl Sidecar {
             path,
             ..
         } = self;
-        format!("oss_origin_auth/1/{cluster}/{authority}{path}")
+        ["oss_origin_auth/", cluster, "/", authority, path].concat()
     }
 }
 
@@ -106,7 +104,7 @@ impl Config {
         text: &[u8],
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let mut document = json::parse(text)?;
+        let mut document = reader::parse(text)?;
         let top = Object::new("", &document, fields::TOP)?;
         let credentials = parse_credentials(&top, environment)?;
         let metadata = top.choices("metadata")?;
@@ -118,11 +116,7 @@ impl Config {
         let (routes, defaults) = parse_routes(&top, &credentials)?;
         let number = |name| top.integer(name).map(Option::unwrap_or_default);
         let (wait_timeout_ms, max_waiting) = (number("wait_timeout_ms")?, number("max_waiting")?);
-        if metadata.route || metadata.cluster {
-            if let Value::Object(fields) = &mut document {
-                fields.retain(|name, _| matches!(name.as_str(), "defaults" | "routes"));
-            }
-        } else {
+        if !metadata.route && !metadata.cluster {
             document = Value::Null;
         }
         Ok(Config {
@@ -271,7 +265,7 @@ fn parse_access_key(
 type Routes = (HashMap<String, Option<Rc<Route>>>, Option<Rc<Route>>);
 
 fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigError> {
-    let nothing = Value::Object(Map::new());
+    let nothing = Value::Object(Default::default());
     let (path, value) = top
         .get("defaults")
         .unwrap_or_else(|| ("defaults".into(), &nothing));

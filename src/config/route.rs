@@ -1,6 +1,6 @@
 //! The settings of a route.
 
-use super::json::{ConfigError, Object};
+use super::reader::{ConfigError, Object};
 use super::{DEFAULT_CREDENTIALS, fields, names};
 use crate::signing::Version;
 
@@ -237,7 +237,7 @@ fn credentials(object: &Object, sources: &[&str]) -> Result<Option<usize>, Confi
 /// Opens an object as the settings of a route.
 pub fn open<'a>(
     path: impl Into<String>,
-    value: &'a serde_json::Value,
+    value: &'a crate::json::Value,
 ) -> Result<Object<'a>, ConfigError> {
     Object::new(path, value, fields::ROUTE)
 }

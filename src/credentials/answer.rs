@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use super::{Credentials, Secret};
+use crate::json::{self, Value};
 use crate::signing::time::parse_rfc3339_utc;
 
 /// Larger bodies are refused unread. A real answer takes about 1 KiB.
@@ -82,8 +81,10 @@ pub fn parse(status: u16, body: &[u8], now: u64) -> Result<Credentials, FetchErr
     if body.len() > MAX_BODY {
         return Err(FetchError::TooLarge(body.len()));
     }
-    let answer = serde_json::from_slice(body).map_err(|_| FetchError::NotJson)?;
-    let answer = Answer(answer);
+    let answer = match json::parse(body) {
+        Ok(Value::Object(fields)) => Answer(fields),
+        _ => return Err(FetchError::NotJson),
+    };
     match answer.text("Code")? {
         Some("Success") => {}
         Some(_) => return Err(FetchError::Code),
@@ -114,14 +115,14 @@ pub fn parse(status: u16, body: &[u8], now: u64) -> Result<Credentials, FetchErr
 }
 
 /// Fields are looked up one by one, so that the one that is wrong is named.
-struct Answer(Map<String, Value>);
+struct Answer(json::Object);
 
 impl Answer {
     /// `None` for a field that is absent, null or empty.
     fn text(&self, name: &'static str) -> Result<Option<&str>, FetchError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(Value::Text(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
             Some(_) => Err(FetchError::Missing(name)),
         }
     }

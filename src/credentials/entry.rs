@@ -2,9 +2,7 @@
 //! value in shared data, changed only by compare-and-set. Each change is a
 //! function from entry to entry; times are milliseconds since 1970.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Credentials, Secret};
+use super::Credentials;
 
 /// The value in shared data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,89 +207,9 @@ fn in_near_future(time: u64, now: u64, most: u64) -> bool {
     time > now && time - now <= most
 }
 
-impl Entry {
-    /// The bytes for shared data. They hold the secrets in clear, as the
-    /// memory of Envoy does.
-    pub fn encode(&self) -> Vec<u8> {
-        let stored = Stored {
-            issued: self.issued.as_ref().map(|issued| StoredCredentials {
-                access_key_id: issued.credentials.access_key_id.clone(),
-                access_key_secret: issued.credentials.access_key_secret.expose().to_owned(),
-                security_token: issued
-                    .credentials
-                    .security_token
-                    .as_ref()
-                    .map(|token| token.expose().to_owned()),
-                expires_at: issued.credentials.expires_at,
-                generation: issued.generation,
-                refresh_at: issued.refresh_at,
-            }),
-            generation: self.generation,
-            lease: self.lease.map(|lease| (lease.holder, lease.until)),
-            failures: self.failures,
-            not_before: self.not_before,
-            problem: self.problem.clone(),
-            rejected_at: self.rejected_at,
-            rejected: self.rejected,
-        };
-        serde_json::to_vec(&stored).unwrap_or_default()
-    }
-
-    /// Reads such bytes. Others, as another filter of the same `vm_id` may
-    /// have written, are an empty entry: the credentials are fetched again.
-    pub fn decode(bytes: &[u8]) -> Entry {
-        let Ok(stored) = serde_json::from_slice::<Stored>(bytes) else {
-            return Entry::default();
-        };
-        Entry {
-            issued: stored.issued.map(|issued| Issued {
-                credentials: Credentials {
-                    access_key_id: issued.access_key_id,
-                    access_key_secret: Secret::new(issued.access_key_secret),
-                    security_token: issued.security_token.map(Secret::new),
-                    expires_at: issued.expires_at.map(|time| time.min(MAX_TIME)),
-                },
-                generation: issued.generation,
-                refresh_at: issued.refresh_at,
-            }),
-            generation: stored.generation.min(MAX_TIME),
-            lease: stored.lease.map(|(holder, until)| Lease { holder, until }),
-            failures: stored.failures,
-            not_before: stored.not_before,
-            problem: stored.problem,
-            rejected_at: stored.rejected_at.min(MAX_TIME),
-            rejected: stored.rejected,
-        }
-    }
-}
-
-/// Keeps the arithmetic above far from overflow, whatever was read.
-const MAX_TIME: u64 = u64::MAX / 4096;
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    issued: Option<StoredCredentials>,
-    generation: u64,
-    lease: Option<(u64, u64)>,
-    failures: u32,
-    not_before: u64,
-    problem: String,
-    rejected_at: u64,
-    rejected: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredCredentials {
-    access_key_id: String,
-    access_key_secret: String,
-    security_token: Option<String>,
-    expires_at: Option<u64>,
-    generation: u64,
-    refresh_at: u64,
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Secret;
     use super::*;
 
     const NOW: u64 = 1_764_946_083_000;
@@ -465,25 +383,5 @@ mod tests {
                 "{jitter}: {at}"
             );
         }
-    }
-
-    #[test]
-    fn an_entry_survives_shared_data_and_garbage_is_an_empty_one() {
-        for entry in [
-            Entry::default(),
-            stored(60),
-            stored(60).begin(u64::MAX, NOW + 60_000, &TIMING).unwrap(),
-        ] {
-            assert_eq!(Entry::decode(&entry.encode()), entry);
-        }
-        let bytes = stored(60).encode();
-        for garbage in [&b""[..], b"{}", b"null", b"\xff", &bytes[1..], &bytes[..99]] {
-            assert_eq!(Entry::decode(garbage), Entry::default());
-        }
-        let huge = String::from_utf8(bytes)
-            .unwrap()
-            .replace("1764946143", "18446744073709551615");
-        let entry = Entry::decode(huge.as_bytes());
-        assert!(entry.usable(NOW, &TIMING).is_some());
     }
 }

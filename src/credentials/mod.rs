@@ -5,6 +5,7 @@ pub mod entry;
 #[cfg(test)]
 mod interleavings;
 pub mod keyring;
+mod stored;
 
 use std::fmt;
 

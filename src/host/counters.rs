@@ -1,18 +1,26 @@
 //! Envoy's counters `wasmcustom.oss_origin_auth.*`. Counted here and told to
 //! Envoy at a tick, so that a request costs no call for it.
 
-use std::collections::BTreeMap;
-
 use super::abi;
 
 #[derive(Debug, Default)]
 pub struct Counters {
     signed: u64,
-    others: BTreeMap<(Group, &'static str), u64>,
-    ids: BTreeMap<(Group, &'static str), u32>,
+    /// A few dozen at most: as many as there are reasons and causes.
+    others: Vec<Counter>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
+struct Counter {
+    group: Group,
+    name: &'static str,
+    /// Not told to Envoy yet.
+    count: u64,
+    /// Envoy's.
+    id: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Requests that were signed, or left unsigned as the settings say.
     Requests,
@@ -28,29 +36,41 @@ impl Counters {
     }
 
     pub fn count(&mut self, group: Group, name: &'static str) {
-        *self.others.entry((group, name)).or_default() += 1;
+        self.add(group, name, 1);
+    }
+
+    fn add(&mut self, group: Group, name: &'static str, count: u64) {
+        let mut known = self.others.iter_mut();
+        match known.find(|counter| counter.group == group && counter.name == name) {
+            Some(counter) => counter.count += count,
+            None => self.others.push(Counter {
+                group,
+                name,
+                count,
+                id: None,
+            }),
+        }
     }
 
     /// Tells Envoy what was counted since the last time.
     pub fn flush(&mut self) {
         if self.signed > 0 {
-            *self.others.entry((Group::Requests, "signed")).or_default() += self.signed;
-            self.signed = 0;
+            let signed = std::mem::take(&mut self.signed);
+            self.add(Group::Requests, "signed", signed);
         }
-        for (key, by) in std::mem::take(&mut self.others) {
-            let id = match self.ids.get(&key) {
-                Some(id) => Ok(*id),
-                None => abi::define_counter(&full_name(key)),
-            };
-            if let Ok(id) = id {
-                self.ids.insert(key, id);
-                let _ = abi::increment(id, by);
+        for counter in self.others.iter_mut().filter(|counter| counter.count > 0) {
+            if counter.id.is_none() {
+                counter.id = abi::define_counter(&full_name(counter.group, counter.name)).ok();
+            }
+            if let Some(id) = counter.id {
+                let _ = abi::increment(id, counter.count);
+                counter.count = 0;
             }
         }
     }
 }
 
-fn full_name((group, name): (Group, &str)) -> String {
+fn full_name(group: Group, name: &str) -> String {
     let group = match group {
         Group::Requests => "requests",
         Group::Refused => "refused",

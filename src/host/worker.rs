@@ -43,7 +43,7 @@ pub struct Worker {
     metadata: RouteCache,
     counters: Counters,
     /// The callouts under way: which credentials each is for.
-    callouts: HashMap<u32, usize>,
+    callouts: Vec<(u32, usize)>,
     tick_period: u32,
 }
 
@@ -74,7 +74,7 @@ impl Worker {
             log_limit: LogLimit::default(),
             metadata: RouteCache::default(),
             counters: Counters::default(),
-            callouts: HashMap::new(),
+            callouts: Vec::new(),
             tick_period: FIRST_TICK_MS,
         }
     }
@@ -248,7 +248,7 @@ impl Worker {
     pub fn on_dispatched(&mut self, index: usize, token: Option<u32>) {
         match token {
             Some(token) => {
-                self.callouts.insert(token, index);
+                self.callouts.push((token, index));
             }
             None => self.on_fetched(index, Err(FetchError::NotSent)),
         }
@@ -256,7 +256,8 @@ impl Worker {
 
     /// The answer to a fetch. `body` is empty if `body_size` is too large.
     pub fn on_answer(&mut self, token: u32, status: u16, body_size: usize, body: &[u8]) {
-        let Some(index) = self.callouts.remove(&token) else {
+        let known = self.callouts.iter().position(|(known, _)| *known == token);
+        let Some((_, index)) = known.map(|at| self.callouts.swap_remove(at)) else {
             return;
         };
         let result = match (status, body_size) {

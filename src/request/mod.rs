@@ -7,6 +7,7 @@ mod paths;
 use std::borrow::Cow;
 
 use crate::config::{PresignedUrls, Route, Treatment};
+use crate::json;
 use crate::signing::target::Target;
 use crate::signing::{Header, Request, SignedHeaders, Signer};
 use parameters::{
@@ -260,8 +261,10 @@ impl Refusal {
 
     /// The JSON body of the reply.
     pub fn body(&self) -> String {
-        let message = serde_json::Value::from(self.message.as_ref());
-        format!("{{\"error\":\"{}\",\"message\":{message}}}\n", self.reason)
+        let mut body = ["{\"error\":\"", self.reason, "\",\"message\":"].concat();
+        json::quote(&self.message, &mut body);
+        body.push_str("}\n");
+        body
     }
 }
 

@@ -2,7 +2,7 @@
 //! canonical way, so that what is signed and what leaves cannot differ.
 
 use super::encoding::{
-    encode_component, encode_path, form_decode, is_canonical_path_byte, percent_decode,
+    Pair, encode_component, encode_path, form_decode, is_canonical_path_byte, percent_decode, sort,
 };
 
 /// A parsed `:path`: the object key and the query parameters.
@@ -91,7 +91,7 @@ impl Target {
     /// The canonical query of V4: encoded, then sorted by name and value, with
     /// no `=` behind a name that has no value.
     pub fn canonical_query(&self) -> Vec<u8> {
-        let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = self
+        let pairs: Vec<(Vec<u8>, Vec<u8>)> = self
             .parameters
             .iter()
             .map(|parameter| {
@@ -101,9 +101,10 @@ impl Target {
                 pair
             })
             .collect();
-        pairs.sort();
+        let mut sorted: Vec<Pair> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+        sort(&mut sorted);
         let mut query = Vec::new();
-        for (name, value) in &pairs {
+        for (name, value) in sorted {
             if !query.is_empty() {
                 query.push(b'&');
             }

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::target::Parameter;
+use super::encoding::{Pair, sort};
 use super::{Request, SECURITY_TOKEN, SignedHeaders, hmac, time};
 use crate::credentials::Credentials;
 
@@ -45,18 +45,21 @@ pub fn string_to_sign(credentials: &Credentials, request: &Request, date: &str) 
     line(header("content-type"));
     line(date.as_bytes());
 
-    let mut oss_headers: Vec<(&str, &[u8])> = request
-        .headers
-        .iter()
-        .filter(|(name, _)| name.starts_with("x-oss-"))
-        .map(|(name, value)| (name.as_str(), value.as_slice()))
-        .collect();
-    if let Some(token) = &credentials.security_token {
-        oss_headers.push((SECURITY_TOKEN, token.expose().as_bytes()));
+    let mut oss_headers: Vec<Pair> = Vec::with_capacity(request.headers.len() + 1);
+    for (name, value) in request.headers {
+        if name.starts_with("x-oss-") {
+            oss_headers.push((name.as_bytes(), value));
+        }
     }
-    oss_headers.sort_unstable();
+    if let Some(token) = &credentials.security_token {
+        oss_headers.push((SECURITY_TOKEN.as_bytes(), token.expose().as_bytes()));
+    }
+    sort(&mut oss_headers);
     for (name, value) in oss_headers {
-        line(&[name.as_bytes(), b":", value].concat());
+        text.extend_from_slice(name);
+        text.push(b':');
+        text.extend_from_slice(value);
+        text.push(b'\n');
     }
     write_resource(request, &mut text);
     text
@@ -70,20 +73,22 @@ fn write_resource(request: &Request, text: &mut Vec<u8>) {
         text.push(b'/');
         text.extend_from_slice(request.target.key());
     }
-    let mut signed: Vec<&Parameter> = request
-        .target
-        .parameters()
-        .iter()
-        .filter(|parameter| is_subresource(&parameter.name))
-        .collect();
-    signed.sort_by(|a, b| a.name.cmp(&b.name));
-    for (position, parameter) in signed.into_iter().enumerate() {
-        text.push(if position == 0 { b'?' } else { b'&' });
-        text.extend_from_slice(&parameter.name);
-        if !parameter.value.is_empty() {
-            text.push(b'=');
-            text.extend_from_slice(&parameter.value);
+    let mut signed = Vec::new();
+    for parameter in request.target.parameters() {
+        if is_subresource(&parameter.name) {
+            signed.push((&parameter.name[..], &parameter.value[..]));
         }
+    }
+    sort(&mut signed);
+    let mut separator = b'?';
+    for (name, value) in signed {
+        text.push(separator);
+        text.extend_from_slice(name);
+        if !value.is_empty() {
+            text.push(b'=');
+            text.extend_from_slice(value);
+        }
+        separator = b'&';
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::encoding::hex;
+use super::encoding::{Pair, hex, sort};
 use super::hmac::Sha256Key;
 use super::{Request, SECURITY_TOKEN, SignedHeaders, time};
 use crate::credentials::Credentials;
@@ -96,16 +96,19 @@ pub fn sign(
 
 /// Holds the security token in clear: a secret.
 pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Request) -> Vec<u8> {
-    let mut headers: Vec<(&str, &[u8])> = Vec::with_capacity(request.headers.len() + 3);
-    for (name, value) in request.headers {
-        headers.push((name, value));
-    }
-    headers.push((X_OSS_CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes()));
-    headers.push((X_OSS_DATE, stamp.x_oss_date.as_bytes()));
+    let mut headers: Vec<Pair> = Vec::with_capacity(request.headers.len() + 3);
+    let mut push = |name: &'static str, value| headers.push((name.as_bytes(), value));
+    push(X_OSS_CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes());
+    push(X_OSS_DATE, stamp.x_oss_date.as_bytes());
     if let Some(token) = &credentials.security_token {
-        headers.push((SECURITY_TOKEN, token.expose().as_bytes()));
+        push(SECURITY_TOKEN, token.expose().as_bytes());
     }
-    headers.sort_unstable();
+    if !request.headers.is_empty() {
+        for (name, value) in request.headers {
+            headers.push((name.as_bytes(), value));
+        }
+        sort(&mut headers);
+    }
 
     let mut text = Vec::with_capacity(2048);
     text.extend_from_slice(request.method.as_bytes());
@@ -119,7 +122,7 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
     text.extend_from_slice(&request.target.canonical_query());
     text.push(b'\n');
     for (name, value) in headers {
-        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(name);
         text.push(b':');
         text.extend_from_slice(value);
         text.push(b'\n');

@@ -38,6 +38,8 @@ pub struct EnvoyBuilder {
     /// `allow_on_headers_stop_iteration`, as the shipped configuration has it.
     pub stop_iteration: bool,
     pub access_log: bool,
+    /// The filter alone, not within [`errors_only`] as it is shipped.
+    pub all_answers: bool,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl EnvoyBuilder {
             log_level: "info",
             stop_iteration: true,
             access_log: true,
+            all_answers: false,
         }
     }
 
@@ -184,7 +187,7 @@ impl EnvoyBuilder {
             .iter()
             .map(|(name, _)| name.as_str())
             .collect();
-        json!({"name": "oss_origin_auth", "typed_config": {
+        let filter = json!({"name": "oss_origin_auth", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
             "config": {
                 "name": "oss_origin_auth",
@@ -200,7 +203,11 @@ impl EnvoyBuilder {
                     "environment_variables": {"host_env_keys": variables},
                 },
             },
-        }})
+        }});
+        match self.all_answers {
+            true => filter,
+            false => errors_only(&filter),
+        }
     }
 }
 
@@ -224,6 +231,22 @@ impl Envoy {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok())
             .unwrap_or(0)
     }
+}
+
+/// The filter as it is shipped: Envoy's `match_delegate` leaves it alone with
+/// good answers.
+pub fn errors_only(filter: &Value) -> Value {
+    let skip = json!({"action": {"name": "skip", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}}});
+    json!({"name": "envoy.filters.http.match_delegate", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+        "xds_matcher": {"matcher_tree": {
+            "input": {"name": "status", "typed_config": {
+                "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"}},
+            "exact_match_map": {"map": {"2xx": skip, "3xx": skip}},
+        }},
+        "extension_config": filter,
+    }})
 }
 
 fn address(port: u16) -> Value {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::alibaba::{BUCKET, REGION};
 use crate::load::{Counts, Load};
 use crate::origin::Origin;
+use crate::process::wait_until;
 use crate::{Envoy, EnvoyBuilder, Position, Process, Request, free_port, tools};
 
 /// How much of what happens at the least.
@@ -63,9 +64,8 @@ pub fn run(plan: &Plan) -> Report {
     let answered_before = stage.callouts_answered();
     let per_restart = (plan.rotations / plan.restarts.max(1)).max(1);
     while rotations < plan.rotations {
-        stage.origin.revoke_all();
+        stage.rotate();
         rotations += 1;
-        std::thread::sleep(Duration::from_millis(1_200));
         if rotations % per_restart == 0 && restarts < plan.restarts {
             stage.sidecar = None;
             stage.start_sidecar();
@@ -83,9 +83,8 @@ pub fn run(plan: &Plan) -> Report {
         if enough {
             break;
         }
-        stage.origin.revoke_all();
+        stage.rotate();
         rotations += 1;
-        std::thread::sleep(Duration::from_millis(1_200));
         stage.sidecar = None;
         std::thread::sleep(Duration::from_millis(7_800));
         stage.start_sidecar();
@@ -159,6 +158,18 @@ impl Stage {
         );
         sidecar.wait_for_port(self.sidecar_port);
         self.sidecar = Some(sidecar);
+    }
+
+    /// Revokes all tokens, waits for the callout that this takes, and then a
+    /// little longer than the second in which the filter, having dropped
+    /// credentials, drops no others.
+    fn rotate(&self) {
+        let before = self.callouts_answered();
+        self.origin.revoke_all();
+        wait_until("the callout of a rotation", || {
+            self.callouts_answered() > before
+        });
+        std::thread::sleep(Duration::from_millis(1_100));
     }
 
     fn callouts_answered(&self) -> u64 {

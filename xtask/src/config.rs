@@ -28,36 +28,68 @@ pub fn check(options: &CheckOptions) -> Result {
         // JSON of ours that YAML cannot read, or nothing at all: see below.
         Err(_) => Vec::new(),
     };
-    let (texts, kind) = match embedded.is_empty() {
-        true => (vec![text], "the configuration"),
+    let (found, kind) = match embedded.is_empty() {
+        true => (
+            vec![Embedded {
+                text,
+                errors_only: false,
+            }],
+            "the configuration",
+        ),
         false => (embedded, "a filter's configuration"),
     };
-    for text in &texts {
+    for Embedded { text, errors_only } in &found {
         Config::parse(text.as_bytes(), |_| Some("set".to_owned()))
             .map_err(|error| format!("{path}: {kind} is wrong: {error}"))?;
+        if *errors_only && text.contains("\"strip_response_headers\"") {
+            return Err(format!(
+                "{path}: {kind} is wrong: strip_response_headers: the filter stands in \
+                 envoy.filters.http.match_delegate, which keeps good answers from it, so that \
+                 their headers would not be stripped; let the filter stand there alone, or use \
+                 Envoy's response_headers_to_remove"
+            ));
+        }
     }
-    println!("{path}: {} checked, all good", texts.len());
+    println!("{path}: {} checked, all good", found.len());
     Ok(())
 }
 
+/// A configuration of ours in one of Envoy.
+struct Embedded {
+    text: String,
+    /// Whether `match_delegate` is around the filter.
+    errors_only: bool,
+}
+
 /// The `configuration` of every wasm plugin of ours in a document of Envoy.
-fn configurations(document: &Value) -> Vec<String> {
+fn configurations(document: &Value) -> Vec<Embedded> {
     let mut found = Vec::new();
+    collect(document, false, &mut found);
+    found
+}
+
+fn collect(document: &Value, errors_only: bool, found: &mut Vec<Embedded>) {
     match document {
         Value::Object(fields) => {
             let ours = fields.get("name").and_then(Value::as_str) == Some("oss_origin_auth");
             if let (true, Some(configuration)) = (ours, fields.get("configuration")) {
-                found.push(match configuration.get("value").unwrap_or(configuration) {
+                let text = match configuration.get("value").unwrap_or(configuration) {
                     Value::String(text) => text.clone(),
                     object => object.to_string(),
-                });
+                };
+                found.push(Embedded { text, errors_only });
             }
-            found.extend(fields.values().flat_map(configurations));
+            for (name, value) in fields {
+                collect(value, errors_only || name == "extension_config", found);
+            }
         }
-        Value::Array(items) => found.extend(items.iter().flat_map(configurations)),
+        Value::Array(items) => {
+            for item in items {
+                collect(item, errors_only, found);
+            }
+        }
         _ => {}
     }
-    found
 }
 
 pub const SCHEMA: &str = "docs/configuration.schema.json";

@@ -4,6 +4,8 @@ mod bench;
 mod config;
 mod demo;
 mod fuzz;
+mod install;
+mod instructions;
 mod setup;
 mod wasm;
 
@@ -38,6 +40,7 @@ enum Task {
     /// Show a private object served through Envoy
     Demo(demo::Options),
     Bench(bench::Options),
+    Instructions(instructions::Options),
     Fuzz(fuzz::Options),
     CheckConfig(config::CheckOptions),
     /// Write docs/configuration.schema.json from the code
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test(&arguments),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Instructions(options) => instructions::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::CheckConfig(options) => config::check(&options),
         Task::Schema => config::write_schema(),
@@ -101,9 +105,12 @@ fn test(arguments: &[String]) -> Result {
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     println!("tests: {passed} passed, {failed} failed, {ignored} skipped");
-    match status.success() && passed > 0 {
-        true => Ok(()),
-        false => Err(format!("cargo test ended with {status}")),
+    if !status.success() || passed == 0 {
+        return Err(format!("cargo test ended with {status}"));
+    }
+    match arguments.is_empty() {
+        true => instructions::run(&instructions::Options::default()),
+        false => Ok(()),
     }
 }
 

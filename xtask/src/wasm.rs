@@ -61,12 +61,38 @@ pub fn build(package: &str, library: &str) -> Result<PathBuf> {
     // With `rlib` beside it, as the tests need it, `cdylib` gets no LTO.
     run_command(
         cargo()
+            .env("CARGO_ENCODED_RUSTFLAGS", without_paths()?.join("\x1f"))
             .args(["rustc", "--release", "--lib", "--crate-type", "cdylib"])
             .args(["--package", package, "--target", WASM_TARGET])
             .args(["--", "-Clink-arg=--compress-relocations"]),
     )?;
     let folder = tools::target().join(WASM_TARGET).join("release");
     Ok(folder.join(library).with_extension("wasm"))
+}
+
+/// Flags that keep the folders of this machine out of the module: its panics
+/// name the source files.
+fn without_paths() -> Result<Vec<String>> {
+    let sysroot = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .current_dir(tools::root())
+        .output()
+        .map_err(|error| format!("rustc: {error}"))?;
+    let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
+    let home = match std::env::var("CARGO_HOME") {
+        Ok(home) => home,
+        Err(_) => format!("{}/.cargo", std::env::var("HOME").unwrap_or_default()),
+    };
+    let mut folders = vec![
+        tools::root().display().to_string(),
+        format!("{sysroot}/lib/rustlib/src/rust"),
+    ];
+    let registry = std::fs::read_dir(format!("{home}/registry/src"));
+    for index in registry.into_iter().flatten().flatten() {
+        folders.push(index.path().display().to_string());
+    }
+    let remap = |folder| format!("--remap-path-prefix={folder}/=");
+    Ok(folders.into_iter().map(remap).collect())
 }
 
 /// Removes all exports but `kept`, and what then nothing refers to.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use testkit::process::{Process, free_port, scratch, wait_until};
 use testkit::{Request, tools};
 
+use crate::Result;
+
 /// Of the same length as those of STS: no peer has the easier work.
 pub const TOKEN_LENGTH: usize = 700;
 
@@ -29,7 +31,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    pub fn start(chains: &[Chain], origin: u16, sidecar: u16, workers: u32) -> Envoy {
+    pub fn start(chains: &[Chain], origin: u16, sidecar: u16, workers: u32) -> Result<Envoy> {
         let admin = free_port();
         let ports: Vec<_> = chains
             .iter()
@@ -46,7 +48,8 @@ impl Envoy {
             "static_resources": {"listeners": listeners, "clusters": clusters},
         });
         let file = scratch("bench.json");
-        std::fs::write(&file, config.to_string()).expect("Envoy's configuration");
+        std::fs::write(&file, config.to_string())
+            .map_err(|error| format!("{}: {error}", file.display()))?;
         let begin = Instant::now();
         let mut process = Process::start(
             "bench-envoy",
@@ -62,30 +65,33 @@ impl Envoy {
                 .try_send(admin)
                 .is_ok_and(|response| response.status == 200)
         });
-        Envoy {
+        Ok(Envoy {
             process,
             ports,
             started_in: begin.elapsed(),
-        }
+        })
     }
 
     pub fn port(&self, chain: &str) -> u16 {
         let found = self.ports.iter().find(|(name, _)| *name == chain);
-        found.expect("a chain of that name").1
+        found.map_or(0, |(_, port)| *port)
     }
 
     /// What all its threads have used so far.
-    pub fn cpu_time(&self) -> Duration {
+    pub fn cpu_time(&self) -> Result<Duration> {
         let tasks = format!("/proc/{}/task", self.process.id());
         let mut sum = 0;
-        for task in std::fs::read_dir(tasks).expect("/proc").flatten() {
+        let tasks = std::fs::read_dir(&tasks).map_err(|error| format!("{tasks}: {error}"))?;
+        for task in tasks.flatten() {
             // A thread may end meanwhile.
             let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
             let nanoseconds: Option<u64> = text.split(' ').next().and_then(|n| n.parse().ok());
             sum += nanoseconds.unwrap_or(0);
         }
-        assert!(sum > 0, "the kernel gives no /proc/PID/task/TID/schedstat");
-        Duration::from_nanos(sum)
+        match sum {
+            0 => Err("the kernel gives no /proc/PID/task/TID/schedstat".into()),
+            sum => Ok(Duration::from_nanos(sum)),
+        }
     }
 }
 
@@ -166,24 +172,4 @@ fn cluster(name: &str, port: u16, filter: Option<Value>) -> Value {
 
 fn address(port: u16) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
-}
-
-/// The filter, left alone with every good answer: Envoy's `match_delegate`
-/// skips it once the status is known.
-pub fn errors_only(filter: &Value) -> Value {
-    let skip = |class: &str| {
-        json!({
-            "predicate": {"single_predicate": {
-                "input": {"name": "status", "typed_config": {
-                    "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"}},
-                "value_match": {"exact": class}}},
-            "on_match": {"action": {"name": "skip", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}}},
-        })
-    };
-    json!({"name": "envoy.filters.http.match_delegate", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
-        "xds_matcher": {"matcher_list": {"matchers": [skip("2xx"), skip("3xx")]}},
-        "extension_config": filter,
-    }})
 }

@@ -57,24 +57,3 @@ fn read_log(log: PathBuf) -> Result<Vec<u64>> {
     let duration = |line: &str| line.split('\t').nth(2)?.parse().ok();
     Ok(text.lines().filter_map(duration).collect())
 }
-
-/// h2load is in Debian's and Ubuntu's package nghttp2-client.
-pub fn provide() -> Result {
-    let there = || Command::new("h2load").arg("--version").output().is_ok();
-    if there() {
-        return Ok(());
-    }
-    crate::setup::step("installing nghttp2-client, for h2load");
-    let _ = Command::new("apt-get")
-        .args([
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "nghttp2-client",
-        ])
-        .output();
-    match there() {
-        true => Ok(()),
-        false => Err("h2load is missing; install the package nghttp2-client".into()),
-    }
-}

@@ -19,7 +19,7 @@ use testkit::stub::Behaviour;
 use testkit::{Request, StubSidecar, tools};
 
 use crate::setup::step;
-use crate::{Result, wasm};
+use crate::{Result, install, wasm};
 use envoy::{Chain, Envoy};
 use load::Load;
 
@@ -70,7 +70,7 @@ struct Start {
 
 pub fn run(options: &Options) -> Result {
     crate::setup::run()?;
-    load::provide()?;
+    install::provide("h2load", "nghttp2-client")?;
     let module = tools::filter_wasm();
     let nothing = wasm::build("bench-do-nothing", "bench_do_nothing")?;
     let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
@@ -90,7 +90,7 @@ pub fn run(options: &Options) -> Result {
 
     let origin = Origin::open(LARGE);
     let sidecar = StubSidecar::start(Behaviour::body(200, credentials()));
-    let envoy = Envoy::start(&chains, origin.oss_port, sidecar.port, 1);
+    let envoy = Envoy::start(&chains, origin.oss_port, sidecar.port, 1)?;
     let small = Load {
         requests,
         connections: CONNECTIONS,
@@ -195,7 +195,7 @@ fn more(
     };
     for workers in [1, 2, 4] {
         for name in compared {
-            let envoy = Envoy::start(&pick(name), origin, sidecar, workers);
+            let envoy = Envoy::start(&pick(name), origin, sidecar, workers)?;
             let costs = rounds_of(&envoy, &[name], 5, small)?;
             let cost = statistics::median(costs[name].iter().copied());
             measured
@@ -209,36 +209,33 @@ fn more(
         &pick("v4-upstream"),
         origin,
         sidecar,
-    ));
+    )?);
     Ok(())
 }
 
-fn start(without: &[Chain], with: &[Chain], origin: u16, sidecar: u16) -> Start {
-    let median = |chains: &[Chain]| {
-        let starts = (0..7).map(|_| {
-            Envoy::start(chains, origin, sidecar, 1)
-                .started_in
-                .as_secs_f64()
-        });
-        Duration::from_secs_f64(statistics::median(starts))
-    };
-    let (without, with_filter) = (median(without), median(with));
-    let mut firsts = Vec::new();
-    let mut seconds = Vec::new();
+fn start(without: &[Chain], with: &[Chain], origin: u16, sidecar: u16) -> Result<Start> {
+    let mut starts = [Vec::new(), Vec::new()];
+    let mut requests = [Vec::new(), Vec::new()];
     for _ in 0..7 {
-        let envoy = Envoy::start(with, origin, sidecar, 1);
-        for times in [&mut firsts, &mut seconds] {
-            let begin = Instant::now();
-            let _ = Request::get("/a").send(envoy.port("v4-upstream"));
-            times.push(begin.elapsed().as_secs_f64());
+        for (chains, times) in [without, with].into_iter().zip(&mut starts) {
+            let envoy = Envoy::start(chains, origin, sidecar, 1)?;
+            times.push(envoy.started_in.as_secs_f64());
+            if let Some(port) = chains.first().filter(|chain| chain.upstream.is_some()) {
+                for times in &mut requests {
+                    let begin = Instant::now();
+                    let _ = Request::get("/a").send(envoy.port(port.name));
+                    times.push(begin.elapsed().as_secs_f64());
+                }
+            }
         }
     }
-    Start {
-        without,
-        with: with_filter,
-        first_request: Duration::from_secs_f64(statistics::median(firsts)),
-        second_request: Duration::from_secs_f64(statistics::median(seconds)),
-    }
+    let of = |times: &Vec<f64>| Duration::from_secs_f64(statistics::median(times.iter().copied()));
+    Ok(Start {
+        without: of(&starts[0]),
+        with: of(&starts[1]),
+        first_request: of(&requests[0]),
+        second_request: of(&requests[1]),
+    })
 }
 
 struct Modules {
@@ -263,7 +260,7 @@ fn chains(modules: &Modules) -> Vec<Chain> {
     let peer = |name, module| envoy::wasm(name, module, &json!({}));
     let all_answers = |name, settings| envoy::wasm(name, &modules.filter, &settings);
     // As the shipped configurations have it.
-    let ours = |name, settings| envoy::errors_only(&all_answers(name, settings));
+    let ours = |name, settings| testkit::envoy::errors_only(&all_answers(name, settings));
     let v4 = |routes, credentials| settings("v4", routes, credentials);
     let v1 = || settings("v1", 0, 1);
     vec![
@@ -348,11 +345,15 @@ fn rounds_of(envoy: &Envoy, names: &[&'static str], rounds: usize, load: &Load) 
     let mut costs = Costs::new();
     for round in 0..rounds {
         for index in 0..names.len() {
-            // 7 is prime to the numbers of subjects: neighbours change too.
-            let name = names[(index * [1, 7][round % 2] + round) % names.len()];
-            let before = envoy.cpu_time();
+            // Now forwards, now backwards, so that neighbours change too.
+            let at = match round % 2 {
+                0 => index,
+                _ => names.len() - 1 - index,
+            };
+            let name = names[(at + round) % names.len()];
+            let before = envoy.cpu_time()?;
             load::run(envoy.port(name), load)?;
-            let used = envoy.cpu_time() - before;
+            let used = envoy.cpu_time()? - before;
             costs
                 .entry(name)
                 .or_default()

@@ -1,12 +1,10 @@
-//! JSON that says where it is wrong: a reader of objects that knows its path,
+//! A reader of JSON objects that says where they are wrong: it knows its path,
 //! for messages such as `routes.media.bucket: must be a string, not a number`.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
-
 use super::fields::{Field, Kind};
+use crate::json::{self, Value};
 
 /// What is wrong with a configuration, and what to do: shown to an operator.
 /// Holds names of fields, never their values, since one may be a secret.
@@ -41,13 +39,10 @@ pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
         let problem = "the configuration is empty; it must be a JSON object";
         return Err(ConfigError::new("", problem));
     }
-    match serde_json::from_slice(text) {
-        Ok(Unique(value)) => Ok(value),
-        Err(error) => Err(ConfigError::new(
-            "",
-            format!("the configuration is not JSON: {error}"),
-        )),
-    }
+    json::parse(text).map_err(|error| {
+        let problem = format!("the configuration is not JSON: {error}");
+        ConfigError::new("", problem)
+    })
 }
 
 /// An object, read field by field. A field that it lacks is looked up in
@@ -55,7 +50,7 @@ pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
 #[derive(Clone, Debug)]
 pub struct Object<'a> {
     path: String,
-    fields: &'a Map<String, Value>,
+    fields: &'a json::Object,
     known: &'static [Field],
     defaults: Option<Box<Object<'a>>>,
 }
@@ -118,7 +113,7 @@ impl<'a> Object<'a> {
     pub fn text(&self, name: &str) -> Result<Option<(String, &'a str)>, ConfigError> {
         match self.get(name) {
             None => Ok(None),
-            Some((path, Value::String(text))) => Ok(Some((path, text))),
+            Some((path, Value::Text(text))) => Ok(Some((path, text))),
             Some((path, other)) => Err(ConfigError::new(path, wrong_type("a string", other))),
         }
     }
@@ -179,8 +174,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// A whole number. Envoy turns numbers of a `Struct` into floats, so `5.0`
-    /// is one too.
+    /// A whole number.
     pub fn integer(&self, name: &str) -> Result<Option<u64>, ConfigError> {
         let Some(Kind::Integer {
             least,
@@ -196,7 +190,7 @@ impl<'a> Object<'a> {
         let Value::Number(number) = value else {
             return Err(ConfigError::new(path, wrong_type("a whole number", value)));
         };
-        match whole(number).filter(|number| (least..=most).contains(&number)) {
+        match number.filter(|number| (least..=most).contains(&number)) {
             None => {
                 let problem = format!("must be a whole number from {least} to {most}");
                 Err(ConfigError::new(path, problem))
@@ -233,7 +227,7 @@ impl<'a> Object<'a> {
             };
             return Ok(default.iter().map(|text| (*text).to_owned()).collect());
         };
-        let Value::Array(items) = value else {
+        let Value::List(items) = value else {
             return Err(ConfigError::new(
                 path,
                 wrong_type("a list of strings", value),
@@ -242,7 +236,7 @@ impl<'a> Object<'a> {
         let mut texts = Vec::with_capacity(items.len());
         for (position, item) in items.iter().enumerate() {
             let problem = match item {
-                Value::String(text) => match check(text) {
+                Value::Text(text) => match check(text) {
                     Ok(()) => {
                         texts.push(text.clone());
                         continue;
@@ -264,20 +258,13 @@ fn must_be_one_of(of: &[&str]) -> String {
     }
 }
 
-fn whole(number: &Number) -> Option<u64> {
-    number.as_u64().or_else(|| {
-        let float = number.as_f64()?;
-        (float.fract() == 0.0 && (0.0..9e15).contains(&float)).then_some(float as u64)
-    })
-}
-
 pub fn wrong_type(wanted: &str, got: &Value) -> String {
     let got = match got {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
+        Value::Text(_) => "a string",
+        Value::List(_) => "a list",
         Value::Object(_) => "an object",
     };
     format!("must be {wanted}, not {got}")
@@ -296,85 +283,23 @@ fn unknown(name: &str, known: &[Field]) -> String {
     }
 }
 
-/// Levenshtein distance, with letters compared without their case.
+/// Levenshtein distance of the bytes, with ASCII letters compared without
+/// their case.
 fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let b = b.as_bytes();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.to_lowercase().chars().enumerate() {
+    for (i, x) in a.bytes().enumerate() {
         let mut left = i + 1;
         let mut next = vec![left];
         for (y, pair) in b.iter().zip(row.windows(2)) {
             if let [diagonal, above] = pair {
                 left = (left + 1)
                     .min(above + 1)
-                    .min(diagonal + usize::from(x != *y));
+                    .min(diagonal + usize::from(!x.eq_ignore_ascii_case(y)));
                 next.push(left);
             }
         }
         row = next;
     }
     row.last().copied().unwrap_or_default()
-}
-
-/// A value in which no object has a field twice: `serde_json` keeps the last,
-/// so that a second route of one name would silently win.
-struct Unique(Value);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unique, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Unique)
-    }
-}
-
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Unique(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some((name, Unique(value))) = entries.next_entry::<String, _>()? {
-            if fields.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("`{name}` is given twice")));
-            }
-            fields.insert(name, value);
-        }
-        Ok(Value::Object(fields))
-    }
 }

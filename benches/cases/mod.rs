@@ -1,0 +1,83 @@
+//! What is measured of the signing core, in time by `signing.rs`, in
+//! instructions by `instructions.rs`: from the headers that Envoy gives to those
+//! that it is told to set.
+
+use std::hint::black_box;
+
+use oss_origin_auth::config::Route;
+use oss_origin_auth::credentials::{Credentials, Secret};
+use oss_origin_auth::request::{Admission, Changes, Incoming, admit};
+use oss_origin_auth::signing::{Signer, Version};
+
+pub struct Case {
+    pub name: &'static str,
+    route: Route,
+    signer: Signer,
+    headers: Vec<(&'static [u8], &'static [u8])>,
+}
+
+const NOW: u64 = 1_764_946_083;
+
+/// The requests of a CDN, plain and ugly.
+pub fn all() -> Vec<Case> {
+    let plain: &[(&[u8], &[u8])] = &[
+        (b":method", b"GET"),
+        (b":path", b"/objects/2025/12/example.jpg"),
+        (b":authority", b"media.example.com"),
+        (b":scheme", b"https"),
+        (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"),
+        (b"accept", b"*/*"),
+        (b"accept-encoding", b"gzip, br"),
+        (b"x-forwarded-proto", b"https"),
+        (b"x-request-id", b"5b0ff6c4-8d6b-4d3f-9c5a-0f3f1f6f9d0e"),
+    ];
+    let ugly: &[(&[u8], &[u8])] = &[
+        (b":method", b"GET"),
+        (b":path", b"/a%20b/%E4%B8%AD%2F+?utm_source=x&b=1&c=%zz&d"),
+        (b"authorization", b"Bearer x"),
+        (b"x-oss-object-acl", b"public-read"),
+        (b"range", b"bytes=0-1023"),
+    ];
+    vec![
+        case("v4", Version::V4, true, plain.to_vec()),
+        case("v4_without_token", Version::V4, false, plain.to_vec()),
+        case("v4_ugly", Version::V4, true, ugly.to_vec()),
+        case("v1", Version::V1, true, plain.to_vec()),
+    ]
+}
+
+fn case(
+    name: &'static str,
+    version: Version,
+    token: bool,
+    headers: Vec<(&'static [u8], &'static [u8])>,
+) -> Case {
+    let credentials = Credentials {
+        access_key_id: "STS.NUgYrLnoC37mZZCNnAbez****".into(),
+        access_key_secret: Secret::new("an example of a secret of forty letters.."),
+        security_token: token.then(|| Secret::new("t".repeat(700))),
+        expires_at: None,
+    };
+    Case {
+        name,
+        route: Route::new("demo-bucket", "cn-hangzhou", version),
+        signer: Signer::new(credentials, 1),
+        headers,
+    }
+}
+
+impl Case {
+    /// One request.
+    #[inline(never)]
+    pub fn run(&mut self) -> Option<Changes> {
+        let incoming = Incoming {
+            headers: black_box(&self.headers),
+        };
+        match admit(Some(&self.route), incoming) {
+            Ok(Admission::Signed(outgoing)) => {
+                Some(outgoing.sign(&self.route, &mut self.signer, black_box(NOW)))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! JSON as the filter needs it: values without floats, and no object with a
+//! field twice. (`serde_json`'s own value brings the printing of floats and
+//! the errors of every type with it, some 30 KB of the module.)
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    /// `None` if it is no whole number from 0 to 2^53.
+    Number(Option<u64>),
+    Text(String),
+    List(Vec<Value>),
+    Object(Object),
+}
+
+pub type Object = BTreeMap<String, Value>;
+
+/// Parses a document. An object that has a field twice is an error: `serde_json`
+/// keeps the last, so that a second route of one name would silently win.
+pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(text)
+}
+
+/// Writes a string with its quotes.
+pub fn quote(text: &str, json: &mut String) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => {
+                json.push('\\');
+                json.push(character);
+            }
+            '\0'..='\x1f' => {
+                let code = character as u8;
+                let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or('0');
+                json.push_str("\\u00");
+                json.push(digit(code >> 4));
+                json.push(digit(code & 15));
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number((value <= MAX_WHOLE).then_some(value)))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Number(None))
+    }
+
+    /// Envoy turns numbers of a `Struct` into floats: `5.0` is whole.
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        let whole = value.fract() == 0.0 && (0.0..=MAX_WHOLE as f64).contains(&value);
+        Ok(Value::Number(whole.then_some(value as u64)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = Object::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("`{name}` is given twice")));
+            }
+            fields.insert(name, entries.next_value()?);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+const MAX_WHOLE: u64 = 1 << 53;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Value {
+        parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn values_of_every_type() {
+        let object = Object::from([
+            (
+                "a".to_owned(),
+                Value::List(vec![Value::Null, Value::Bool(true)]),
+            ),
+            ("b".to_owned(), Value::Text("\"é\n".to_owned())),
+        ]);
+        assert_eq!(
+            parsed(r#"{"b": "\"\u00e9\n", "a": [null, true]}"#),
+            Value::Object(object)
+        );
+    }
+
+    #[test]
+    fn numbers_are_whole_or_not() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("5.0", Some(5)),
+            ("5e2", Some(500)),
+            ("-0.0", Some(0)),
+            ("9007199254740992", Some(1 << 53)),
+            ("9007199254740993", None),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1.5", None),
+            ("1e300", None),
+        ] {
+            assert_eq!(parsed(text), Value::Number(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_document_is_an_error_that_says_where() {
+        for (text, want) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("{} x", "trailing characters at line 1 column 4"),
+            (
+                "{\"a\": 1,\n \"a\": 2}",
+                "`a` is given twice at line 2 column 4",
+            ),
+            ("{1: 2}", "key must be a string at line 1 column 2"),
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), want);
+        }
+        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_quoted_string_is_read_as_it_was() {
+        let text: String = (0..=0x250).filter_map(char::from_u32).collect();
+        let mut quoted = String::new();
+        quote(&text, &mut quoted);
+        assert_eq!(parsed(&quoted), Value::Text(text));
+    }
+}
