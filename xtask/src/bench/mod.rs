@@ -33,6 +33,20 @@ pub struct Options {
     /// profiler
     #[arg(long, value_name = "CHAIN")]
     hold: Option<String>,
+    /// Measure another build of the filter too, on the cluster; writes no file
+    #[arg(long, value_name = "NAME=FILE", value_parser = other_build)]
+    module: Vec<(String, PathBuf)>,
+    /// Measure small bodies over these chains alone; writes no file
+    #[arg(long, value_name = "CHAIN", value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+fn other_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("must be NAME=FILE")?;
+    let file = PathBuf::from(file)
+        .canonicalize()
+        .map_err(|error| format!("{file}: {error}"))?;
+    Ok((name.to_owned(), file))
 }
 
 const LARGE: usize = 16 << 20;
@@ -77,12 +91,32 @@ pub fn run(options: &Options) -> Result {
     wasm::trim(&nothing, &trimmed, &wasm::HEADERS_ONLY)?;
     let floor = wasm::build("bench-floor", "bench_floor")?;
     wasm::trim(&floor, &floor, &wasm::HEADERS_ONLY)?;
-    let chains = chains(&Modules {
+    let mut chains = chains(&Modules {
         filter: module.clone(),
         nothing,
         trimmed,
         floor,
     });
+    for (name, file) in &options.module {
+        chains.push(Chain {
+            // Names live as long as the program: a handful.
+            name: String::leak(name.clone()),
+            downstream: None,
+            upstream: Some(testkit::envoy::errors_only(&envoy::wasm(
+                name,
+                file,
+                &settings("v4", 0, 1),
+            ))),
+        });
+    }
+    if !options.only.is_empty() {
+        let extra = |chain: &Chain| options.module.iter().any(|(name, _)| name == chain.name);
+        chains.retain(|chain| {
+            chain.name == report::BASE
+                || extra(chain)
+                || options.only.iter().any(|name| name == chain.name)
+        });
+    }
     let (rounds, requests, bodies) = match options.quick {
         true => (9, 2_500, 24),
         false => (25, 8_000, 48),
@@ -98,7 +132,12 @@ pub fn run(options: &Options) -> Result {
         headers: 0,
         rate: None,
     };
-    check(&envoy, &chains, &origin)?;
+    let (known, others) = chains.split_at(chains.len() - options.module.len());
+    check(&envoy, known, &origin)?;
+    for other in others {
+        let port = envoy.port(other.name);
+        wait_until(other.name, || Request::get("/a").send(port).status == 200);
+    }
 
     if let Some(name) = &options.hold {
         eprintln!("Envoy's process id: {}", envoy.process.id());
@@ -110,6 +149,10 @@ pub fn run(options: &Options) -> Result {
     step("small bodies");
     let names: Vec<_> = chains.iter().map(|chain| chain.name).collect();
     let measured = rounds_of(&envoy, &names, rounds, &small)?;
+    if !options.only.is_empty() || !options.module.is_empty() {
+        print!("{}", report::small_table(&measured));
+        return Ok(());
+    }
     step("large bodies");
     let large = Load {
         requests: bodies,

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::statistics::{Estimate, median, percentile};
 use super::{CONNECTIONS, Costs, LARGE, Measured};
 
-const BASE: &str = "no-filter";
+pub const BASE: &str = "no-filter";
 /// The limits that the project has set itself.
 const OF_DO_NOTHING: f64 = 1.0;
 const OF_AWS: f64 = 0.7;
@@ -76,10 +76,16 @@ pub fn lines(measured: &Measured) -> String {
     text
 }
 
+/// What each chain costs for a small body.
+pub fn small_table(costs: &Costs) -> String {
+    let mut text = String::new();
+    costs_table(&mut text, "Small bodies", "µs", 1e6, costs);
+    text
+}
+
 /// What each chain costs.
 pub fn tables(measured: &Measured) -> String {
-    let mut text = String::new();
-    costs_table(&mut text, "Small bodies", "µs", 1e6, &measured.small);
+    let mut text = small_table(&measured.small);
     let title = format!("Bodies of {} MiB", LARGE >> 20);
     costs_table(&mut text, &title, "ms", 1e3, &measured.large);
     if !measured.headers.is_empty() {
