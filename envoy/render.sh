@@ -7,6 +7,8 @@
 #   OSS_ADDRESS               host:port to connect to; OSS_HOST:443 unless set
 #   OSS_TLS=off               speak HTTP to OSS_ADDRESS: for the fake OSS only
 #   SIDECAR_ADDRESS           127.0.0.1:8181 unless set
+#   STS_SIDECAR_TOKEN         if set, Envoy shows it to the sidecar; it is not
+#                             written, Envoy reads it from its own environment
 #   LISTEN_PORT, ADMIN_PORT   10000 and 9901 unless set
 #   WASM_FILE                 /etc/envoy/oss_origin_auth.wasm unless set
 set -eu
@@ -34,9 +36,17 @@ if [ "${OSS_TLS:-on}" = off ]; then
   tls_off='/^    transport_socket:/,/^    typed_extension/{/^    typed_extension/!d}'
 fi
 
+token=
+if [ -n "${STS_SIDECAR_TOKEN:-}" ]; then
+  token='s|{"cluster": "sts_sidecar"}|{"cluster": "sts_sidecar", "token_env": "STS_SIDECAR_TOKEN"}|
+s|^\( *\)runtime: envoy.wasm.runtime.v8$|&\
+\1environment_variables: {host_env_keys: [STS_SIDECAR_TOKEN]}|'
+fi
+
 address() { echo "address: ${1%:*}, port_value: ${1##*:}"; }
 shipped=my-bucket.oss-cn-hangzhou.aliyuncs.com
 sed -e "$tls_off" \
+  -e "$token" \
   -e "s|address: $shipped, port_value: 443|$(address "$oss")|" \
   -e "s|$shipped|$host|" \
   -e "s|\"my-bucket\"|\"$OSS_BUCKET\"|" \

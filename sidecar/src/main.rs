@@ -1,58 +1,83 @@
 //! `sts-sidecar`: serves Alibaba Cloud credentials over HTTP, in the form that
-//! Alibaba's SDKs know as credentials URI.
+//! Alibaba's SDKs know as credentials URI, and in that of the ECS metadata
+//! server.
 
+mod listener;
+mod metrics;
+mod providers;
+mod secret;
 mod server;
 mod settings;
 mod source;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-use tokio::net::TcpListener;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
+use metrics::Metrics;
+use server::{App, Served};
 use settings::Settings;
+use source::Sources;
 
-/// Serves Alibaba Cloud credentials at /v1/credentials/NAME.
+/// Serves Alibaba Cloud credentials to Envoy and to Alibaba's SDKs.
 ///
-/// Without --config there is one name, `default`, taken from the environment:
-/// ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, and, to
-/// assume a role with them, ALIBABA_CLOUD_ROLE_ARN (with
-/// ALIBABA_CLOUD_EXTERNAL_ID and ALIBABA_CLOUD_STS_ENDPOINT if needed).
+/// Each name of the settings is served at /v1/credentials/NAME, as the
+/// credentials-URI protocol wants it. Tokens are fetched ahead of their end, and
+/// the old ones serve while their source fails.
+///
+/// Without --config there is one name, `default`, from the environment:
+///   ALIBABA_CLOUD_ROLE_ARN with an AccessKey (ALIBABA_CLOUD_ACCESS_KEY_ID and
+///   ALIBABA_CLOUD_ACCESS_KEY_SECRET): that role, by AssumeRole;
+///   an AccessKey alone: that key pair;
+///   else what Alibaba's SDKs would find: RRSA, the CLI's profile, a
+///   credentials URI, the RAM role of the ECS instance.
+///
+/// SIGHUP reads the settings again; if they are wrong, the old ones stay.
+/// docs/SIDECAR.md describes the file, the sources and the metrics.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, verbatim_doc_comment)]
 struct Options {
-    /// A TOML file; docs/SIDECAR.md describes it
-    #[arg(long, env = "STS_SIDECAR_CONFIG")]
+    #[command(subcommand)]
+    command: Option<Task>,
+    /// A TOML file
+    #[arg(long, env = "STS_SIDECAR_CONFIG", global = true)]
     config: Option<PathBuf>,
-    /// Address and port to listen on; overrides the file
-    #[arg(long, env = "STS_SIDECAR_LISTEN")]
+    /// Address and port, or unix:/path/to/socket; overrides the file
+    #[arg(long, env = "STS_SIDECAR_LISTEN", global = true)]
     listen: Option<String>,
-    /// Listen on an address that other machines may reach; whoever reaches it
-    /// gets the credentials
-    #[arg(long, env = "STS_SIDECAR_ALLOW_NON_LOOPBACK")]
-    allow_non_loopback: bool,
+    /// A file with the bearer token that callers must show; overrides the file.
+    /// STS_SIDECAR_TOKEN holds the token itself
+    #[arg(long, env = "STS_SIDECAR_TOKEN_FILE", global = true)]
+    token_file: Option<PathBuf>,
     /// Log in JSON
-    #[arg(long, env = "STS_SIDECAR_LOG_JSON")]
+    #[arg(long, env = "STS_SIDECAR_LOG_JSON", global = true)]
     log_json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Task {
+    /// Try each source once and show what came of it; fails if one gave nothing
+    Check,
+    /// Ask a sidecar that runs with these settings whether it is ready
+    Probe,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let log = tracing_subscriber::fmt()
-        .with_target(false)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        );
-    if options.log_json {
-        log.json().init();
-    } else {
-        log.with_ansi(false).init();
-    }
-    match run(options).await {
+    start_log(options.log_json);
+    let result = match options.command {
+        None => serve(&options).await,
+        Some(Task::Check) => check(&options).await,
+        Some(Task::Probe) => probe(&options).await,
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("sts-sidecar: {problem}");
@@ -61,44 +86,165 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), String> {
+/// Of this program's own events alone: the libraries write into theirs what
+/// the other side said.
+fn start_log(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let log = tracing_subscriber::fmt()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter.unwrap_or_else(|_| "info".into()));
+    // Not `init`, which would take in the events of the crate `log` as well.
+    let _ = match json {
+        true => tracing::subscriber::set_global_default(log.json().finish()),
+        false => tracing::subscriber::set_global_default(log.finish()),
+    };
+}
+
+fn settings(options: &Options) -> Result<Settings, String> {
     let mut settings = match &options.config {
         Some(path) => Settings::from_file(path)?,
         None => Settings::from_environment()?,
     };
-    if let Some(listen) = options.listen {
-        settings.listen = listen;
+    if let Some(listen) = &options.listen {
+        settings.listen.clone_from(listen);
     }
-    settings.allow_non_loopback |= options.allow_non_loopback;
-    let address = settings.address()?;
+    if let Some(file) = &options.token_file {
+        settings.token.token_file = Some(file.clone());
+        settings.token.token_env = None;
+    } else if secret::variable("STS_SIDECAR_TOKEN").is_some() && settings.token.token_file.is_none()
+    {
+        let name = settings.token.token_env.take();
+        settings.token.token_env = Some(name.unwrap_or_else(|| "STS_SIDECAR_TOKEN".into()));
+    }
+    Ok(settings)
+}
 
-    // The only provider that is compiled in.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .timeout(Duration::from_secs(10))
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| format!("HTTPS client: {error}"))?;
-    let sources = source::build(&settings.credentials, client)?;
-    let names: Vec<&str> = settings.credentials.keys().map(String::as_str).collect();
-    let names = names.join(", ");
+fn token(settings: &Settings) -> Result<Option<secret::Secret>, String> {
+    let place = settings.token.place()?;
+    place.map(|place| place.read()).transpose()
+}
 
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("listen: cannot bind {address}: {error}"))?;
+async fn serve(options: &Options) -> Result<(), String> {
+    let timeout = Duration::from_millis(settings(options)?.timeout_ms);
+    let context = wire::context(timeout)?;
+    let metrics = Arc::new(Metrics::new());
+    let load = |known: &Sources| {
+        let settings = settings(options)?;
+        let token = token(&settings)?;
+        let place = settings.place(token.is_some())?;
+        let sources = source::build(&settings.credentials, &context, &metrics, known)?;
+        Ok::<_, String>((place, Served { sources, token }))
+    };
+    let (place, served) = load(&Sources::new())?;
+    let app = App::new(Arc::clone(&metrics));
+    let mut upkeep = maintain(&served.sources);
+    app.replace(served);
+
+    let listener = listener::Listener::bind(&place).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    tracing::info!(%address, names, "listening");
-    let stop = async move {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
+    tracing::info!(listen = %listener, names = names(&app.served().sources), "listening");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = listener.serve(server::router(app.clone()), async {
+        let _ = stopped.await;
+    });
+    tokio::pin!(serving);
+    let mut stop = Some(stop);
+    loop {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            result = &mut serving => return result,
+            _ = hangup.recv() => match load(&app.served().sources) {
+                Ok((new_place, served)) => {
+                    if new_place != place {
+                        tracing::warn!("listen: has changed; that takes a restart");
+                    }
+                    upkeep = maintain(&served.sources);
+                    app.replace(served);
+                    tracing::info!(names = names(&app.served().sources), "settings read again");
+                }
+                Err(problem) => {
+                    tracing::error!(problem, "settings refused; the old ones stay");
+                }
+            },
+            _ = terminate.recv() => drop(stop.take()),
+            _ = interrupt.recv() => drop(stop.take()),
         }
-        tracing::info!("stopping");
-    };
-    axum::serve(listener, server::router(sources))
-        .with_graceful_shutdown(stop)
-        .await
-        .map_err(|error| error.to_string())
+        if stop.is_none() {
+            tracing::info!("stopping");
+            drop(upkeep);
+            return serving.await;
+        }
+    }
+}
+
+/// The tasks that refresh ahead; they end with this value.
+fn maintain(sources: &Sources) -> Vec<Upkeep> {
+    let spawn = |source: &Arc<source::Source>| Upkeep(tokio::spawn(Arc::clone(source).maintain()));
+    sources.values().map(spawn).collect()
+}
+
+struct Upkeep(JoinHandle<()>);
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn names(sources: &Sources) -> String {
+    let mut names: Vec<&str> = sources.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
+/// Prints a table: name, source, result.
+async fn check(options: &Options) -> Result<(), String> {
+    let settings = settings(options)?;
+    let has_token = token(&settings)?.is_some();
+    let place = settings.place(has_token)?;
+    let context = wire::context(Duration::from_millis(settings.timeout_ms))?;
+    let metrics = Arc::new(Metrics::new());
+    let sources = source::build(&settings.credentials, &context, &metrics, &Sources::new())?;
+    println!(
+        "listen: {place}, bearer token: {}",
+        if has_token { "yes" } else { "no" }
+    );
+    let mut failed = 0;
+    let width = sources.keys().map(String::len).max().unwrap_or(0).max(4);
+    println!("{:width$}  {:21}  result", "name", "source");
+    for name in settings.credentials.keys() {
+        let Some(source) = sources.get(name) else {
+            continue;
+        };
+        let result = match source.credential(false).await {
+            Ok(held) => match held.expiration() {
+                Some(time) => format!("ok, a token until {time}"),
+                None => "ok, a key without an end".to_owned(),
+            },
+            Err(error) => {
+                failed += 1;
+                format!("FAILED: {error}")
+            }
+        };
+        println!("{name:width$}  {:21}  {result}", source.kind());
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(format!(
+            "{failed} of {} sources gave no credentials",
+            sources.len()
+        )),
+    }
+}
+
+async fn probe(options: &Options) -> Result<(), String> {
+    let settings = settings(options)?;
+    let place = settings.place(token(&settings)?.is_some())?;
+    match listener::ask(&place, "/readyz").await? {
+        200 => Ok(()),
+        status => Err(format!("not ready: /readyz answered {status}")),
+    }
 }

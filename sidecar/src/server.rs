@@ -1,87 +1,231 @@
 //! What the sidecar answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::{Json, Router};
-use reqsign_aliyun_oss::Credential;
+use bytes::Bytes;
 use serde::Serialize;
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
-use crate::source::{SourceError, Sources};
+use crate::metrics::Metrics;
+use crate::secret::Secret;
+use crate::source::{Cause, Held, SourceError, Sources};
 
-pub fn router(sources: Sources) -> Router {
-    Router::new()
-        .route("/v1/credentials/{name}", get(credentials))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .with_state(Arc::new(sources))
+/// What is served; a reload replaces it.
+#[derive(Debug, Default)]
+pub struct Served {
+    pub sources: Sources,
+    /// That callers must show.
+    pub token: Option<Secret>,
 }
 
-/// The answer of the credentials-URI protocol. A long-lived key has neither
-/// token nor expiry.
+#[derive(Clone, Debug)]
+pub struct App {
+    served: Arc<RwLock<Arc<Served>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl App {
+    pub fn new(metrics: Arc<Metrics>) -> App {
+        App {
+            served: Arc::default(),
+            metrics,
+        }
+    }
+
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn replace(&self, served: Served) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
+    }
+}
+
+/// Where the metadata server of an ECS instance has credentials.
+const ECS: &str = "/latest/meta-data/ram/security-credentials/";
+
+pub fn router(app: App) -> Router {
+    let guarded = Router::new()
+        .route("/v1/credentials/{name}", get(credentials))
+        .route(ECS, get(ecs_names))
+        .route(&format!("{ECS}{{name}}"), get(credentials))
+        .route("/latest/api/token", put(ecs_token))
+        .route_layer(middleware::from_fn_with_state(app.clone(), guard));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .merge(guarded)
+        .with_state(app)
+}
+
+/// The answer of the credentials-URI protocol, which is also that of the ECS
+/// metadata server. A long-lived key has neither token nor expiry.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct Answer<'a> {
     code: &'static str,
-    access_key_id: String,
-    access_key_secret: String,
+    access_key_id: &'a str,
+    access_key_secret: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    security_token: Option<String>,
+    security_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Failure {
-    code: &'static str,
-    message: String,
+/// Lets those through who show the token, if there is one.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let served = app.served();
+    let allowed = served.token.as_ref().is_none_or(|token| {
+        let shown = request.headers().get(header::AUTHORIZATION);
+        let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        shown.is_some_and(|shown| bool::from(shown.ct_eq(token.as_bytes())))
+    });
+    let response = match allowed {
+        true => next.run(request).await,
+        false => {
+            let message = "This needs `Authorization: Bearer` and the sidecar's token.";
+            let mut response = failure(StatusCode::UNAUTHORIZED, "Unauthorized", message, None);
+            let challenge = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+            response
+        }
+    };
+    app.metrics.answered(response.status().as_u16());
+    response
 }
 
 async fn credentials(
-    State(sources): State<Arc<Sources>>,
+    State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(source) = sources.get(&name) else {
-        let message = "There are no credentials of this name.".to_owned();
-        return failure(StatusCode::NOT_FOUND, "UnknownName", message);
+    let served = app.served();
+    let Some(source) = served.sources.get(&name) else {
+        let message = "There are no credentials of this name.";
+        return failure(StatusCode::NOT_FOUND, "UnknownName", message, None);
     };
     // A caller whose credentials OSS has condemned asks so.
-    let no_cache = |value: &axum::http::HeaderValue| value.as_bytes() == b"no-cache";
+    let no_cache = |value: &HeaderValue| value.as_bytes() == b"no-cache";
     let anew = headers.get(header::CACHE_CONTROL).is_some_and(no_cache);
     match source.credential(anew).await {
-        Ok(credential) => answer(StatusCode::OK, Answer::from(credential)),
+        Ok(held) => success(&held),
         Err(error) => {
-            let code = match &error {
-                SourceError::Refused { .. } => "SourceRefused",
-                SourceError::Unreachable => "SourceUnreachable",
-                SourceError::Empty => "SourceEmpty",
+            let code = match error.cause {
+                Cause::Refused { .. } => "SourceRefused",
+                Cause::Missing(_) => "SourceIncomplete",
+                Cause::Malformed | Cause::Status(_) => "SourceMalformed",
+                Cause::TimedOut => "SourceTimedOut",
+                Cause::Unreachable => "SourceUnreachable",
             };
-            failure(StatusCode::BAD_GATEWAY, code, error.to_string())
+            let message = format!("{} ({}): {error}", source.name(), source.kind());
+            failure(StatusCode::BAD_GATEWAY, code, &message, Some(&error))
         }
     }
 }
 
-fn failure(status: StatusCode, code: &'static str, message: String) -> Response {
-    answer(status, Failure { code, message })
+/// The names, as the metadata server tells the role of its instance.
+async fn ecs_names(State(app): State<App>) -> Response {
+    let served = app.served();
+    let mut names: Vec<&str> = served.sources.keys().map(String::as_str).collect();
+    // Clients take the first for the only one.
+    names.sort_unstable_by_key(|name| (*name != "default", *name));
+    names.join("\n").into_response()
 }
 
-fn answer(status: StatusCode, body: impl Serialize) -> Response {
+/// Hardened clients want a token before they read; nothing depends on it here.
+async fn ecs_token() -> Response {
+    "not-needed".into_response()
+}
+
+/// Whether all names have credentials that are good.
+async fn ready(State(app): State<App>) -> Response {
+    let served = app.served();
+    let now = SystemTime::now();
+    let mut all = true;
+    let mut names = serde_json::Map::new();
+    for source in served.sources.values() {
+        let held = source.valid(now);
+        all &= held.is_some();
+        names.insert(
+            source.name().into(),
+            json!({
+                "valid": held.is_some(),
+                "expiration": held.and_then(|held| held.expiration()),
+                "problem": source.problem().map(|error| error.to_string()),
+            }),
+        );
+    }
+    let status = match all {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(json!({"ready": all, "credentials": names}))).into_response()
+}
+
+async fn metrics(State(app): State<App>) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = app.metrics.text(&app.served().sources);
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
+}
+
+fn success(held: &Held) -> Response {
+    let answer = Answer {
+        code: "Success",
+        access_key_id: &held.id,
+        access_key_secret: &held.secret,
+        security_token: held.token.as_ref().map(|token| token.as_str()),
+        expiration: held.told_expiration(),
+    };
+    // With room enough, so that no copy is left behind; overwritten once it is sent.
+    let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    if serde_json::to_writer(&mut *body, &answer).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_TYPE, "application/json"),
+    ];
+    (headers, Body::from(Bytes::from_owner(Owned(body)))).into_response()
+}
+
+struct Owned(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// `error`: of a source; its step and, of STS, code and request id.
+fn failure(
+    status: StatusCode,
+    code: &'static str,
+    message: &str,
+    error: Option<&SourceError>,
+) -> Response {
+    let mut body = json!({"Code": code, "Message": message});
+    if let Some(SourceError { step, cause }) = error {
+        if !step.is_empty() {
+            body["Step"] = json!(step);
+        }
+        if let Cause::Refused { code, request_id } = cause {
+            body["SourceCode"] = json!(code);
+            body["SourceRequestId"] = json!(request_id);
+        }
+    }
     let headers = [(header::CACHE_CONTROL, "no-store")];
     (status, headers, Json(body)).into_response()
-}
-
-impl From<Credential> for Answer {
-    fn from(credential: Credential) -> Answer {
-        Answer {
-            code: "Success",
-            access_key_id: credential.access_key_id,
-            access_key_secret: credential.access_key_secret,
-            security_token: credential.security_token,
-            expiration: credential.expires_in.map(|time| time.format_rfc3339_zulu()),
-        }
-    }
 }

@@ -1,223 +1,430 @@
-//! Where credentials come from: providers of `reqsign-aliyun-oss`, each behind
-//! a cache with one fetch at a time.
+//! The credentials of one name: held, refreshed ahead of their end, fetched by
+//! one at a time, and served as long as they are valid, whatever their source
+//! does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
-use reqsign_aliyun_oss::{AssumeRoleCredentialProvider, Credential, StaticCredentialProvider};
-use reqsign_core::{Context, ProvideCredentialDyn};
-use reqsign_http_send_reqwest::ReqwestHttpSend;
+use reqsign_aliyun_oss::Credential;
+use reqsign_core::Context;
+use reqsign_core::time::Timestamp;
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
+use crate::metrics::Metrics;
+use crate::providers::{self, Provider};
+use crate::secret::Secret;
 use crate::settings::SourceSettings;
+use crate::wire::{self, Outcome, Step};
 
 pub type Sources = HashMap<String, Arc<Source>>;
 
-/// The credentials of one name.
 pub struct Source {
     name: String,
-    provider: Arc<dyn ProvideCredentialDyn<Credential = Credential>>,
+    settings: SourceSettings,
+    provider: Provider,
     context: Context,
+    metrics: Arc<Metrics>,
+    state: RwLock<State>,
     /// Locked while a fetch is under way: the others wait for its result.
-    last: Mutex<Last>,
+    fetching: Mutex<()>,
 }
 
-/// What the last fetches gave.
-#[derive(Default)]
-struct Last {
-    good: Option<Cached>,
-    failed: Option<(SystemTime, SourceError)>,
+#[derive(Clone, Debug, Default)]
+struct State {
+    held: Option<Arc<Held>>,
+    failed: Option<Failed>,
 }
 
-/// A failure answers for this long, so that many callers make one fetch.
-const FAILURE_HOLDS: Duration = Duration::from_millis(500);
+#[derive(Clone, Debug)]
+struct Failed {
+    at: SystemTime,
+    error: SourceError,
+    /// Failures in a row.
+    count: u32,
+}
 
-#[derive(Clone)]
-struct Cached {
-    credential: Credential,
+/// Credentials as they were fetched; overwritten when nobody uses them any more.
+pub struct Held {
+    pub id: String,
+    pub secret: Secret,
+    pub token: Option<Secret>,
+    pub expires: Option<Timestamp>,
     fetched_at: SystemTime,
 }
 
-/// Why a source gave nothing. Holds no secret: of what STS answered, only the
-/// code and the request id.
+/// Why a source gave nothing: which step, and what came of it. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceError {
-    /// STS refused.
-    Refused { code: String, request_id: String },
-    /// STS did not answer, or not in its protocol.
+pub struct SourceError {
+    /// What was asked of whom; empty if nothing was.
+    pub step: String,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The other side said no, with a code of its own.
+    Refused {
+        code: String,
+        request_id: Option<String>,
+    },
+    /// The other side answered with this status, and no code.
+    Status(u16),
+    /// It answered, but not with credentials that are good.
+    Malformed,
+    TimedOut,
     Unreachable,
-    /// The provider found nothing to work with.
-    Empty,
+    /// Nothing was asked: what is missing, in words of our own.
+    Missing(String),
+}
+
+impl Cause {
+    /// A word for programs: a label of the metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Cause::Refused { .. } => "refused",
+            Cause::Status(_) => "status",
+            Cause::Malformed => "malformed",
+            Cause::TimedOut => "timed_out",
+            Cause::Unreachable => "unreachable",
+            Cause::Missing(_) => "missing",
+        }
+    }
 }
 
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            SourceError::Refused { code, request_id } => {
-                write!(f, "STS refused: {code} (request id {request_id})")
+        if !self.step.is_empty() {
+            write!(f, "{}: ", self.step)?;
+        }
+        match &self.cause {
+            Cause::Refused { code, request_id } => {
+                write!(f, "refused: {code}")?;
+                match request_id {
+                    Some(id) => write!(f, " (request id {id})"),
+                    None => Ok(()),
+                }
             }
-            SourceError::Unreachable => {
-                f.write_str("STS gave no answer that can be read; is the endpoint right?")
-            }
-            SourceError::Empty => f.write_str("the source has no credentials"),
+            Cause::Status(status) => write!(f, "answered with status {status}"),
+            Cause::Malformed => f.write_str("the answer holds no good credentials"),
+            Cause::TimedOut => f.write_str("gave no answer in time"),
+            Cause::Unreachable => f.write_str("cannot be reached; is the endpoint right?"),
+            Cause::Missing(what) => f.write_str(what),
         }
     }
 }
 
+/// Builds a source for each name; one of `known` whose settings have not
+/// changed stays as it is, with what it holds.
 pub fn build(
     settings: &BTreeMap<String, SourceSettings>,
-    client: reqwest::Client,
+    context: &Context,
+    metrics: &Arc<Metrics>,
+    known: &Sources,
 ) -> Result<Sources, String> {
-    let context = Context::new().with_http_send(ReqwestHttpSend::new(client));
     let mut sources = Sources::new();
-    for (name, settings) in settings {
-        let provider =
-            provider(settings).map_err(|problem| format!("credentials.{name}.{problem}"))?;
-        let source = Source {
-            name: name.clone(),
-            provider,
-            context: context.clone(),
-            last: Mutex::default(),
-        };
-        sources.insert(name.clone(), Arc::new(source));
+    for name in settings.keys() {
+        build_one(name, settings, context, metrics, known, &mut sources)?;
     }
     Ok(sources)
 }
 
-fn provider(
-    settings: &SourceSettings,
-) -> Result<Arc<dyn ProvideCredentialDyn<Credential = Credential>>, String> {
-    Ok(match settings {
-        SourceSettings::Static { key } => {
-            let key = key.read()?;
-            Arc::new(StaticCredentialProvider::new(&key.id, &key.secret))
-        }
+/// The one that it stands on comes first; [`crate::settings`] has seen to it
+/// that there is no circle.
+fn build_one(
+    name: &str,
+    settings: &BTreeMap<String, SourceSettings>,
+    context: &Context,
+    metrics: &Arc<Metrics>,
+    known: &Sources,
+    sources: &mut Sources,
+) -> Result<Arc<Source>, String> {
+    if let Some(source) = sources.get(name) {
+        return Ok(Arc::clone(source));
+    }
+    let own = settings
+        .get(name)
+        .ok_or_else(|| format!("credentials.{name}: missing"))?;
+    let base = match own {
         SourceSettings::AssumeRole {
-            key,
-            role_arn,
-            external_id,
-            session_name,
-            sts_endpoint,
-        } => {
-            let key = key.read()?;
-            let session_name = session_name.as_deref().unwrap_or("oss-origin-auth");
-            let mut provider = AssumeRoleCredentialProvider::new()
-                .with_base_provider(StaticCredentialProvider::new(&key.id, &key.secret))
-                .with_role_arn(role_arn)
-                .with_role_session_name(session_name);
-            if let Some(external_id) = external_id {
-                provider = provider.with_external_id(external_id);
-            }
-            if let Some(endpoint) = sts_endpoint {
-                provider = provider.with_sts_endpoint(endpoint);
-            }
-            Arc::new(provider)
+            from: Some(from), ..
+        } => Some(build_one(from, settings, context, metrics, known, sources)?),
+        _ => None,
+    };
+    let base_is_known = base.as_ref().is_none_or(|base| {
+        known
+            .get(base.name())
+            .is_some_and(|known| Arc::ptr_eq(known, base))
+    });
+    let unchanged = known
+        .get(name)
+        .filter(|source| source.settings == *own && base_is_known);
+    let source = match unchanged {
+        Some(source) => Arc::clone(source),
+        None => {
+            let provider = providers::build(own, base)
+                .map_err(|problem| format!("credentials.{name}.{problem}"))?;
+            Arc::new(Source {
+                name: name.to_owned(),
+                settings: own.clone(),
+                provider,
+                context: context.clone(),
+                metrics: Arc::clone(metrics),
+                state: RwLock::default(),
+                fetching: Mutex::default(),
+            })
         }
-    })
+    };
+    sources.insert(name.to_owned(), Arc::clone(&source));
+    Ok(source)
 }
 
-impl Source {
-    /// Credentials that are good now: the cached ones while two thirds of
-    /// their life are left, so that a caller that refreshes in the last fifth
-    /// always gets newer ones; the old ones too while they are valid and the
-    /// source fails. `anew` passes over the cache, unless that has just been filled.
-    pub async fn credential(&self, anew: bool) -> Result<Credential, SourceError> {
-        let mut last = self.last.lock().await;
-        let now = SystemTime::now();
-        if let Some(cached) = last.good.as_ref().filter(|cached| cached.serves(now, anew)) {
-            return Ok(cached.credential.clone());
-        }
-        let error = match &last.failed {
-            Some((at, error)) if now.duration_since(*at).is_ok_and(|ago| ago < FAILURE_HOLDS) => {
-                error.clone()
-            }
-            _ => match self.fetch().await {
-                Ok(credential) => {
-                    tracing::info!(name = self.name, "credentials fetched");
-                    *last = Last {
-                        good: Some(Cached {
-                            credential: credential.clone(),
-                            fetched_at: now,
-                        }),
-                        failed: None,
-                    };
-                    return Ok(credential);
-                }
-                Err(error) => {
-                    tracing::warn!(name = self.name, %error, "credentials not fetched");
-                    last.failed = Some((SystemTime::now(), error.clone()));
-                    error
-                }
-            },
-        };
-        match last.good.as_ref().filter(|cached| cached.is_valid(now)) {
-            Some(cached) => Ok(cached.credential.clone()),
-            None => Err(error),
-        }
-    }
-
-    async fn fetch(&self) -> Result<Credential, SourceError> {
-        match self.provider.provide_credential_dyn(&self.context).await {
-            Ok(Some(credential)) => Ok(credential),
-            Ok(None) => Err(SourceError::Empty),
-            Err(error) => Err(read_error(&error.to_string())),
-        }
-    }
-}
-
+/// A failure answers for this long, so that many callers make one fetch.
+const FAILURE_HOLDS: Duration = Duration::from_millis(500);
 /// Credentials that are younger are not fetched anew.
 const JUST_FETCHED: Duration = Duration::from_secs(1);
+/// A key pair without an end is read again after this time: its file may have
+/// been replaced.
+const REREAD: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-impl Cached {
-    fn serves(&self, now: SystemTime, anew: bool) -> bool {
-        let age = now.duration_since(self.fetched_at).unwrap_or_default();
-        self.is_fresh(now) && (!anew || age < JUST_FETCHED)
+impl Source {
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        let Some(expires) = self.expires_at() else {
-            return true;
+    pub fn kind(&self) -> &'static str {
+        self.settings.kind()
+    }
+
+    /// Credentials that are good now. `anew`: those that it holds were
+    /// condemned; it fetches others unless it has just done so. While the
+    /// source fails, the old ones serve as long as they are valid.
+    pub async fn credential(&self, anew: bool) -> Result<Arc<Held>, SourceError> {
+        let asked_at = SystemTime::now();
+        if let Some(held) = self.valid(asked_at)
+            && !(anew && held.age(asked_at) >= JUST_FETCHED)
+        {
+            return Ok(held);
+        }
+        let _one_at_a_time = self.fetching.lock().await;
+        // Whoever fetched meanwhile has done it for this caller too.
+        let now = SystemTime::now();
+        if let Some(held) = self.valid(now)
+            && (!anew || held.fetched_at >= asked_at)
+        {
+            return Ok(held);
+        }
+        let state = self.state();
+        if let Some(failed) = state.failed
+            && now
+                .duration_since(failed.at)
+                .is_ok_and(|ago| ago < FAILURE_HOLDS)
+        {
+            return self.valid(now).ok_or(failed.error);
+        }
+        let result = self.fetch().await;
+        result.or_else(|error| self.valid(SystemTime::now()).ok_or(error))
+    }
+
+    /// What it holds, if that is valid: for those who must not cause a fetch.
+    pub fn valid(&self, now: SystemTime) -> Option<Arc<Held>> {
+        self.state().held.filter(|held| held.is_valid(now))
+    }
+
+    /// Why the last fetch failed, if it did.
+    pub fn problem(&self) -> Option<SourceError> {
+        self.state().failed.map(|failed| failed.error)
+    }
+
+    /// Refreshes ahead, without end.
+    pub async fn maintain(self: Arc<Source>) {
+        loop {
+            tokio::time::sleep(self.until_due(SystemTime::now())).await;
+            let _one_at_a_time = self.fetching.lock().await;
+            if self.until_due(SystemTime::now()).is_zero() {
+                let _ = self.fetch().await;
+            }
+        }
+    }
+
+    /// Newer ones are due when a third of the life of the old ones is gone, so
+    /// that a caller that refreshes in the last fifth always gets newer ones.
+    fn until_due(&self, now: SystemTime) -> Duration {
+        let State { held, failed } = self.state();
+        let due = held.map_or(Duration::ZERO, |held| {
+            let life = held.expires.map(|expires| {
+                let life = expires.as_system_time().duration_since(held.fetched_at);
+                life.unwrap_or_default() / 3
+            });
+            let wait = life.unwrap_or(REREAD).max(JUST_FETCHED);
+            wait.saturating_sub(held.age(now))
+        });
+        let held_off = failed.map_or(Duration::ZERO, |failed| {
+            let backoff = FAILURE_HOLDS * 2_u32.pow(failed.count.min(8));
+            let ago = now.duration_since(failed.at).unwrap_or_default();
+            backoff.min(MAX_BACKOFF).saturating_sub(ago)
+        });
+        due.max(held_off)
+    }
+
+    /// Only with `fetching` locked.
+    async fn fetch(&self) -> Result<Arc<Held>, SourceError> {
+        let begin = Instant::now();
+        let fetch = self.provider.provide_credential_dyn(&self.context);
+        let (result, step) = wire::observed(fetch).await;
+        let now = SystemTime::now();
+        let result = match result {
+            Ok(Some(credential)) => Held::new(credential, now).map_err(|cause| SourceError {
+                step: step.map(|step| step.what).unwrap_or_default(),
+                cause,
+            }),
+            Ok(None) => Err(SourceError {
+                step: String::new(),
+                cause: Cause::Missing("no source has any credentials".into()),
+            }),
+            Err(error) => Err(SourceError::of(step, &error)),
         };
-        let left = expires.duration_since(now).unwrap_or_default();
-        let life = expires.duration_since(self.fetched_at).unwrap_or_default();
-        left > life * 2 / 3
+        let label = result
+            .as_ref()
+            .map_or_else(|error| error.cause.label(), |_| "ok");
+        self.metrics
+            .fetched(&self.name, label, begin.elapsed(), now);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(held) => {
+                tracing::info!(
+                    name = self.name,
+                    expires = held.expiration(),
+                    "credentials fetched"
+                );
+                let held = Arc::new(held);
+                *state = State {
+                    held: Some(Arc::clone(&held)),
+                    failed: None,
+                };
+                Ok(held)
+            }
+            Err(error) => {
+                let last = state.failed.take();
+                // The same problem again is told by the metrics.
+                if last.as_ref().is_none_or(|last| last.error != error) {
+                    tracing::warn!(name = self.name, %error, "credentials not fetched");
+                }
+                state.failed = Some(Failed {
+                    at: now,
+                    error: error.clone(),
+                    count: last.map_or(0, |last| last.count.saturating_add(1)),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    fn state(&self) -> State {
+        self.state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Source({}, {})", self.name, self.kind())
+    }
+}
+
+impl SourceError {
+    fn of(step: Option<Step>, error: &reqsign_core::Error) -> SourceError {
+        if let Some(text) = providers::own_text(error) {
+            return SourceError {
+                step: String::new(),
+                cause: Cause::Missing(text),
+            };
+        }
+        let Some(Step { what, outcome }) = step else {
+            // Nothing was asked, and the text is the library's: of a file that
+            // cannot be read, or of credentials that cannot be used.
+            return SourceError {
+                step: String::new(),
+                cause: Cause::Missing("the source's settings or files cannot be used".into()),
+            };
+        };
+        let cause = match outcome {
+            Outcome::Answered | Outcome::TooLarge => Cause::Malformed,
+            Outcome::TimedOut => Cause::TimedOut,
+            Outcome::Unreachable => Cause::Unreachable,
+            Outcome::Refused {
+                code: Some(code),
+                request_id,
+                ..
+            } => Cause::Refused { code, request_id },
+            Outcome::Refused { status, .. } => Cause::Status(status),
+        };
+        SourceError { step: what, cause }
+    }
+}
+
+impl Held {
+    fn new(credential: Credential, now: SystemTime) -> Result<Held, Cause> {
+        let held = Held {
+            id: credential.access_key_id,
+            secret: Zeroizing::new(credential.access_key_secret),
+            token: credential.security_token.map(Zeroizing::new),
+            expires: credential.expires_in,
+            fetched_at: now,
+        };
+        let complete = !held.id.is_empty()
+            && !held.secret.is_empty()
+            && held.token.as_ref().is_none_or(|token| !token.is_empty());
+        match complete && held.is_valid(now) {
+            true => Ok(held),
+            false => Err(Cause::Malformed),
+        }
+    }
+
+    /// As SDKs read it.
+    pub fn expiration(&self) -> Option<String> {
+        self.expires.map(|time| time.format_rfc3339_zulu())
+    }
+
+    /// What callers are told, who take a token for good until then. The end of
+    /// a token from a variable or a profile is not known: they shall ask again
+    /// by when this sidecar will have read its source again.
+    pub fn told_expiration(&self) -> Option<String> {
+        let known = self.expiration();
+        known.or_else(|| {
+            self.token.as_ref()?;
+            let again = Timestamp::now() + REREAD * 2;
+            Some(again.format_rfc3339_zulu())
+        })
+    }
+
+    pub fn to_credential(&self) -> Credential {
+        Credential {
+            access_key_id: self.id.clone(),
+            access_key_secret: self.secret.to_string(),
+            security_token: self.token.as_ref().map(|token| token.to_string()),
+            expires_in: self.expires,
+        }
+    }
+
+    fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.fetched_at).unwrap_or_default()
     }
 
     fn is_valid(&self, now: SystemTime) -> bool {
-        self.expires_at()
-            .is_none_or(|expires| expires > now + Duration::from_secs(1))
-    }
-
-    fn expires_at(&self) -> Option<SystemTime> {
-        self.credential.expires_in.map(|time| time.as_system_time())
+        self.expires
+            .is_none_or(|expires| expires.as_system_time() > now + Duration::from_secs(1))
     }
 }
 
-/// The provider puts STS's whole answer into its error; a refused signature
-/// comes with the string that STS signed, and in it the caller's token.
-fn read_error(text: &str) -> SourceError {
-    let answer = text
-        .find('{')
-        .and_then(|at| text.get(at..))
-        .and_then(|json| {
-            serde_json::Deserializer::from_str(json)
-                .into_iter::<serde_json::Value>()
-                .next()?
-                .ok()
-        });
-    let word = |name: &str| {
-        let text = answer.as_ref()?.get(name)?.as_str()?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-        (text.len() <= 64 && text.bytes().all(plain)).then(|| text.to_owned())
-    };
-    match word("Code") {
-        Some(code) => SourceError::Refused {
-            code,
-            request_id: word("RequestId").unwrap_or_default(),
-        },
-        None => SourceError::Unreachable,
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Held(until {:?})", self.expiration())
     }
 }
 
@@ -226,23 +433,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_error_only_code_and_request_id_are_kept() {
-        let text = r#"request to Aliyun STS Services failed: {"Code": "SignatureDoesNotMatch",
-            "Message": "server string to sign is: SecurityToken%3Dsesame", "RequestId": "4E-1"}"#;
-        let error = read_error(text);
-        assert!(
-            error
-                .to_string()
-                .contains("SignatureDoesNotMatch (request id 4E-1)")
-        );
-        for text in [
-            "",
-            "{",
-            "no {json",
-            "{\"Code\": 5}",
-            "{\"Code\": \"a b sesame\"}",
-        ] {
-            assert_eq!(read_error(text), SourceError::Unreachable, "{text}");
-        }
+    fn nothing_secret_is_shown() {
+        let credential = Credential {
+            access_key_id: "id-sesame".into(),
+            access_key_secret: "secret-sesame".into(),
+            security_token: Some("token-sesame".into()),
+            expires_in: None,
+        };
+        let held = Held::new(credential, SystemTime::now()).unwrap();
+        assert!(!format!("{held:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn credentials_that_are_past_or_incomplete_are_none() {
+        let credential = |secret: &str, token: &str, seconds: i64| {
+            let now = SystemTime::now();
+            let credential = Credential {
+                access_key_id: "id".into(),
+                access_key_secret: secret.into(),
+                security_token: Some(token.into()),
+                expires_in: Some(Timestamp::from_second(unix(now) + seconds).unwrap()),
+            };
+            Held::new(credential, now).map(|held| held.id)
+        };
+        assert!(credential("secret", "token", 60).is_ok());
+        assert_eq!(credential("secret", "token", -60), Err(Cause::Malformed));
+        assert_eq!(credential("", "token", 60), Err(Cause::Malformed));
+        assert_eq!(credential("secret", "", 60), Err(Cause::Malformed));
+    }
+
+    fn unix(now: SystemTime) -> i64 {
+        now.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs() as i64
     }
 }

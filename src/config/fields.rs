@@ -62,6 +62,7 @@ pub const SIDECAR: &[Field] = &[
     field("cluster", Kind::RequiredText),
     field("authority", Kind::Text),
     field("path", Kind::Text),
+    field("token_env", Kind::Text),
     field("timeout_ms", integer(1, 60_000, Some(2_000))),
     field("clock_margin_ms", integer(0, 300_000, Some(5_000))),
     field("refresh_margin_ms", integer(1_000, 43_200_000, None)),

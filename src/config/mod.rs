@@ -74,6 +74,8 @@ pub struct Sidecar {
     /// Newer ones are fetched when this much life is left; `None`: a fifth of
     /// the life, at most 15 minutes.
     pub refresh_margin_ms: Option<u64>,
+    /// The bearer token that the sidecar wants to see.
+    pub token: Option<Secret>,
 }
 
 impl Sidecar {
@@ -184,7 +186,8 @@ fn parse_source(
     let object = Object::new(path, value, fields::SOURCE)?;
     match (object.get("sidecar"), object.get("access_key")) {
         (Some((path, value)), None) => {
-            parse_sidecar(name, path, value).map(|sidecar| Source::Sidecar(Rc::new(sidecar)))
+            let sidecar = parse_sidecar(name, path, value, environment)?;
+            Ok(Source::Sidecar(Rc::new(sidecar)))
         }
         (None, Some((path, value))) => {
             parse_access_key(path, value, environment).map(Source::AccessKey)
@@ -200,7 +203,12 @@ fn parse_source(
     }
 }
 
-fn parse_sidecar(name: &str, path: String, value: &Value) -> Result<Sidecar, ConfigError> {
+fn parse_sidecar(
+    name: &str,
+    path: String,
+    value: &Value,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<Sidecar, ConfigError> {
     let object = Object::new(path, value, fields::SIDECAR)?;
     object.required_text("cluster", "the Envoy cluster of the sidecar")?;
     let cluster = object
@@ -218,6 +226,10 @@ fn parse_sidecar(name: &str, path: String, value: &Value) -> Result<Sidecar, Con
         timeout_ms: object.integer("timeout_ms")?.unwrap_or_default(),
         clock_margin_ms: object.integer("clock_margin_ms")?.unwrap_or_default(),
         refresh_margin_ms: object.integer("refresh_margin_ms")?,
+        token: match object.get("token_env") {
+            Some(_) => Some(Secret::new(variable(&object, "token_env", environment)?)),
+            None => None,
+        },
         cluster,
     })
 }
@@ -237,29 +249,35 @@ fn parse_access_key(
         }
     }
     let object = Object::new(path, value, fields::ACCESS_KEY)?;
-    let variable = |field: &str| {
-        let (path, name) = object.required_text(field, "the name of an environment variable")?;
-        let found = environment(name).map(|value| value.trim().to_owned());
-        match found.as_deref() {
-            // The variable is not named: this may be the key itself.
-            None | Some("") => Err(ConfigError::new(
-                path,
-                "names a variable that is unset or empty in the VM; set it for Envoy and list it \
-                 in vm_config.environment_variables.host_env_keys",
-            )),
-            Some(value) if !names::is_header_safe(value) => Err(ConfigError::new(
-                path,
-                "names a variable whose value holds spaces or other than ASCII characters",
-            )),
-            Some(value) => Ok(value.to_owned()),
-        }
-    };
     Ok(Credentials {
-        access_key_id: variable("id_env")?,
-        access_key_secret: Secret::new(variable("secret_env")?),
+        access_key_id: variable(&object, "id_env", environment)?,
+        access_key_secret: Secret::new(variable(&object, "secret_env", environment)?),
         security_token: None,
         expires_at: None,
     })
+}
+
+/// The value of the environment variable that a setting names.
+fn variable(
+    object: &Object,
+    field: &str,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<String, ConfigError> {
+    let (path, name) = object.required_text(field, "the name of an environment variable")?;
+    let found = environment(name).map(|value| value.trim().to_owned());
+    match found.as_deref() {
+        // The variable is not named: this may be the secret itself.
+        None | Some("") => Err(ConfigError::new(
+            path,
+            "names a variable that is unset or empty in the VM; set it for Envoy and list it \
+             in vm_config.environment_variables.host_env_keys",
+        )),
+        Some(value) if !names::is_header_safe(value) => Err(ConfigError::new(
+            path,
+            "names a variable whose value holds spaces or other than ASCII characters",
+        )),
+        Some(value) => Ok(value.to_owned()),
+    }
 }
 
 type Routes = (HashMap<String, Option<Rc<Route>>>, Option<Rc<Route>>);

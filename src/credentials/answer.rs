@@ -48,6 +48,9 @@ impl fmt::Display for FetchError {
             FetchError::Status(504) => {
                 f.write_str("status 504: no answer within `sidecar.timeout_ms`")
             }
+            FetchError::Status(401) => f.write_str(
+                "status 401: it wants a token; `token_env` names the variable that holds it",
+            ),
             FetchError::Status(status) => write!(f, "status {status} instead of 200"),
             FetchError::TooLarge(size) => {
                 write!(f, "a body of {size} bytes; at most {MAX_BODY} are read")

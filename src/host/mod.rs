@@ -391,6 +391,11 @@ fn dispatch(sidecar: &Sidecar, fetch: Fetch) -> Option<u32> {
         (":authority", &sidecar.authority),
         ("accept", "application/json"),
     ];
+    let authorization = sidecar.token.as_ref();
+    let authorization = authorization.map(|token| ["Bearer ", token.expose()].concat());
+    if let Some(authorization) = &authorization {
+        headers.push(("authorization", authorization));
+    }
     if fetch.anew {
         headers.push(("cache-control", "no-cache"));
     }

@@ -74,9 +74,10 @@ impl FakeAlibaba {
         self.control(json!({"command": "state", "id": id, "state": state}));
     }
 
-    /// `token_life`, `clock_offset`, `sts_failure`, `refusal_delay` (how many
-    /// seconds OSS takes to refuse) or `error_padding` (how many more bytes its
-    /// errors have).
+    /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
+    /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`,
+    /// `refusal_delay` (how many seconds OSS takes to refuse) or `error_padding`
+    /// (how many more bytes its errors have).
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
     }
@@ -118,6 +119,12 @@ impl FakeAlibaba {
     /// How many requests STS got since the log was cleared.
     pub fn sts_requests(&self) -> usize {
         self.log()["sts"].as_array().expect("a log").len()
+    }
+
+    /// What STS and the metadata server were asked: `action`, `status`, and of
+    /// the parameters `RoleArn`, `RoleSessionName`, `Policy`, `DurationSeconds`.
+    pub fn sts_log(&self) -> Vec<Value> {
+        self.log()["sts"].as_array().expect("a log").clone()
     }
 
     /// The ids of the keys that OSS knows.

@@ -24,6 +24,8 @@ pub struct EnvoyBuilder {
     pub filter: Value,
     pub oss_port: u16,
     pub sidecar_port: u16,
+    /// A Unix socket in place of the port.
+    pub sidecar_socket: Option<PathBuf>,
     pub workers: u32,
     /// What comes before the catch-all route, which is named `default`.
     pub routes: Vec<Value>,
@@ -56,6 +58,7 @@ impl EnvoyBuilder {
             filter,
             oss_port,
             sidecar_port,
+            sidecar_socket: None,
             workers: 2,
             routes: Vec::new(),
             retry_policy: json!(null),
@@ -113,7 +116,7 @@ impl EnvoyBuilder {
                 "clusters": [
                     self.oss_cluster("oss_signed", vec![self.wasm()]),
                     self.oss_cluster("oss_plain", vec![]),
-                    cluster("sts_sidecar", self.sidecar_port),
+                    self.sidecar_cluster(),
                 ],
             },
         });
@@ -159,6 +162,15 @@ impl EnvoyBuilder {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog"}}]),
             false => json!([]),
         }
+    }
+
+    fn sidecar_cluster(&self) -> Value {
+        let mut cluster = cluster("sts_sidecar", self.sidecar_port);
+        if let Some(path) = &self.sidecar_socket {
+            let endpoint = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0];
+            endpoint["endpoint"]["address"] = json!({"pipe": {"path": path}});
+        }
+        cluster
     }
 
     fn oss_cluster(&self, name: &str, mut filters: Vec<Value>) -> Value {

@@ -1,0 +1,131 @@
+//! TCP or a Unix socket: to listen on, and to ask.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::settings::Listen;
+
+pub enum Listener {
+    Tcp(TcpListener, String),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    pub async fn bind(place: &Listen) -> Result<Listener, String> {
+        match place {
+            Listen::Tcp(address) => {
+                let listener = TcpListener::bind(address).await;
+                let listener =
+                    listener.map_err(|error| format!("listen: cannot bind {address}: {error}"))?;
+                Ok(Listener::Tcp(listener, address.to_string()))
+            }
+            Listen::Unix { path, mode } => {
+                let shown = path.display();
+                remove_stale(path).await?;
+                let listener = UnixListener::bind(path)
+                    .map_err(|error| format!("listen: cannot bind {shown}: {error}"))?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))
+                    .map_err(|error| format!("socket_mode: {shown}: {error}"))?;
+                Ok(Listener::Unix(listener, path.clone()))
+            }
+        }
+    }
+
+    /// Serves until `stop`; then lets requests under way finish.
+    pub async fn serve(
+        self,
+        router: Router,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), String> {
+        let result = match self {
+            Listener::Tcp(listener, _) => {
+                let serve = axum::serve(listener, router);
+                serve.with_graceful_shutdown(stop).await
+            }
+            Listener::Unix(listener, path) => {
+                let serve = axum::serve(listener, router);
+                let result = serve.with_graceful_shutdown(stop).await;
+                let _ = std::fs::remove_file(path);
+                result
+            }
+        };
+        result.map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Listener::Tcp(_, address) => f.write_str(address),
+            Listener::Unix(_, path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Listen::Tcp(address) => address.fmt(f),
+            Listen::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What a sidecar that was killed left behind; nothing else is touched.
+async fn remove_stale(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let is_socket = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+            .map_err(|error| format!("listen: cannot remove the old {shown}: {error}")),
+        _ => Err(format!("listen: somebody listens on {shown} already")),
+    }
+}
+
+/// The status of the answer to a GET.
+pub async fn ask(place: &Listen, path: &str) -> Result<u16, String> {
+    let exchange = async {
+        match place {
+            Listen::Tcp(address) => {
+                // From inside, any address is reached by loopback.
+                let mut address = *address;
+                if address.ip().is_unspecified() {
+                    address.set_ip(match address.is_ipv4() {
+                        true => std::net::Ipv4Addr::LOCALHOST.into(),
+                        false => std::net::Ipv6Addr::LOCALHOST.into(),
+                    });
+                }
+                get(TcpStream::connect(address).await?, path).await
+            }
+            Listen::Unix { path: socket, .. } => {
+                get(UnixStream::connect(socket).await?, path).await
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(3), exchange).await;
+    let answer = answer.map_err(|_| format!("{place}: no answer within 3 seconds"))?;
+    let answer = answer.map_err(|error| format!("{place}: {error}"))?;
+    let status = answer.split(' ').nth(1).and_then(|text| text.parse().ok());
+    status.ok_or_else(|| format!("{place}: answers in another protocol"))
+}
+
+async fn get(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    path: &str,
+) -> std::io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: sidecar\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(64 * 1024).read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

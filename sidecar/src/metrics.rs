@@ -1,0 +1,136 @@
+//! What Prometheus scrapes at `/metrics`.
+
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::source::Sources;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Name {
+    name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Fetch {
+    name: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    valid: Family<Name, Gauge>,
+    expiry: Family<Name, Gauge>,
+    refreshed: Family<Name, Gauge>,
+    fetches: Family<Fetch, Counter>,
+    duration: Family<Name, Histogram, fn() -> Histogram>,
+    requests: Family<Status, Counter>,
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("sts_sidecar");
+        let valid = Family::default();
+        let expiry = Family::default();
+        let refreshed = Family::default();
+        let fetches = Family::default();
+        let duration: Family<Name, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| {
+                Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+            });
+        let requests = Family::default();
+        let help = "Whether there are credentials that are good now";
+        registry.register("credentials_valid", help, Family::clone(&valid));
+        let help = "When the credentials expire, in Unix time; absent if they never do";
+        registry.register_with_unit(
+            "credentials_expiry_timestamp",
+            help,
+            Unit::Seconds,
+            Family::clone(&expiry),
+        );
+        let help = "When credentials were last fetched, in Unix time";
+        registry.register_with_unit(
+            "last_refresh_timestamp",
+            help,
+            Unit::Seconds,
+            Family::clone(&refreshed),
+        );
+        let help = "Fetches of credentials, by result: ok, or the cause of the failure";
+        registry.register("fetches", help, Family::clone(&fetches));
+        let help = "How long fetches took";
+        registry.register_with_unit(
+            "fetch_duration",
+            help,
+            Unit::Seconds,
+            Family::clone(&duration),
+        );
+        let help = "Requests for credentials that were answered, by status";
+        registry.register("requests", help, Family::clone(&requests));
+        Metrics {
+            registry,
+            valid,
+            expiry,
+            refreshed,
+            fetches,
+            duration,
+            requests,
+        }
+    }
+
+    pub fn fetched(&self, name: &str, result: &'static str, took: Duration, now: SystemTime) {
+        let named = Name { name: name.into() };
+        self.duration
+            .get_or_create(&named)
+            .observe(took.as_secs_f64());
+        if result == "ok" {
+            let now = now
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            self.refreshed
+                .get_or_create(&named)
+                .set(now.as_secs() as i64);
+        }
+        let fetch = Fetch {
+            name: name.into(),
+            result,
+        };
+        self.fetches.get_or_create(&fetch).inc();
+    }
+
+    pub fn answered(&self, status: u16) {
+        self.requests.get_or_create(&Status { status }).inc();
+    }
+
+    /// The text format of OpenMetrics.
+    pub fn text(&self, sources: &Sources) -> String {
+        let now = SystemTime::now();
+        // Names that a reload took away are no longer shown.
+        self.valid.clear();
+        self.expiry.clear();
+        for source in sources.values() {
+            let held = source.valid(now);
+            let name = Name {
+                name: source.name().into(),
+            };
+            self.valid.get_or_create(&name).set(held.is_some().into());
+            if let Some(expires) = held.and_then(|held| held.expires) {
+                self.expiry.get_or_create(&name).set(expires.as_second());
+            }
+        }
+        let mut text = String::new();
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,75 @@
+//! Secrets: where they are, and how they are held.
+
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+/// A text that is overwritten when it is dropped.
+pub type Secret = Zeroizing<String>;
+
+/// A variable or a file that holds a secret. It is read each time, so that a
+/// file may be replaced while the sidecar runs.
+#[derive(Clone, Debug)]
+pub struct SecretPlace {
+    /// For messages: the name of the setting and of the place.
+    shown: String,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Variable(String),
+    File(PathBuf),
+}
+
+impl SecretPlace {
+    pub fn variable(field: &str, name: &str) -> SecretPlace {
+        SecretPlace {
+            shown: format!("{field}_env: {name}"),
+            place: Place::Variable(name.to_owned()),
+        }
+    }
+
+    /// The one that the settings name: `<field>_env` or `<field>_file`.
+    pub fn choose(
+        field: &str,
+        env: Option<&str>,
+        file: Option<&PathBuf>,
+    ) -> Result<Option<SecretPlace>, String> {
+        match (env, file) {
+            (Some(_), Some(_)) => Err(format!("{field}_env: {field}_file is given too; keep one")),
+            (Some(name), None) => Ok(Some(SecretPlace::variable(field, name))),
+            (None, Some(path)) => Ok(Some(SecretPlace {
+                shown: format!("{field}_file: {}", path.display()),
+                place: Place::File(path.clone()),
+            })),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The secret, without white space around it.
+    pub fn read(&self) -> Result<Secret, String> {
+        let shown = &self.shown;
+        let text = Zeroizing::new(match &self.place {
+            Place::Variable(name) => variable(name).unwrap_or_default(),
+            Place::File(path) => {
+                std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?
+            }
+        });
+        let secret = Zeroizing::new(text.trim().to_owned());
+        if secret.is_empty() {
+            return Err(format!("{shown}: is unset or empty"));
+        }
+        if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(format!(
+                "{shown}: holds spaces or other than ASCII characters"
+            ));
+        }
+        Ok(secret)
+    }
+}
+
+/// A variable that is set and not empty.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
