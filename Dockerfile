@@ -1,39 +1,47 @@
-# Three images: `envoy` with the filter in it, `sidecar`, and `fake-oss` for
+# Four images: `envoy` with the filter in it; `filter`, the module alone, in the
+# form that Istio, Envoy Gateway and Higress pull; `sidecar`; and `fake-oss` for
 # trying them without an account.
 #
-# BINARIES=prebuilt takes what `cargo xtask setup` has built on this machine
-# instead of building in a container.
+# BINARIES=prebuilt takes what `cargo xtask build --image` has built on this
+# machine instead of building in a container.
 ARG BINARIES=built
 ARG ENVOY_IMAGE=envoyproxy/envoy:v1.40.0
 ARG RUST_IMAGE=rust:1.95-bookworm
-ARG DEBIAN_IMAGE=debian:bookworm-slim
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${RUST_IMAGE} AS built
-RUN rustup target add wasm32-wasip1
+ARG BINARIES
 WORKDIR /src
 COPY . .
-RUN cargo build --locked --release --package oss-origin-auth --target wasm32-wasip1 \
- && cargo build --locked --release --package sts-sidecar \
- && mkdir /out \
- && cp target/wasm32-wasip1/release/oss_origin_auth.wasm target/release/sts-sidecar /out/
+# Builders before BuildKit run this stage even if nothing is taken from it.
+RUN if [ "$BINARIES" = built ]; then \
+      apt-get update && apt-get install --yes --no-install-recommends musl-tools \
+      && cargo xtask build --image && cp --recursive target/image /out; \
+    fi
 
-FROM ${DEBIAN_IMAGE} AS prebuilt
-COPY target/wasm32-wasip1/release/oss_origin_auth.wasm target/release/sts-sidecar /out/
+FROM scratch AS prebuilt
+# The first makes sure that there is something to copy in the other case.
+COPY Dockerfile target/imag[e] /out/
 
 FROM ${BINARIES} AS binaries
+
+FROM scratch AS filter
+COPY --from=binaries /out/oss_origin_auth.wasm /plugin.wasm
 
 FROM ${ENVOY_IMAGE} AS envoy
 COPY --from=binaries /out/oss_origin_auth.wasm /etc/envoy/oss_origin_auth.wasm
 COPY envoy/minimal.yaml envoy/render.sh envoy/container.sh /etc/envoy/
+# The user `envoy` of Envoy's own images.
+USER 101:101
 ENTRYPOINT ["/bin/sh", "/etc/envoy/container.sh"]
 
-FROM ${DEBIAN_IMAGE} AS sidecar
+FROM scratch AS sidecar
 COPY --from=binaries /out/sts-sidecar /usr/local/bin/sts-sidecar
 # For HTTPS to STS.
 COPY --from=envoy /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 65534:65534
 EXPOSE 8181
+HEALTHCHECK --interval=5s --timeout=5s --retries=10 CMD ["/usr/local/bin/sts-sidecar", "probe"]
 ENTRYPOINT ["/usr/local/bin/sts-sidecar"]
 
 FROM ${PYTHON_IMAGE} AS fake-oss

@@ -131,7 +131,7 @@ pub fn build(
     Ok(sources)
 }
 
-/// The one that it stands on comes first; [`crate::settings`] has seen to it
+/// The one that it stands on comes first; the settings have seen to it
 /// that there is no circle.
 fn build_one(
     name: &str,

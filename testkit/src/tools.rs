@@ -31,7 +31,12 @@ pub fn filter_wasm() -> PathBuf {
 }
 
 pub fn sidecar() -> PathBuf {
-    found(target().join("release/sts-sidecar"))
+    found(target().join("native/sts-sidecar"))
+}
+
+/// What the images are made of: `cargo xtask build --image`.
+pub fn image() -> PathBuf {
+    found(target().join("image"))
 }
 
 pub fn fakes() -> PathBuf {

@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod demo;
+mod docker;
 mod fuzz;
 mod install;
 mod instructions;
@@ -31,7 +32,11 @@ enum Task {
     /// Install Envoy and the SDKs into target/, build the filter and the sidecar
     Setup,
     /// Build the filter and the sidecar
-    Build,
+    Build {
+        /// What images are made of: a static sidecar, in target/image/
+        #[arg(long)]
+        image: bool,
+    },
     /// Run every test; what follows `--` goes to cargo test
     Test {
         #[arg(last = true)]
@@ -55,7 +60,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Options::parse().command {
         Task::Setup => setup::run(),
-        Task::Build => setup::build(),
+        Task::Build { image: false } => setup::build(),
+        Task::Build { image: true } => setup::build_image(),
         Task::Test { arguments } => test(&arguments),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
@@ -77,6 +83,8 @@ fn main() -> ExitCode {
 /// Runs `cargo test`, repeats what it says, and closes with the sum.
 fn test(arguments: &[String]) -> Result {
     setup::run()?;
+    // Ends with this command, if it was started here.
+    let _engine = docker::provide()?;
     let mut command = setup::cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     command.args(arguments).stdout(Stdio::piped());

@@ -1,10 +1,11 @@
 //! Everything that a bare machine with Rust and Python lacks.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use testkit::tools;
 
-use crate::{Result, run as run_command, wasm};
+use crate::{Result, install, run as run_command, wasm};
 
 /// Provides all that `testkit::tools` looks for.
 pub fn run() -> Result {
@@ -16,7 +17,31 @@ pub fn run() -> Result {
 pub fn build() -> Result {
     step("building the filter and the sidecar");
     wasm::build_filter()?;
-    run_command(cargo().args(["build", "--release", "--package", "sts-sidecar"]))
+    run_command(cargo().args(["build", "--profile", "native", "--package", "sts-sidecar"]))
+}
+
+/// The filter and a static sidecar, in target/image/, for the Dockerfile.
+pub fn build_image() -> Result {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    install::provide("musl-gcc", "musl-tools")?;
+    wasm::install_target(&target)?;
+    step("building the filter and a static sidecar");
+    wasm::build_filter()?;
+    run_command(
+        cargo()
+            .args(["build", "--profile", "native", "--package", "sts-sidecar"])
+            .args(["--target", &target]),
+    )?;
+    let folder = tools::target().join("image");
+    let copy = |from: PathBuf| {
+        let to = folder.join(from.file_name().unwrap_or_default());
+        let copied = std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(&from, to));
+        copied
+            .map(|_| ())
+            .map_err(|error| format!("{}: {error}", from.display()))
+    };
+    copy(tools::filter_wasm())?;
+    copy(tools::target().join(target).join("native/sts-sidecar"))
 }
 
 /// The cargo that runs this command.

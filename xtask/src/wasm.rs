@@ -57,7 +57,7 @@ pub fn build_filter() -> Result {
 
 /// A module as the SDK and cargo build it.
 pub fn build(package: &str, library: &str) -> Result<PathBuf> {
-    install_wasm_target()?;
+    install_target(WASM_TARGET)?;
     // With `rlib` beside it, as the tests need it, `cdylib` gets no LTO.
     run_command(
         cargo()
@@ -116,9 +116,10 @@ pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
         .map_err(|error| format!("{}: {error}", to.display()))
 }
 
-fn install_wasm_target() -> Result {
+/// The standard library for another target than this machine.
+pub fn install_target(target: &str) -> Result {
     let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", WASM_TARGET])
+        .args(["--print", "target-libdir", "--target", target])
         .current_dir(tools::root())
         .output()
         .map_err(|error| format!("rustc: {error}"))?;
@@ -126,11 +127,11 @@ fn install_wasm_target() -> Result {
     if std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
         return Ok(());
     }
-    step("adding the Rust target wasm32-wasip1");
+    step(&format!("adding the Rust target {target}"));
     run_command(
         Command::new("rustup")
-            .args(["target", "add", WASM_TARGET])
+            .args(["target", "add", target])
             .current_dir(tools::root()),
     )
-    .map_err(|problem| format!("{problem}; install the Rust target {WASM_TARGET} by hand"))
+    .map_err(|problem| format!("{problem}; install the Rust target {target} by hand"))
 }

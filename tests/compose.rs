@@ -1,0 +1,106 @@
+//! docker-compose.yml on a real Docker engine.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+
+use testkit::docker::{Compose, docker, is_skipped};
+use testkit::process::{scratch, wait_until};
+use testkit::{Request, tools};
+
+/// One test, since the stack takes its time.
+#[test]
+fn the_stack_serves_an_object_and_survives_its_sidecar() {
+    if is_skipped() {
+        eprintln!("left out, as OSS_SKIP_DOCKER says");
+        return;
+    }
+    let stack = Compose::up();
+    let get = || {
+        let response = Request::get("/hello.txt").try_send(stack.port);
+        response.map_or(0, |response| response.status)
+    };
+    wait_until("the object", || get() == 200);
+    let response = Request::get("/hello.txt").send(stack.port);
+    assert_eq!(response.text(), "This object is in a private bucket.\n");
+    assert_eq!(Request::get("/").send(stack.port).status, 403, "no list");
+
+    for service in ["envoy", "sidecar", "fake-oss"] {
+        let user = stack.inspect(service, "{{.Config.User}}");
+        assert!(
+            !user.is_empty() && !user.starts_with('0'),
+            "{service}: {user}"
+        );
+        assert_eq!(
+            stack.inspect(service, "{{.HostConfig.ReadonlyRootfs}}"),
+            "true"
+        );
+    }
+    for service in ["envoy", "sidecar"] {
+        wait_until("a healthy container", || {
+            stack.inspect(service, "{{.State.Health.Status}}") == "healthy"
+        });
+    }
+
+    stack.run(&["kill", "sidecar"]);
+    assert_eq!(get(), 200, "with the sidecar killed");
+    stack.run(&["up", "--detach", "sidecar"]);
+    // A new Envoy has nothing but what the sidecar that came back gives.
+    stack.run(&["restart", "--timeout", "1", "envoy"]);
+    wait_until("the object again", || get() == 200);
+
+    let size: u64 = docker(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{.Size}}",
+        &stack.image("sidecar"),
+    ])
+    .parse()
+    .unwrap();
+    assert!(size < 20_000_000, "the sidecar's image has {size} bytes");
+    for service in ["envoy", "sidecar", "fake-oss"] {
+        let image = stack.image(service);
+        let history = docker(&["history", "--no-trunc", &image]);
+        let config = docker(&["image", "inspect", &image]);
+        for secret in ["demo-secret", "for-the-demo-only"] {
+            assert!(
+                !history.contains(secret) && !config.contains(secret),
+                "{service}"
+            );
+        }
+    }
+    for service in ["envoy", "sidecar"] {
+        let log = stack.run(&["logs", "--no-color", service]);
+        assert!(
+            !log.contains("demo-secret") && !log.contains("CAIS"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn the_module_has_an_image_of_its_own() {
+    if is_skipped() {
+        eprintln!("left out, as OSS_SKIP_DOCKER says");
+        return;
+    }
+    let tag = format!("oss-origin-auth-filter-test-{}", std::process::id());
+    let root = tools::root().display().to_string();
+    docker(&[
+        "build",
+        "--quiet",
+        "--target",
+        "filter",
+        "--build-arg",
+        "BINARIES=prebuilt",
+        "--tag",
+        &tag,
+        &root,
+    ]);
+    let container = docker(&["create", &tag, "nothing"]);
+    let file = scratch("plugin.wasm");
+    let copied = file.display().to_string();
+    docker(&["cp", &format!("{container}:/plugin.wasm"), &copied]);
+    docker(&["rm", &container]);
+    docker(&["rmi", &tag]);
+    let module = std::fs::read(tools::image().join("oss_origin_auth.wasm")).unwrap();
+    assert_eq!(std::fs::read(file).unwrap(), module);
+}

@@ -1,0 +1,177 @@
+//! A Docker engine, compose, and base images, for the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use testkit::docker::{BASE_IMAGES, SKIP, is_skipped};
+use testkit::tools;
+
+use crate::setup::step;
+use crate::{Result, install, run, setup};
+
+/// An engine that was started here; it ends with this value.
+pub struct Engine(Child);
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // SIGTERM, so that it stops its containers and removes its rules.
+        let id = self.0.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &id]).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// Provides all that `tests/compose.rs` needs.
+pub fn provide() -> Result<Option<Engine>> {
+    if is_skipped() {
+        eprintln!("{SKIP} is set: the tests with Docker are left out");
+        return Ok(None);
+    }
+    install::provide("docker", "docker.io")?;
+    install::provide("docker-compose", "docker-compose")?;
+    let engine = start()?;
+    for image in BASE_IMAGES {
+        if !has(image) && !pull(image) {
+            stand_in()?;
+            break;
+        }
+    }
+    setup::build_image()?;
+    Ok(engine)
+}
+
+fn answers() -> bool {
+    quiet(Command::new("docker").arg("info"))
+}
+
+fn start() -> Result<Option<Engine>> {
+    if answers() {
+        return Ok(None);
+    }
+    install::provide("dockerd", "docker.io")?;
+    install::provide("iptables", "iptables")?;
+    step("starting a Docker engine");
+    let log = tools::target().join("dockerd.log");
+    let output = std::fs::File::create(&log).map_err(|error| error.to_string())?;
+    let errors = output.try_clone().map_err(|error| error.to_string())?;
+    let child = Command::new("dockerd")
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| format!("dockerd: {error}"))?;
+    let engine = Engine(child);
+    for _ in 0..300 {
+        if answers() {
+            return Ok(Some(engine));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Err(format!(
+        "the Docker engine does not start (its log is {}); start one, or set {SKIP}=1 to leave \
+         these tests out",
+        log.display()
+    ))
+}
+
+fn has(image: &str) -> bool {
+    quiet(Command::new("docker").args(["image", "inspect", image]))
+}
+
+fn pull(image: &str) -> bool {
+    step(&format!("pulling {image}"));
+    quiet(Command::new("docker").args(["pull", "--quiet", image]))
+}
+
+fn quiet(command: &mut Command) -> bool {
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Where no image can be pulled: one of Debian with Envoy and Python in it
+/// stands in for all of them.
+fn stand_in() -> Result {
+    eprintln!(
+        "NOTE: the base images cannot be pulled. A Debian made here, with the Envoy of PyPI, \
+         stands in for {}",
+        BASE_IMAGES.join(", ")
+    );
+    install::provide("debootstrap", "debootstrap")?;
+    let root = tools::target().join("stand-in");
+    let complete = root.join("complete");
+    if !complete.exists() {
+        let _ = std::fs::remove_dir_all(&root);
+        run(Command::new("debootstrap")
+            .args([
+                "--variant=minbase",
+                "--include=ca-certificates,python3,python3-pip",
+            ])
+            .arg("bookworm")
+            .arg(&root)
+            .stdout(Stdio::null()))?;
+        // pip may write into the system's folder in an image.
+        let _ = std::fs::remove_file(root.join("usr/lib/python3.11/EXTERNALLY-MANAGED"));
+        std::fs::write(complete, "").map_err(|error| error.to_string())?;
+    }
+    copy(
+        &python_packages()?,
+        &root.join("usr/local/lib/python3.11/dist-packages"),
+    )?;
+    copy(&envoy_binary()?, &root.join("usr/local/bin/envoy"))?;
+    let archive = tools::target().join("stand-in.tar");
+    run(Command::new("tar")
+        .arg("--create")
+        .arg("--file")
+        .arg(&archive)
+        .arg("--directory")
+        .arg(&root)
+        .arg("."))?;
+    let (first, others) = BASE_IMAGES.split_first().ok_or("no base images")?;
+    run(Command::new("docker")
+        .args([
+            "import",
+            "--change",
+            "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ])
+        .arg(&archive)
+        .arg(first)
+        .stdout(Stdio::null()))?;
+    let _ = std::fs::remove_file(archive);
+    for image in others {
+        run(Command::new("docker").args(["tag", first, image]))?;
+    }
+    Ok(())
+}
+
+/// Those of setup, so that nothing need be fetched from within a container.
+fn python_packages() -> Result<PathBuf> {
+    let lib = tools::target().join("venv/lib");
+    let folder = lib.join("python3.11/site-packages");
+    match folder.exists() {
+        true => Ok(folder),
+        false => Err(format!(
+            "{} is missing: the stand-in takes a Python 3.11",
+            folder.display()
+        )),
+    }
+}
+
+/// The program itself: what lies on the PATH of a venv is a script.
+fn envoy_binary() -> Result<PathBuf> {
+    let program = python_packages()?.join("envoy/_bin/envoy");
+    match program.exists() {
+        true => Ok(program),
+        false => Err(format!("{} is missing", program.display())),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| error.to_string())?;
+    }
+    run(Command::new("cp")
+        .args(["--recursive", "--no-target-directory"])
+        .arg(from)
+        .arg(to))
+}
