@@ -10,6 +10,9 @@
 #   STS_SIDECAR_TOKEN         if set, Envoy shows it to the sidecar; it is not
 #                             written, Envoy reads it from its own environment
 #   LISTEN_PORT, ADMIN_PORT   10000 and 9901 unless set
+#   CACHE_FOLDER              /var/cache/envoy unless set
+#   TLS_FOLDER                /etc/envoy unless set: tls.crt and tls.key
+#   CA_FILE                   /etc/ssl/certs/ca-certificates.crt unless set
 #   WASM_FILE                 /etc/envoy/oss_origin_auth.wasm unless set
 set -eu
 
@@ -20,9 +23,12 @@ oss=${OSS_ADDRESS:-$host:443}
 sidecar=${SIDECAR_ADDRESS:-127.0.0.1:8181}
 listen=${LISTEN_PORT:-10000}
 admin=${ADMIN_PORT:-9901}
+cache=${CACHE_FOLDER:-/var/cache/envoy}
+tls=${TLS_FOLDER:-/etc/envoy}
+ca=${CA_FILE:-/etc/ssl/certs/ca-certificates.crt}
 wasm=${WASM_FILE:-/etc/envoy/oss_origin_auth.wasm}
 
-for value in "$OSS_BUCKET" "$OSS_REGION" "$host" "$oss" "$sidecar" "$listen" "$admin" "$wasm"; do
+for value in "$OSS_BUCKET" "$OSS_REGION" "$host" "$oss" "$sidecar" "$listen" "$admin" "$cache" "$tls" "$ca" "$wasm"; do
   case $value in
   *[!A-Za-z0-9._:/-]*)
     echo "render.sh: '$value' holds more than letters, digits and . _ : / -" >&2
@@ -45,10 +51,17 @@ fi
 
 address() { echo "address: ${1%:*}, port_value: ${1##*:}"; }
 shipped=my-bucket.oss-cn-hangzhou.aliyuncs.com
+internal=my-bucket.oss-cn-hangzhou-internal.aliyuncs.com
 sed -e "$tls_off" \
   -e "$token" \
   -e "s|address: $shipped, port_value: 443|$(address "$oss")|" \
+  -e "s|address: $internal, port_value: 443|$(address "${OSS_ADDRESS:-$OSS_BUCKET.oss-$OSS_REGION-internal.aliyuncs.com:443}")|" \
   -e "s|$shipped|$host|" \
+  -e "s|$internal|$OSS_BUCKET.oss-$OSS_REGION-internal.aliyuncs.com|" \
+  -e "s|\"oss-cn-hangzhou-internal.aliyuncs.com\"|\"oss-$OSS_REGION-internal.aliyuncs.com\"|" \
+  -e "s|/var/cache/envoy|$cache|" \
+  -e "s|/etc/envoy/tls\\.|$tls/tls.|" \
+  -e "s|/etc/ssl/certs/ca-certificates.crt|$ca|" \
   -e "s|\"my-bucket\"|\"$OSS_BUCKET\"|" \
   -e "s|\"cn-hangzhou\"|\"$OSS_REGION\"|" \
   -e "s|address: 127.0.0.1, port_value: 8181|$(address "$sidecar")|" \

@@ -213,7 +213,13 @@ mod tests {
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", b"/a")];
         Event::Admitted {
             route: route(),
-            outgoing: match admit(Some(&route()), Incoming { headers }) {
+            outgoing: match admit(
+                Some(&route()),
+                Incoming {
+                    headers,
+                    earlier: b"",
+                },
+            ) {
                 Ok(Admission::Signed(outgoing)) => outgoing,
                 other => panic!("{other:?}"),
             },

@@ -14,7 +14,9 @@ pub struct Waiter {
     /// The host's id of the stream.
     pub stream: u32,
     pub flow: Flow,
-    /// Milliseconds since 1970.
+    /// When it came, in milliseconds since 1970.
+    pub since: u64,
+    /// As `since`.
     pub deadline: u64,
 }
 

@@ -81,3 +81,26 @@ fn a_retry_is_signed_again() {
     assert!(dates[0].len() == 1 && dates[1].len() == 1);
     assert_ne!(dates[0], dates[1], "the second signature has its own time");
 }
+
+#[test]
+fn a_retry_of_a_mapped_path_asks_for_the_same_key() {
+    let stack = Stack::start_with(|builder| {
+        builder.filter["defaults"]["strip_prefix"] = json!("/media/");
+        builder.filter["defaults"]["key_prefix"] = json!("site/");
+        builder.retry_policy = json!({"retry_on": "retriable-status-codes", "num_retries": 2,
+            "retriable_status_codes": [403]});
+    });
+    stack.alibaba.put("site/a b", "content");
+    let get = || Request::get("/media/a%20b").send(stack.envoy.port(Position::Upstream));
+    assert_eq!(get().text(), "content");
+    stack.alibaba.clear_log();
+    stack.alibaba.set_key_state("STS.example", "denied");
+    assert_eq!(get().status, 403);
+    let targets: Vec<String> = stack
+        .alibaba
+        .seen()
+        .into_iter()
+        .map(|seen| seen.target)
+        .collect();
+    assert_eq!(targets, ["/site/a%20b"; 3]);
+}

@@ -1,18 +1,31 @@
 //! The configurations in `envoy/` as they are shipped.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use testkit::process::{scratch, wait_until};
 use testkit::shipped::{Shipped, render};
 use testkit::stub::Behaviour;
-use testkit::{FakeAlibaba, Process, Request, StubSidecar, tools};
+use testkit::{FakeAlibaba, Process, Request, StubSidecar, free_port, tools};
 
-const FILES: [&str; 3] = ["minimal.yaml", "site.yaml", "protected.yaml"];
+const FILES: [&str; 6] = [
+    "minimal.yaml",
+    "site.yaml",
+    "protected.yaml",
+    "accounts.yaml",
+    "cached.yaml",
+    "edge.yaml",
+];
 
 #[test]
 fn every_file_is_here() {
@@ -31,11 +44,21 @@ fn every_file_is_here() {
 #[test]
 fn each_is_valid_as_it_is_shipped() {
     for name in FILES {
+        let tls = self_signed("media.example.com");
+        let tls = tls.folder.display().to_string();
+        let cache = scratch("cache").display().to_string();
         let file = render(
             name,
-            &[("OSS_BUCKET", "my-bucket"), ("OSS_REGION", "cn-hangzhou")],
+            &[
+                ("OSS_BUCKET", "my-bucket"),
+                ("OSS_REGION", "cn-hangzhou"),
+                ("TLS_FOLDER", &tls),
+                ("CACHE_FOLDER", &cache),
+            ],
         );
         let rendered = std::fs::read_to_string(&file).unwrap();
+        let rendered = rendered.replace(&cache, "/var/cache/envoy");
+        let rendered = rendered.replace(&tls, "/etc/envoy");
         let wasm = tools::filter_wasm().display().to_string();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("envoy")
@@ -144,6 +167,276 @@ fn the_protected_one_serves_only_those_who_may_read() {
     );
 }
 
+#[test]
+fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
+    let alibaba = FakeAlibaba::start();
+    alibaba.put("a", "content of ours");
+    alibaba.put_into("their-bucket", "a", "content of theirs");
+    alibaba.add_key("LTAIours", "sesame-1", None, None);
+    alibaba.add_key("LTAItheirs", "sesame-2", None, None);
+    let sidecar_port = free_port();
+    let file = scratch("sidecar.toml");
+    let source = |name: &str, variable: &str| {
+        format!(
+            "[credentials.{name}]\ntype = \"static\"\naccess_key_id_env = \"{variable}_ID\"\n\
+             access_key_secret_env = \"{variable}_SECRET\"\n"
+        )
+    };
+    let sources = [source("default", "OURS"), source("partner", "THEIRS")].concat();
+    std::fs::write(&file, sources).unwrap();
+    let mut sidecar = Process::start(
+        "sidecar",
+        Command::new(tools::sidecar())
+            .arg("--config")
+            .arg(&file)
+            .arg("--listen")
+            .arg(format!("127.0.0.1:{sidecar_port}"))
+            .envs([
+                ("OURS_ID", "LTAIours"),
+                ("OURS_SECRET", "sesame-1"),
+                ("THEIRS_ID", "LTAItheirs"),
+                ("THEIRS_SECRET", "sesame-2"),
+            ]),
+    );
+    sidecar.wait_for_port(sidecar_port);
+    let fake = format!("address: 127.0.0.1, port_value: {}", alibaba.oss_port);
+    let shipped = "address: their-bucket.oss-cn-hangzhou.aliyuncs.com, port_value: 443";
+    let (port, sidecar_port) = (alibaba.oss_port, sidecar_port);
+    let envoy = Shipped::start_with("accounts.yaml", port, sidecar_port, &[], |text| {
+        text.replace(shipped, &fake)
+    });
+    let get = |path: &str| Request::get(path).send(envoy.port);
+    assert_eq!(get("/a").text(), "content of ours");
+    assert_eq!(get("/partner/a").text(), "content of theirs");
+    assert_eq!(get("/a?acl").status, 403);
+    alibaba.set_key_state("LTAItheirs", "denied");
+    assert_eq!(get("/partner/a").status, 403);
+    assert_eq!(
+        alibaba.seen().last().unwrap().header("host"),
+        ["their-bucket.oss-cn-hangzhou.aliyuncs.com"]
+    );
+
+    let mut lines: Vec<Value> = Vec::new();
+    wait_until("the access log", || {
+        let output = envoy.process.output();
+        lines = output
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        lines.len() >= 4
+    });
+    assert_eq!(lines[0]["credentials"], "default", "{lines:?}");
+    assert_eq!(lines[0]["cause"], json!(null));
+    assert_eq!(lines[1]["credentials"], "partner");
+    assert_eq!(lines[2]["details"], "oss_origin_auth_parameter_not_allowed");
+    assert_eq!(lines[3]["cause"], "access_denied");
+    assert!(lines[3]["oss_request_id"].is_string());
+
+    let mut metrics = String::new();
+    for want in [
+        "oss_origin_auth_requests{kind=\"signed\"} ",
+        "oss_origin_auth_refused{reason=\"parameter_not_allowed\"} 1",
+        "oss_origin_auth_oss_errors{cause=\"access_denied\"} ",
+        "oss_origin_auth_callouts{result=\"ok\"} 2",
+        "oss_origin_auth_credentials_valid{credentials=\"partner\"} 1",
+    ] {
+        wait_until(want, || {
+            metrics = Request::get("/stats/prometheus")
+                .send(envoy.admin_port)
+                .text();
+            metrics.contains(want)
+        });
+    }
+    assert!(!envoy.process.output().contains("sesame"));
+    assert!(!metrics.contains("sesame"));
+}
+
+#[test]
+fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
+    let host = "demo-bucket.oss-cn-hangzhou.aliyuncs.com";
+    let (good, of_another) = (self_signed(host), self_signed("other.example.com"));
+    for (certificate, trusted, want) in [
+        (&good, &good, 200),
+        // Signed by somebody whom we do not trust.
+        (&good, &of_another, 503),
+        // Trusted, but somebody else.
+        (&of_another, &of_another, 503),
+    ] {
+        let tls_port = free_port();
+        let alibaba = FakeAlibaba::start_with_tls(tls_port, &certificate.folder.join("both.pem"));
+        alibaba.put("a", "content of a");
+        alibaba.add_key("STS.example", "secret", Some("token"), None);
+        let stub = StubSidecar::start(credentials());
+        let ca = trusted.folder.join("tls.crt").display().to_string();
+        let more = [("OSS_TLS", "on"), ("CA_FILE", ca.as_str())];
+        let envoy = Shipped::start_with("minimal.yaml", tls_port, stub.port, &more, |text| text);
+        assert_eq!(Request::get("/a").send(envoy.port).status, want);
+        assert!(alibaba.server_names().iter().all(|name| name == host));
+        assert_eq!(alibaba.seen().len(), usize::from(want == 200));
+    }
+}
+
+#[test]
+fn the_edge_speaks_http2_and_asks_the_internal_endpoint() {
+    let alibaba = FakeAlibaba::start();
+    alibaba.put("a", "content of a");
+    alibaba.add_key("STS.example", "secret", Some("token"), None);
+    let stub = StubSidecar::start(credentials());
+    let certificate = self_signed("media.example.com");
+    let folder = certificate.folder.display().to_string();
+    let more = [("TLS_FOLDER", folder.as_str())];
+    let envoy = Shipped::start_with("edge.yaml", alibaba.oss_port, stub.port, &more, |text| text);
+    for version in ["--http2", "--http1.1"] {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", version, "--cacert"])
+            .arg(certificate.folder.join("tls.crt"))
+            .args([
+                "--resolve",
+                &format!("media.example.com:{}:127.0.0.1", envoy.port),
+            ])
+            .args(["--write-out", " %{http_version} %{http_code}"])
+            .arg(format!("https://media.example.com:{}/a", envoy.port))
+            .output()
+            .expect("curl");
+        let want = match version {
+            "--http2" => "content of a 2 200",
+            _ => "content of a 1.1 200",
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout), want, "{output:?}");
+    }
+    assert_eq!(
+        alibaba.seen()[0].header("host"),
+        ["demo-bucket.oss-cn-hangzhou-internal.aliyuncs.com"]
+    );
+}
+
+/// An Envoy with a cache of its own.
+fn start_cached() -> (FakeAlibaba, StubSidecar, Shipped) {
+    let alibaba = FakeAlibaba::start();
+    alibaba.set("cache_control", json!("public, max-age=3600"));
+    alibaba.add_key("STS.example", "secret", Some("token"), None);
+    for number in 0..10 {
+        alibaba.put(format!("{number}"), format!("content of {number}"));
+    }
+    alibaba.put("members/a", "content of members/a");
+    let stub = StubSidecar::start(credentials());
+    let cache = scratch("cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    let cache = cache.display().to_string();
+    let more = [("CACHE_FOLDER", cache.as_str())];
+    let envoy = Shipped::start_with("cached.yaml", alibaba.oss_port, stub.port, &more, |text| {
+        text
+    });
+    (alibaba, stub, envoy)
+}
+
+#[test]
+fn hits_cost_no_fetch_and_no_signature() {
+    let (alibaba, _stub, envoy) = start_cached();
+    let get = |number: u64| Request::get(format!("/{number}")).send(envoy.port);
+    // The first of each, and a while for the cache to write it down.
+    for number in 0..10 {
+        assert_eq!(get(number).status, 200);
+    }
+    wait_until("a hit", || get(9).header("age").is_some());
+    let (before, mut hits) = (alibaba.seen().len(), 0_u32);
+    // As objects are asked for: some of them often.
+    let mut state: u64 = 7;
+    const REQUESTS: u32 = 500;
+    for _ in 0..REQUESTS {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let number = ((state >> 33) % 100) * ((state >> 40) % 100) / 1_000;
+        let response = get(number);
+        assert_eq!(response.text(), format!("content of {number}"));
+        hits += u32::from(response.header("age").is_some());
+    }
+    let fetched = alibaba.seen().len() - before;
+    println!("{hits} hits in {REQUESTS} requests; {fetched} requests to the origin");
+    assert!(f64::from(hits) >= 0.95 * f64::from(REQUESTS), "{hits} hits");
+    assert_eq!(REQUESTS - hits, fetched as u32, "each hit saved a fetch");
+
+    // A range of what is held needs no fetch either.
+    let before = alibaba.seen().len();
+    let range = Request::get("/3")
+        .header("range", "bytes=0-6")
+        .send(envoy.port);
+    assert_eq!((range.status, range.text()), (206, "content".into()));
+    assert_eq!(alibaba.seen().len(), before);
+    // Envoy's cache leaves it to the origin to say that a client's copy is good:
+    // a signed request, and an answer without a body.
+    let etag = get(3).header("etag").unwrap().to_owned();
+    let same = Request::get("/3")
+        .header("if-none-match", &etag)
+        .send(envoy.port);
+    assert_eq!((same.status, same.body.len()), (304, 0));
+    let seen = alibaba.seen();
+    assert_eq!(seen.len(), before + 1);
+    assert_eq!(seen.last().unwrap().status, 304);
+}
+
+#[test]
+fn what_is_stale_is_validated_with_a_signature() {
+    let (alibaba, _stub, envoy) = start_cached();
+    alibaba.set("cache_control", json!("public, max-age=1"));
+    let get = || Request::get("/1").send(envoy.port);
+    assert_eq!(get().status, 200);
+    wait_until("a hit", || get().header("age").is_some());
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    alibaba.clear_log();
+    assert_eq!((get().status, get().text()), (200, "content of 1".into()));
+    let seen = alibaba.seen();
+    assert_eq!(seen[0].status, 304, "{seen:?}");
+    assert!(seen[0].header("authorization")[0].starts_with("OSS4-HMAC-SHA256"));
+}
+
+#[test]
+fn what_is_cached_for_members_is_served_to_members_alone() {
+    let (alibaba, _stub, envoy) = start_cached();
+    let claims =
+        json!({"iss": "https://login.example.com", "aud": "objects", "exp": 4_000_000_000_u64});
+    let member = || {
+        let request = Request::get("/members/a");
+        request
+            .header("authorization", format!("Bearer {}", jwt(&claims)))
+            .send(envoy.port)
+    };
+    assert_eq!(member().status, 200);
+    wait_until("a hit", || member().header("age").is_some());
+    for path in [
+        "/members/a",
+        "/%6Dembers/a",
+        "//members/a",
+        "/x/../members/a",
+    ] {
+        assert_eq!(Request::get(path).send(envoy.port).status, 401, "{path}");
+    }
+    assert_eq!(Request::get("/members%2Fa").send(envoy.port).status, 400);
+    // Revoking the role does not take back what is cached.
+    alibaba.set_key_state("STS.example", "revoked");
+    assert_eq!(member().status, 200);
+    assert_eq!(Request::get("/5").send(envoy.port).status, 403);
+}
+
+/// A certificate for a name, which is its own authority: `tls.crt`, `tls.key`,
+/// and `both.pem`.
+struct Certificate {
+    folder: PathBuf,
+}
+
+fn self_signed(name: &str) -> Certificate {
+    let folder = scratch("tls");
+    std::fs::create_dir_all(&folder).unwrap();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let (cert, key) = (cert.pem(), signing_key.serialize_pem());
+    std::fs::write(folder.join("both.pem"), [key.as_str(), &cert].concat()).unwrap();
+    std::fs::write(folder.join("tls.crt"), cert).unwrap();
+    std::fs::write(folder.join("tls.key"), key).unwrap();
+    Certificate { folder }
+}
+
 /// A token under the example key of protected.yaml.
 fn jwt(claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -164,11 +457,15 @@ fn start(name: &str, keys: &[&str]) -> (FakeAlibaba, StubSidecar, Shipped) {
         alibaba.put(key, format!("content of {key}"));
     }
     alibaba.add_key("STS.example", "secret", Some("token"), None);
-    let stub = StubSidecar::start(Behaviour::body(
+    let stub = StubSidecar::start(credentials());
+    let envoy = Shipped::start(name, alibaba.oss_port, stub.port);
+    (alibaba, stub, envoy)
+}
+
+fn credentials() -> Behaviour {
+    Behaviour::body(
         200,
         r#"{"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": "secret",
             "SecurityToken": "token", "Expiration": "2099-01-01T00:00:00Z"}"#,
-    ));
-    let envoy = Shipped::start(name, alibaba.oss_port, stub.port);
-    (alibaba, stub, envoy)
+    )
 }

@@ -72,6 +72,7 @@ impl Case {
     pub fn run(&mut self) -> Option<Changes> {
         let incoming = Incoming {
             headers: black_box(&self.headers),
+            earlier: b"",
         };
         match admit(Some(&self.route), incoming) {
             Ok(Admission::Signed(outgoing)) => {

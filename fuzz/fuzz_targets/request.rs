@@ -20,7 +20,7 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
     for signature_version in [Version::V4, Version::V1] {
         let route = Route::new("bucket", "cn-hangzhou", signature_version);
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path), (name, value)];
-        if let Ok(Admission::Signed(outgoing)) = admit(Some(&route), Incoming { headers }) {
+        if let Ok(Admission::Signed(outgoing)) = admit(Some(&route), Incoming { headers, earlier: b"" }) {
             let mut signer = Signer::new(
                 Credentials {
                     access_key_id: "id".into(),

@@ -104,6 +104,7 @@ pub const ROUTE: &[Field] = &[
     ),
     field("errors", Kind::Choice(&["oss", "neutral"])),
     field("cause_header", Kind::Flag(false)),
+    field("access_log_fields", Kind::Flag(false)),
     field("strip_response_headers", Kind::Texts(&[])),
 ];
 

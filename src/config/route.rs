@@ -1,5 +1,7 @@
 //! The settings of a route.
 
+use std::rc::Rc;
+
 use super::reader::{ConfigError, Object};
 use super::{DEFAULT_CREDENTIALS, fields, names};
 use crate::signing::Version;
@@ -38,6 +40,9 @@ pub struct Route {
     pub path_style: bool,
     pub neutral_errors: bool,
     pub cause_header: bool,
+    /// The name of the credentials, where the access log shall have it, and the
+    /// cause of an error.
+    pub log_credentials: Option<Rc<str>>,
     pub strip_response_headers: Patterns,
 }
 
@@ -110,8 +115,15 @@ impl Route {
             path_style: false,
             neutral_errors: false,
             cause_header: false,
+            log_credentials: None,
             strip_response_headers: Patterns::default(),
         }
+    }
+
+    /// Whether a path that has been mapped to a key would be mapped to another
+    /// if it came again.
+    pub fn maps_paths(&self) -> bool {
+        self.strip_prefix != "/" || !self.key_prefix.is_empty() || self.path_style
     }
 
     /// Reads the settings of a route, over the defaults. The outer error is of
@@ -130,6 +142,7 @@ impl Route {
         let credentials = credentials(object, sources)?;
         let endpoint = object.checked_text("endpoint", names::check_authority)?;
         let addressing = object.choice("addressing")?;
+        let access_log_fields = object.flag("access_log_fields")?;
         let mut route = Route {
             name: object.path().to_owned(),
             treatment: match (object.flag("enabled")?, object.flag("deny")?) {
@@ -177,6 +190,9 @@ impl Route {
             }),
             neutral_errors: object.choice("errors")? == "neutral",
             cause_header: object.flag("cause_header")?,
+            log_credentials: credentials
+                .filter(|_| access_log_fields)
+                .and_then(|index| sources.get(index).map(|name| Rc::from(*name))),
             strip_response_headers: Patterns(
                 object.texts("strip_response_headers", names::check_response_header)?,
             ),

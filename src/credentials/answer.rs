@@ -33,6 +33,23 @@ pub enum FetchError {
     Expired(u64),
 }
 
+impl FetchError {
+    /// A word for the statistics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            FetchError::NotSent => "not_sent",
+            FetchError::Unreachable => "unreachable",
+            FetchError::Status(_) => "status",
+            FetchError::Expired(_) => "expired",
+            FetchError::TooLarge(_)
+            | FetchError::NotJson
+            | FetchError::Code
+            | FetchError::Missing(_)
+            | FetchError::Malformed(_) => "malformed",
+        }
+    }
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

@@ -104,16 +104,33 @@ pub fn replace_response_body(body: &[u8]) -> Result<()> {
     })
 }
 
-/// The id of a counter, made if there is none of the name.
-pub fn define_counter(name: &str) -> Result<u32> {
-    const COUNTER: u32 = 0;
+/// `proxy_metric_type_t`
+#[derive(Clone, Copy, Debug)]
+pub enum Metric {
+    Counter = 0,
+    Gauge = 1,
+    Histogram = 2,
+}
+
+/// The id of a metric, made if there is none of the name.
+pub fn define_metric(kind: Metric, name: &str) -> Result<u32> {
     let mut id = 0;
-    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) })?;
+    check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) })?;
     Ok(id)
 }
 
 pub fn increment(counter: u32, by: u64) -> Result<()> {
     check(unsafe { proxy_increment_metric(counter, by as i64) })
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record(metric: u32, value: u64) -> Result<()> {
+    check(unsafe { proxy_record_metric(metric, value) })
+}
+
+/// Sets `wasm.<name>` of the stream's filter state, for the access log.
+pub fn set_filter_state(name: &str, value: &[u8]) -> Result<()> {
+    check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
 /// A property by its path, whose parts a NUL separates.
@@ -267,6 +284,13 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;

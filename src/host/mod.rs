@@ -2,7 +2,7 @@
 //! steps into calls. It decides nothing.
 
 mod abi;
-mod counters;
+mod stats;
 mod worker;
 
 use std::cell::RefCell;
@@ -90,7 +90,7 @@ impl RootContext for Root {
             }
         }
         let _ = abi::act_on(self.root);
-        self.with_worker(Worker::flush_counters);
+        self.with_worker(Worker::flush_stats);
         if let Some(period) = self.with_worker(|worker| worker.tick_change()).flatten() {
             let _ = abi::set_tick_period(period);
         }
@@ -277,7 +277,8 @@ impl Stream {
                     route: read(metadata.route, ROUTE_METADATA),
                     cluster: read(metadata.cluster, CLUSTER_METADATA),
                 };
-                worker.on_request(self.stream, metadata, &abi::header_pairs(&headers))
+                let earlier = || abi::property(MAPPED).unwrap_or_default();
+                worker.on_request(self.stream, metadata, &abi::header_pairs(&headers), earlier)
             })
         });
         // Without headers or settings nothing can be said for a request.
@@ -325,6 +326,9 @@ impl Stream {
                 let cause = cause.name().as_bytes();
                 let _ = abi::set_header(abi::Headers::Response, REASON_HEADER, cause);
             }
+            if sent.route.log_credentials.is_some() {
+                let _ = abi::set_filter_state(LOGGED_CAUSE, cause.name().as_bytes());
+            }
             self.with_worker(|worker| worker.on_diagnosed(sent, *cause, &self.request_id));
         }
     }
@@ -344,6 +348,11 @@ impl Drop for Stream {
 
 /// Why a request was refused, here or by OSS.
 const REASON_HEADER: &str = "x-oss-origin-auth";
+/// `%FILTER_STATE(wasm.oss_origin_auth.cause:PLAIN)%` in an access log.
+const LOGGED_CAUSE: &str = "oss_origin_auth.cause";
+const LOGGED_CREDENTIALS: &str = "oss_origin_auth.credentials";
+/// Of filter state: [`Changes::mapped`].
+const MAPPED: &str = "oss_origin_auth.mapped";
 const ROUTE_NAME: &str = "xds\0route_name";
 const ROUTE_METADATA: &str = "xds\0route_metadata\0filter_metadata\0oss_origin_auth\0config";
 const CLUSTER_METADATA: &str = "xds\0cluster_metadata\0filter_metadata\0oss_origin_auth\0config";
@@ -361,6 +370,12 @@ fn apply(changes: &Changes) -> abi::Result<()> {
     }
     for (name, value) in &changes.set {
         set(name, value)?;
+    }
+    if let Some(mapped) = &changes.mapped {
+        abi::set_filter_state(MAPPED, mapped)?;
+    }
+    if let Some(credentials) = &changes.log_credentials {
+        let _ = abi::set_filter_state(LOGGED_CREDENTIALS, credentials.as_bytes());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::abi;
-use super::counters::{Counters, Group};
+use super::stats::{Group, Stats};
 use crate::config::{
     Config, ConfigError, Metadata, NamedSource, Route, RouteCache, Sidecar, Source, Sources,
 };
@@ -41,7 +41,9 @@ pub struct Worker {
     can_hold: bool,
     log_limit: LogLimit,
     metadata: RouteCache,
-    counters: Counters,
+    stats: Stats,
+    /// The second of the last word on how the credentials stand.
+    told_at: u64,
     /// The callouts under way: which credentials each is for.
     callouts: Vec<(u32, usize)>,
     tick_period: u32,
@@ -73,7 +75,8 @@ impl Worker {
             can_hold: true,
             log_limit: LogLimit::default(),
             metadata: RouteCache::default(),
-            counters: Counters::default(),
+            stats: Stats::default(),
+            told_at: 0,
             callouts: Vec::new(),
             tick_period: FIRST_TICK_MS,
         }
@@ -86,20 +89,31 @@ impl Worker {
     }
 
     /// What becomes of a request, and its flow unless it waits here.
+    /// `earlier`: see [`Incoming::earlier`].
     pub fn on_request(
         &mut self,
         stream: u32,
         metadata: Metadata,
         headers: &[(&[u8], &[u8])],
+        earlier: impl FnOnce() -> Vec<u8>,
     ) -> (Step, Flow) {
         let route = match self.metadata.route(&self.config, metadata) {
             Ok(route) => route,
             Err(error) => return self.refuse(misconfigured(error)),
         };
-        match admit(route.as_deref(), Incoming { headers }) {
+        // Asked for only where it may say something: it is a call to the host.
+        let earlier = match route.as_ref().is_some_and(|route| route.maps_paths()) {
+            true => earlier(),
+            false => Vec::new(),
+        };
+        let incoming = Incoming {
+            headers,
+            earlier: &earlier,
+        };
+        match admit(route.as_deref(), incoming) {
             Err(refusal) => self.refuse(refusal),
             Ok(Admission::Unsigned(changes)) => {
-                self.counters.count(Group::Requests, "unsigned");
+                self.stats.count(Group::Requests, "unsigned");
                 let mut flow = Flow::Arrived;
                 (flow.on(Event::Passed(changes)), flow)
             }
@@ -129,23 +143,40 @@ impl Worker {
             self.waiting.push(Waiter {
                 stream,
                 flow,
+                since: now,
                 deadline: now + self.config.wait_timeout_ms,
             });
             return (step, Flow::Over);
         }
-        self.counters.signed();
+        self.stats.signed();
         (step, flow)
     }
 
     fn refuse(&mut self, refusal: Refusal) -> (Step, Flow) {
-        self.counters.count(Group::Refused, refusal.reason);
+        self.stats.count(Group::Refused, refusal.reason);
         let mut flow = Flow::Arrived;
         (flow.on(Event::Refused(refusal)), flow)
     }
 
-    /// Tells Envoy's statistics what happened since the last time.
-    pub fn flush_counters(&mut self) {
-        self.counters.flush();
+    /// Tells Envoy's statistics what happened since the last time, and once a
+    /// second how the credentials stand.
+    pub fn flush_stats(&mut self) {
+        self.stats.flush();
+        let now = now_ms();
+        if self.told_at == now / 1000 {
+            return;
+        }
+        self.told_at = now / 1000;
+        for (index, NamedSource { name, .. }) in self.config.credentials.iter().enumerate() {
+            let signer = self.keyring.signer(index, now, &Envoy);
+            let expires_at = signer
+                .as_ref()
+                .map(|signer| signer.credentials().expires_at);
+            let left = expires_at
+                .flatten()
+                .map(|at| at.saturating_sub(self.told_at));
+            self.stats.credentials(index, name, signer.is_some(), left);
+        }
     }
 
     /// The flow of a request that waited, once it has been sent.
@@ -205,7 +236,7 @@ impl Worker {
     pub fn on_diagnosed(&mut self, sent: &Sent, cause: Cause, request_id: &[u8]) {
         let now = now_ms();
         let index = sent.route.credentials;
-        self.counters.count(Group::OssErrors, cause.name());
+        self.stats.count(Group::OssErrors, cause.name());
         if cause.condemns_credentials()
             && self.keyring.reject(index, sent.generation, now, &mut Envoy)
         {
@@ -285,7 +316,8 @@ impl Worker {
                         now: now / 1000,
                     };
                     finished.push((waiter.stream, waiter.flow.on(event)));
-                    self.counters.signed();
+                    self.stats.signed();
+                    self.stats.waited(now.saturating_sub(waiter.since));
                     self.resumed.insert(waiter.stream, waiter.flow);
                 }
             }
@@ -293,7 +325,8 @@ impl Worker {
         let longest = self.config.wait_timeout_ms;
         for mut waiter in self.waiting.take_overdue(now, longest) {
             let refusal = self.no_credentials(waiter.flow.waits_for().unwrap_or(usize::MAX));
-            self.counters.count(Group::Refused, refusal.reason);
+            self.stats.count(Group::Refused, refusal.reason);
+            self.stats.waited(longest);
             let event = Event::NoCredentials(refusal);
             finished.push((waiter.stream, waiter.flow.on(event)));
         }
@@ -316,6 +349,8 @@ impl Worker {
         index: usize,
         result: Result<crate::credentials::Credentials, FetchError>,
     ) {
+        let label = result.as_ref().map_or_else(FetchError::label, |_| "ok");
+        self.stats.count(Group::Callouts, label);
         let name = self.name(index);
         match &result {
             Ok(credentials) => log::info!(

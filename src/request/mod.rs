@@ -5,6 +5,7 @@ pub mod parameters;
 mod paths;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use crate::config::{PresignedUrls, Route, Treatment};
 use crate::json;
@@ -20,6 +21,9 @@ use parameters::{
 pub struct Incoming<'a> {
     /// Names in lower case, pseudo-headers (`:method`, `:path`) among them.
     pub headers: &'a [(&'a [u8], &'a [u8])],
+    /// What [`Changes::mapped`] was in an earlier attempt at this request;
+    /// empty if there was none.
+    pub earlier: &'a [u8],
 }
 
 /// What the settings say of a request that is not refused.
@@ -38,6 +42,7 @@ pub struct Outgoing {
     target: Target,
     /// The new `:path`, where the client's is not the canonical one.
     path: Option<Vec<u8>>,
+    mapped: Option<Vec<u8>>,
     /// Headers of the client that must not leave.
     remove: Vec<String>,
     /// Headers of the client that leave, and are signed.
@@ -51,6 +56,12 @@ pub struct Changes {
     pub host: Option<String>,
     pub path: Option<Vec<u8>>,
     pub set: SignedHeaders,
+    /// To be remembered for the attempts that follow: the path that leaves and
+    /// the client's, a NUL between them. Envoy shows a retry the path as the
+    /// attempt before it has left it, and it must not be mapped twice.
+    pub mapped: Option<Vec<u8>>,
+    /// For the access log: the name of the credentials that signed it.
+    pub log_credentials: Option<Rc<str>>,
 }
 
 /// A local reply: nothing left for OSS.
@@ -81,6 +92,10 @@ pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Admission, Ref
             b":path" => raw_path = value,
             _ => {}
         }
+    }
+    let path_now = raw_path;
+    if let Some(original) = original_path(raw_path, incoming.earlier) {
+        raw_path = original;
     }
     if !route.methods.iter().any(|known| known.as_bytes() == method) {
         return Err(Refusal::new(405, "method_not_allowed", METHOD));
@@ -121,11 +136,20 @@ pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Admission, Ref
     let wire = paths::wire(route, &target);
     Ok(Admission::Signed(Outgoing {
         method: lossy(method),
-        path: (wire != raw_path).then_some(wire),
+        mapped: (route.maps_paths() && wire != raw_path)
+            .then(|| [wire.as_slice(), b"\0", raw_path].concat()),
+        // Compared with what is there, which may be of an earlier attempt.
+        path: (wire != path_now).then_some(wire),
         target,
         remove,
         signed,
     }))
+}
+
+/// The client's path, if `path` is the one that an earlier attempt left.
+fn original_path<'a>(path: &[u8], earlier: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = earlier.strip_prefix(path)?;
+    rest.strip_prefix(b"\0")
 }
 
 /// Whether the request is for another operation than reading, writing or
@@ -234,6 +258,8 @@ impl Outgoing {
             host: route.host.clone(),
             remove: self.remove,
             path: self.path,
+            mapped: self.mapped,
+            log_credentials: route.log_credentials.clone(),
         }
     }
 }
@@ -295,12 +321,48 @@ mod tests {
         Route::new("bucket", "cn-hangzhou", Version::V4)
     }
 
+    fn incoming<'a>(headers: &'a [(&'a [u8], &'a [u8])]) -> Incoming<'a> {
+        Incoming {
+            headers,
+            earlier: b"",
+        }
+    }
+
+    #[test]
+    fn a_retry_is_mapped_as_the_first_attempt_was() {
+        let route = Route {
+            strip_prefix: "/media/".into(),
+            key_prefix: "site/".into(),
+            ..route()
+        };
+        let attempt = |path: &str, earlier: &[u8]| {
+            let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path.as_bytes())];
+            match admit(Some(&route), Incoming { headers, earlier })? {
+                Admission::Signed(outgoing) => Ok::<_, Refusal>(outgoing),
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = attempt("/media/a%2Fb", b"").unwrap();
+        assert_eq!(first.path.as_deref(), Some(&b"/site/a/b"[..]));
+        let mapped = first.mapped.unwrap();
+        let second = attempt("/site/a/b", &mapped).unwrap();
+        assert_eq!(second.target, first.target);
+        assert_eq!(second.path, None, "it is there already");
+        // Another path than the one that was left is one of its own.
+        assert_eq!(
+            attempt("/site/a", &mapped).unwrap_err().reason,
+            "outside_prefix"
+        );
+        let other = attempt("/media/c", &mapped).unwrap();
+        assert_eq!(other.path.as_deref(), Some(&b"/site/c"[..]));
+    }
+
     fn admit_headers(headers: &[(&str, &str)]) -> Result<Outgoing, Refusal> {
         let headers: Vec<_> = headers
             .iter()
             .map(|(n, v)| (n.as_bytes(), v.as_bytes()))
             .collect();
-        match admit(Some(&route()), Incoming { headers: &headers })? {
+        match admit(Some(&route()), incoming(&headers))? {
             Admission::Signed(outgoing) => Ok(outgoing),
             other => panic!("{other:?}"),
         }
@@ -378,7 +440,7 @@ mod tests {
                 "{method} {path}"
             );
         }
-        let refusal = admit(None, Incoming { headers: &[] }).unwrap_err();
+        let refusal = admit(None, incoming(&[])).unwrap_err();
         assert_eq!(refusal.reason, "route_not_configured");
     }
 
@@ -426,7 +488,7 @@ mod tests {
                 (&[byte], &[byte]),
                 (b"content-type", &[byte]),
             ];
-            let _ = admit(Some(&route()), Incoming { headers });
+            let _ = admit(Some(&route()), incoming(headers));
         }
     }
 }

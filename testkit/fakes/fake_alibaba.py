@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 import signal
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +51,8 @@ class State:
         self.clock_offset = 0
         self.refusal_delay = 0
         self.error_padding = 0
+        self.cache_control = None
+        self.server_names = []
 
     def now(self):
         return time.time() + self.clock_offset
@@ -324,10 +327,12 @@ class Oss(Handler):
             ("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT"),
             ("x-oss-object-type", "Normal"),
         ]
+        if self.state.cache_control:
+            headers.append(("cache-control", self.state.cache_control))
         content_type = params.get("response-content-type", content_type.encode()).decode("latin-1")
         headers.append(("content-type", content_type or "application/octet-stream"))
         if request.headers.get("if-none-match") == etag:
-            return 304, b"", [headers[0]]
+            return 304, b"", [h for h in headers if h[0] in ("etag", "cache-control")]
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
         status, body = 200, content
         if wanted and (wanted.group(1) or wanted.group(2)):
@@ -504,6 +509,7 @@ class Control(Handler):
             answer = {
                 "oss": self.state.oss_log,
                 "sts": self.state.sts_log,
+                "server_names": self.state.server_names,
                 "keys": {key_id: key["state"] for key_id, key in self.state.keys.items()},
             }
             body = json.dumps(answer).encode()
@@ -567,6 +573,7 @@ SETTINGS = (
     "ecs_hardened",
     "refusal_delay",
     "error_padding",
+    "cache_control",
 )
 
 
@@ -581,6 +588,8 @@ def main():
     parser.add_argument("--oss-port", type=int, required=True)
     parser.add_argument("--sts-port", type=int, required=True)
     parser.add_argument("--control-port", type=int, required=True)
+    parser.add_argument("--oss-tls-port", type=int, help="OSS by TLS, too")
+    parser.add_argument("--tls-certificate", help="PEM file, with its key in it")
     parser.add_argument("--bucket", default="demo-bucket", help="for hosts that name none")
     parser.add_argument("--region", default="cn-hangzhou")
     parser.add_argument("--seed", help="JSON file: a list of control commands to begin with")
@@ -598,6 +607,13 @@ def main():
     ports = {Oss: options.oss_port, Sts: options.sts_port, Control: options.control_port}
     for handler, port in ports.items():
         server = Server((options.host, port), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    if options.oss_tls_port:
+        server = Server((options.host, options.oss_tls_port), Oss)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.tls_certificate)
+        context.sni_callback = lambda _, name, __: state.server_names.append(name)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", flush=True)
     stop = threading.Event()

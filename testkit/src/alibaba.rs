@@ -1,5 +1,6 @@
 //! The fake OSS and STS (testkit/fakes), and its control port.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -32,6 +33,20 @@ pub struct Seen {
 
 impl FakeAlibaba {
     pub fn start() -> FakeAlibaba {
+        FakeAlibaba::start_with(&[])
+    }
+
+    /// With OSS by TLS, too; the certificate and its key in one PEM file.
+    pub fn start_with_tls(port: u16, certificate: &Path) -> FakeAlibaba {
+        FakeAlibaba::start_with(&[
+            "--oss-tls-port",
+            &port.to_string(),
+            "--tls-certificate",
+            &certificate.display().to_string(),
+        ])
+    }
+
+    fn start_with(arguments: &[&str]) -> FakeAlibaba {
         let (oss_port, sts_port, control_port) = (free_port(), free_port(), free_port());
         let mut command = Command::new(tools::python());
         command
@@ -39,7 +54,8 @@ impl FakeAlibaba {
             .args(["--oss-port", &oss_port.to_string()])
             .args(["--sts-port", &sts_port.to_string()])
             .args(["--control-port", &control_port.to_string()])
-            .args(["--bucket", BUCKET, "--region", REGION]);
+            .args(["--bucket", BUCKET, "--region", REGION])
+            .args(arguments);
         let mut process = Process::start("fake-alibaba", &mut command);
         process.wait_for_port(control_port);
         FakeAlibaba {
@@ -51,8 +67,12 @@ impl FakeAlibaba {
     }
 
     pub fn put(&self, key: impl AsRef<[u8]>, content: impl AsRef<[u8]>) {
+        self.put_into(BUCKET, key, content);
+    }
+
+    pub fn put_into(&self, bucket: &str, key: impl AsRef<[u8]>, content: impl AsRef<[u8]>) {
         self.control(
-            json!({"command": "put", "bucket": BUCKET, "key": hex(key.as_ref()),
+            json!({"command": "put", "bucket": bucket, "key": hex(key.as_ref()),
                             "content": hex(content.as_ref())}),
         );
     }
@@ -76,7 +96,7 @@ impl FakeAlibaba {
 
     /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
     /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`,
-    /// `refusal_delay` (how many seconds OSS takes to refuse) or `error_padding`
+    /// `cache_control` (of all objects), `refusal_delay` (how many seconds OSS takes to refuse) or `error_padding`
     /// (how many more bytes its errors have).
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
@@ -125,6 +145,14 @@ impl FakeAlibaba {
     /// the parameters `RoleArn`, `RoleSessionName`, `Policy`, `DurationSeconds`.
     pub fn sts_log(&self) -> Vec<Value> {
         self.log()["sts"].as_array().expect("a log").clone()
+    }
+
+    /// The names that clients asked for in their TLS handshakes.
+    pub fn server_names(&self) -> Vec<String> {
+        let log = self.log();
+        let names = log["server_names"].as_array().expect("names");
+        let text = |name: &Value| name.as_str().unwrap_or_default().to_owned();
+        names.iter().map(text).collect()
     }
 
     /// The ids of the keys that OSS knows.

@@ -34,19 +34,35 @@ pub struct Shipped {
 
 impl Shipped {
     pub fn start(name: &str, oss_port: u16, sidecar_port: u16) -> Shipped {
+        Shipped::start_with(name, oss_port, sidecar_port, &[], |text| text)
+    }
+
+    /// With more settings for render.sh, which win, and a last change of its
+    /// output.
+    pub fn start_with(
+        name: &str,
+        oss_port: u16,
+        sidecar_port: u16,
+        more: &[(&str, &str)],
+        adapt: impl Fn(String) -> String,
+    ) -> Shipped {
         let (port, admin_port) = (free_port(), free_port());
-        let file = render(
-            name,
-            &[
-                ("OSS_BUCKET", BUCKET),
-                ("OSS_REGION", REGION),
-                ("OSS_ADDRESS", &format!("127.0.0.1:{oss_port}")),
-                ("OSS_TLS", "off"),
-                ("SIDECAR_ADDRESS", &format!("127.0.0.1:{sidecar_port}")),
-                ("LISTEN_PORT", &port.to_string()),
-                ("ADMIN_PORT", &admin_port.to_string()),
-            ],
-        );
+        let oss = format!("127.0.0.1:{oss_port}");
+        let sidecar = format!("127.0.0.1:{sidecar_port}");
+        let ports = [port.to_string(), admin_port.to_string()];
+        let mut settings = vec![
+            ("OSS_BUCKET", BUCKET),
+            ("OSS_REGION", REGION),
+            ("OSS_ADDRESS", &oss),
+            ("OSS_TLS", "off"),
+            ("SIDECAR_ADDRESS", &sidecar),
+            ("LISTEN_PORT", &ports[0]),
+            ("ADMIN_PORT", &ports[1]),
+        ];
+        settings.extend(more);
+        let file = render(name, &settings);
+        let text = std::fs::read_to_string(&file).expect("the rendered configuration");
+        std::fs::write(&file, adapt(text)).expect("Envoy's configuration");
         let mut command = Command::new(tools::envoy());
         command.arg("--config-path").arg(file);
         command.args(["--concurrency", "2", "--disable-hot-restart"]);

@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod demo;
+mod dist;
 mod docker;
 mod fuzz;
 mod install;
@@ -48,6 +49,9 @@ enum Task {
     Instructions(instructions::Options),
     Fuzz(fuzz::Options),
     CheckConfig(config::CheckOptions),
+    /// Write what a release consists of into target/dist/: the module, a static
+    /// sidecar, checksums, SBOM, notices
+    Dist,
     /// Write docs/configuration.schema.json from the code
     Schema,
     /// Load Envoy while credentials rotate and the sidecar fails; report at the end
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Task::Instructions(options) => instructions::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::CheckConfig(options) => config::check(&options),
+        Task::Dist => dist::run(),
         Task::Schema => config::write_schema(),
         Task::Soak { minutes } => soak(minutes),
     };
@@ -83,6 +88,8 @@ fn main() -> ExitCode {
 /// Runs `cargo test`, repeats what it says, and closes with the sum.
 fn test(arguments: &[String]) -> Result {
     setup::run()?;
+    install::provide("curl", "curl")?;
+    install::provide("promtool", "prometheus")?;
     // Ends with this command, if it was started here.
     let _engine = docker::provide()?;
     let mut command = setup::cargo();

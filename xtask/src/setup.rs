@@ -51,10 +51,13 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Into target/venv, once for each content of the list.
+/// Into target/venv, once for each content of the lists.
 fn install_python_packages() -> Result {
-    let list = tools::fakes().join("requirements.txt");
-    let wanted = std::fs::read_to_string(&list).map_err(|error| error.to_string())?;
+    let lists = ["requirements.txt", "checks.txt"].map(|name| tools::fakes().join(name));
+    let mut wanted = String::new();
+    for list in &lists {
+        wanted += &std::fs::read_to_string(list).map_err(|error| error.to_string())?;
+    }
     let venv = tools::target().join("venv");
     let stamp = venv.join("installed.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -74,7 +77,10 @@ fn install_python_packages() -> Result {
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    run_command(pip.arg("--requirement").arg(&list))?;
+    for list in &lists {
+        pip.arg("--requirement").arg(list);
+    }
+    run_command(&mut pip)?;
     std::fs::write(&stamp, wanted).map_err(|error| error.to_string())
 }
 

@@ -1,0 +1,158 @@
+//! What is in `deploy/`: against published schemas where they are to be had,
+//! its configurations of the filter by the filter's own parser, and its Envoy
+//! configuration in a real Envoy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use oss_origin_auth::config::Config;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testkit::process::scratch;
+use testkit::stub::Behaviour;
+use testkit::{FakeAlibaba, Process, Request, StubSidecar, free_port, tools};
+
+fn deploy(file: &str) -> PathBuf {
+    tools::root().join("deploy").join(file)
+}
+
+fn documents(file: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(deploy(file)).unwrap();
+    serde_yaml_ng::Deserializer::from_str(&text)
+        .map(|document| Value::deserialize(document).unwrap())
+        .collect()
+}
+
+#[test]
+fn kubernetes_and_istio_know_every_field() {
+    let output = Command::new(tools::python())
+        .arg(tools::fakes().join("check_manifests.py"))
+        .args(
+            [
+                "kubernetes/envoy-with-sidecar.yaml",
+                "kubernetes/secret.yaml",
+                "istio/wasm-plugin.yaml",
+                "istio/envoy-filter.yaml",
+            ]
+            .map(deploy),
+        )
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout)
+            .matches(": good")
+            .count(),
+        4
+    );
+}
+
+#[test]
+fn the_filter_takes_every_configuration() {
+    let istio = documents("istio/wasm-plugin.yaml");
+    let gateway = documents("envoy-gateway/extension-policy.yaml");
+    let higress = documents("higress/wasm-plugin.yaml");
+    for (name, configuration) in [
+        ("Istio", &istio[0]["spec"]["pluginConfig"]),
+        ("Envoy Gateway", &gateway[0]["spec"]["wasm"][0]["config"]),
+        ("Higress", &higress[0]["spec"]["defaultConfig"]),
+    ] {
+        let text = configuration.to_string();
+        let parsed = Config::parse(text.as_bytes(), |_| Some("set".to_owned()));
+        let config = parsed.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(config.route(b"objects").is_some(), "{name}");
+    }
+}
+
+#[test]
+fn the_sidecar_takes_its_settings() {
+    for (file, index) in [
+        ("kubernetes/envoy-with-sidecar.yaml", 2),
+        ("kubernetes/secret.yaml", 1),
+    ] {
+        let settings = &documents(file)[index]["data"]["sidecar.toml"];
+        let keys = scratch("oss");
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::write(keys.join("id"), "LTAI").unwrap();
+        std::fs::write(keys.join("secret"), "secret").unwrap();
+        let settings = settings
+            .as_str()
+            .unwrap()
+            .replace("/run/secrets/oss", keys.to_str().unwrap())
+            .replace("8181", &free_port().to_string());
+        let path = scratch("sidecar.toml");
+        std::fs::write(&path, settings).unwrap();
+        let mut command = Command::new(tools::sidecar());
+        command.arg("probe").arg("--config").arg(&path);
+        let output = command.output().unwrap();
+        // Nobody runs there; but it got as far as to ask.
+        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(problem.contains("Connection refused"), "{file}: {problem}");
+    }
+}
+
+#[test]
+fn the_patches_for_istio_make_an_envoy_that_serves() {
+    let alibaba = FakeAlibaba::start();
+    alibaba.put_into("my-bucket", "a", "content");
+    alibaba.add_key("STS.example", "secret", Some("token"), None);
+    let stub = StubSidecar::start(Behaviour::body(
+        200,
+        r#"{"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": "secret",
+            "SecurityToken": "token", "Expiration": "2099-01-01T00:00:00Z"}"#,
+    ));
+    let filter = &documents("istio/envoy-filter.yaml")[0];
+    let patches = filter["spec"]["configPatches"].as_array().unwrap();
+    let values = |kind: &str| -> Vec<Value> {
+        let wanted = patches.iter().filter(|patch| patch["applyTo"] == kind);
+        wanted
+            .map(|patch| patch["patch"]["value"].clone())
+            .collect()
+    };
+    let mut clusters = values("CLUSTER");
+    // As on this machine: no TLS, other ports, another place of the module.
+    clusters[0]
+        .as_object_mut()
+        .unwrap()
+        .remove("transport_socket");
+    let (port, admin) = (free_port(), free_port());
+    let address =
+        |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    for (cluster, port) in clusters.iter_mut().zip([alibaba.oss_port, stub.port]) {
+        let endpoint = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0];
+        endpoint["endpoint"]["address"] = address(port);
+    }
+    let manager = "type.googleapis.com/envoy.extensions.filters.network.\
+                   http_connection_manager.v3.HttpConnectionManager";
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let config = json!({
+        "admin": {"address": address(admin)},
+        "static_resources": {"clusters": clusters, "listeners": [
+            {"address": address(port), "filter_chains": [{"filters": [
+                {"name": "envoy.filters.network.http_connection_manager", "typed_config": {
+                    "@type": manager, "stat_prefix": "ingress",
+                    "route_config": {"virtual_hosts": [{"name": "objects.example.com:443",
+                        "domains": ["*"], "routes": values("HTTP_ROUTE")}]},
+                    "http_filters": [{"name": "envoy.filters.http.router",
+                                      "typed_config": {"@type": router}}]}}]}]}]},
+    });
+    let module = tools::filter_wasm().display().to_string();
+    let config = config
+        .to_string()
+        .replace("/var/lib/oss-origin-auth/oss_origin_auth.wasm", &module);
+    let file = scratch("istio.json");
+    std::fs::write(&file, config).unwrap();
+    let mut command = Command::new(tools::envoy());
+    command.arg("--config-path").arg(file);
+    command.args(["--concurrency", "1", "--disable-hot-restart"]);
+    let mut envoy = Process::start("envoy", &mut command);
+    envoy.wait_for_port(port);
+    let response = Request::get("/a").send(port);
+    assert_eq!((response.status, response.text()), (200, "content".into()));
+}

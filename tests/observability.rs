@@ -1,0 +1,161 @@
+//! What operators watch: a real Prometheus scrapes Envoy and the sidecar, the
+//! alert rules fire as they should, and the dashboard asks for what there is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
+
+use std::process::Command;
+
+use serde_json::Value;
+use testkit::process::{scratch, wait_until};
+use testkit::shipped::Shipped;
+use testkit::{FakeAlibaba, Process, Request, free_port, tools};
+
+fn deploy(file: &str) -> std::path::PathBuf {
+    tools::root().join("deploy").join(file)
+}
+
+#[test]
+fn the_alert_rules_fire_and_hold_their_peace_as_promised() {
+    for (command, file) in [
+        (["check", "rules"], "prometheus/alerts.yml"),
+        (["test", "rules"], "prometheus/alerts-test.yml"),
+        (["check", "config"], "prometheus/prometheus.yml"),
+    ] {
+        let output = Command::new("promtool")
+            .args(command)
+            .arg(deploy(file))
+            .output()
+            .expect("promtool; `cargo xtask test` installs it");
+        assert!(output.status.success(), "{file}: {output:?}");
+    }
+}
+
+#[test]
+fn prometheus_gets_what_the_dashboard_and_the_alerts_ask_for() {
+    let alibaba = FakeAlibaba::start();
+    alibaba.put("a", "content");
+    alibaba.add_key("LTAIcaller", "secret", None, None);
+    let sidecar_port = free_port();
+    let sidecar_file = scratch("sidecar.toml");
+    let key = "access_key_id_env = \"KEY_ID\"\naccess_key_secret_env = \"KEY_SECRET\"\n";
+    let role = format!(
+        "[credentials.default]\ntype = \"assume_role\"\nrole_arn = \"acs:ram::1:role/r\"\n\
+         sts_endpoint = \"http://127.0.0.1:{}\"\n{key}\
+         [credentials.partner]\ntype = \"static\"\n{key}",
+        alibaba.sts_port
+    );
+    alibaba.add_role("acs:ram::1:role/r", None);
+    std::fs::write(&sidecar_file, role).unwrap();
+    let start_sidecar = || {
+        let mut command = Command::new(tools::sidecar());
+        command.arg("--config").arg(&sidecar_file);
+        command.args(["--listen", &format!("127.0.0.1:{sidecar_port}")]);
+        command.envs([("KEY_ID", "LTAIcaller"), ("KEY_SECRET", "secret")]);
+        Process::start("sidecar", &mut command)
+    };
+    // First nobody answers, so that failures and waits are counted, too.
+    let envoy = Shipped::start("accounts.yaml", alibaba.oss_port, sidecar_port);
+    let waiting = std::thread::spawn(move || Request::get("/a").send(envoy.port).status);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let _sidecar = start_sidecar();
+    assert_eq!(waiting.join().unwrap(), 200);
+    for path in ["/a", "/absent", "/a?acl"] {
+        let _ = Request::get(path).send(envoy.port);
+    }
+
+    let port = free_port();
+    let config = std::fs::read_to_string(deploy("prometheus/prometheus.yml")).unwrap();
+    let config = config
+        .replace("scrape_interval: 15s", "scrape_interval: 1s")
+        .replace(
+            "alerts.yml",
+            &deploy("prometheus/alerts.yml").display().to_string(),
+        )
+        .replace("127.0.0.1:9901", &format!("127.0.0.1:{}", envoy.admin_port))
+        .replace("127.0.0.1:8181", &format!("127.0.0.1:{sidecar_port}"));
+    let config_file = scratch("prometheus.yml");
+    std::fs::write(&config_file, config).unwrap();
+    let mut prometheus = Process::start(
+        "prometheus",
+        Command::new("prometheus")
+            .arg(format!("--config.file={}", config_file.display()))
+            .arg(format!("--storage.tsdb.path={}", scratch("tsdb").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
+    );
+    wait_until("Prometheus", || {
+        prometheus.assert_running();
+        let ready = Request::get("/-/ready").try_send(port);
+        ready.is_ok_and(|response| response.status == 200)
+    });
+    let query = |expression: &str| -> Vec<Value> {
+        let request = Request::get(format!("/api/v1/query?query={}", encoded(expression)));
+        let answer = request.send(port).json();
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        answer["data"]["result"].as_array().unwrap().clone()
+    };
+    for (name, labels) in [
+        ("oss_origin_auth_requests", "kind"),
+        ("oss_origin_auth_refused", "reason"),
+        ("oss_origin_auth_oss_errors", "cause"),
+        ("oss_origin_auth_callouts", "result"),
+        ("oss_origin_auth_credentials_valid", "credentials"),
+        ("oss_origin_auth_credentials_seconds_left", "credentials"),
+        ("oss_origin_auth_wait_ms_bucket", "le"),
+        ("sts_sidecar_fetches_total", "result"),
+        ("sts_sidecar_credentials_valid", "name"),
+        ("sts_sidecar_credentials_expiry_timestamp_seconds", "name"),
+    ] {
+        let mut found = Vec::new();
+        wait_until(name, || {
+            found = query(name);
+            !found.is_empty()
+        });
+        assert!(found[0]["metric"][labels].is_string(), "{found:?}");
+    }
+    let left = query("oss_origin_auth_credentials_seconds_left{credentials=\"default\"}");
+    let left: f64 = left[0]["value"][1].as_str().unwrap().parse().unwrap();
+    assert!((1.0..=3600.0).contains(&left), "{left}");
+
+    // Every metric that the dashboard and the alerts name is there.
+    let dashboard = std::fs::read_to_string(deploy("grafana-dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut expressions: Vec<String> = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(expressions.len() >= 8);
+    let rules = Request::get("/api/v1/rules").send(port).json();
+    let rules = rules["data"]["groups"][0]["rules"]
+        .as_array()
+        .unwrap()
+        .clone();
+    assert!(
+        rules.iter().all(|rule| rule["health"] != "err"),
+        "{rules:?}"
+    );
+    expressions.extend(
+        rules
+            .iter()
+            .map(|rule| rule["query"].as_str().unwrap().to_owned()),
+    );
+    for expression in expressions {
+        let _ = query(&expression);
+        let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let metrics = expression.split(word);
+        for metric in metrics.filter(|word| word.starts_with("oss_") || word.starts_with("sts_")) {
+            assert!(!query(metric).is_empty(), "{metric} of {expression}");
+        }
+    }
+}
+
+fn encoded(text: &str) -> String {
+    let mut encoded = Vec::new();
+    oss_origin_auth::signing::encoding::encode_component(text.as_bytes(), &mut encoded);
+    String::from_utf8(encoded).unwrap()
+}
