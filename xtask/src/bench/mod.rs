@@ -118,8 +118,8 @@ pub fn run(options: &Options) -> Result {
         });
     }
     let (rounds, requests, bodies) = match options.quick {
-        true => (9, 2_500, 24),
-        false => (25, 8_000, 48),
+        true => (9, 2_200, 24),
+        false => (25, 8_000, 96),
     };
 
     let origin = Origin::open(LARGE);
@@ -301,6 +301,10 @@ fn chains(modules: &Modules) -> Vec<Chain> {
         upstream: None,
     };
     let peer = |name, module| envoy::wasm(name, module, &json!({}));
+    // Out of the way of good answers, as ours is.
+    let floor = |name, steps: u8| {
+        testkit::envoy::errors_only(&envoy::wasm(name, &modules.floor, &json!(steps)))
+    };
     let all_answers = |name, settings| envoy::wasm(name, &modules.filter, &settings);
     // As the shipped configurations have it.
     let ours = |name, settings| testkit::envoy::errors_only(&all_answers(name, settings));
@@ -320,7 +324,9 @@ fn chains(modules: &Modules) -> Vec<Chain> {
             "do-nothing-trimmed-upstream",
             peer("trimmed", &modules.trimmed),
         ),
-        upstream("floor-upstream", peer("floor", &modules.floor)),
+        upstream("floor-reads", floor("floor-1", 1)),
+        upstream("floor-sets", floor("floor-2", 2)),
+        upstream("floor-upstream", floor("floor-3", 3)),
         downstream("v4-downstream", ours("v4-d", v4(0, 1))),
         upstream("v4-upstream", ours("v4-u", v4(0, 1))),
         upstream("v4-upstream-all-answers", all_answers("v4-a", v4(0, 1))),
@@ -366,7 +372,7 @@ fn credentials() -> String {
 /// That each chain does what it is measured for.
 fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
     for chain in chains {
-        let signs = ["v4", "v1", "aws", "floor"]
+        let signs = ["v4", "v1", "aws", "floor-sets", "floor-upstream"]
             .iter()
             .any(|signer| chain.name.starts_with(signer));
         let port = envoy.port(chain.name);

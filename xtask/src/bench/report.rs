@@ -88,6 +88,7 @@ pub fn tables(measured: &Measured) -> String {
     let mut text = small_table(&measured.small);
     let title = format!("Bodies of {} MiB", LARGE >> 20);
     costs_table(&mut text, &title, "ms", 1e3, &measured.large);
+    text.push_str(&breakdown(&measured.small));
     if !measured.headers.is_empty() {
         costs_table(
             &mut text,
@@ -190,6 +191,56 @@ pub fn whole(measured: &Measured) -> String {
         );
     }
     let _ = write!(text, "## Figures\n\n```text\n{}```\n", lines(measured));
+    text
+}
+
+/// Where the microseconds of a signature go: what each step adds to the one
+/// before.
+fn breakdown(costs: &Costs) -> String {
+    let mut text = String::from(
+        "## Where it goes\n\nEach line adds one thing to the line before; the last is the filter.\n\n\
+         | step | µs more | spread |\n|---|---|---|\n",
+    );
+    for (what, chain, before) in [
+        (
+            "Envoy enters the VM: a context made, headers, a context deleted",
+            "do-nothing-trimmed-upstream",
+            BASE,
+        ),
+        (
+            "the request's headers are read, in one call",
+            "floor-reads",
+            "do-nothing-trimmed-upstream",
+        ),
+        (
+            "four headers are set, and leave for OSS with the token",
+            "floor-sets",
+            "floor-reads",
+        ),
+        (
+            "SHA-256 of some 1,150 bytes, in software: this is the floor",
+            "floor-upstream",
+            "floor-sets",
+        ),
+        (
+            "all else: settings, policy, canonical form, encoding, the clock",
+            "v4-upstream",
+            "floor-upstream",
+        ),
+    ] {
+        let (with, without) = (&costs[chain], &costs[before]);
+        let Estimate { value, low, high } = Estimate::new(with.len(), |rounds| {
+            median(rounds.iter().map(|round| with[*round] - without[*round]))
+        });
+        let _ = writeln!(
+            text,
+            "| {what} | {:+.1} | {:+.1} .. {:+.1} |",
+            value * 1e6,
+            low * 1e6,
+            high * 1e6
+        );
+    }
+    text.push('\n');
     text
 }
 
