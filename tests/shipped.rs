@@ -364,6 +364,10 @@ fn hits_cost_no_fetch_and_no_signature() {
         .send(envoy.port);
     assert_eq!((range.status, range.text()), (206, "content".into()));
     assert_eq!(alibaba.seen().len(), before);
+    // HEAD is answered from what is held.
+    let head = Request::new("HEAD", "/3").send(envoy.port);
+    assert_eq!(head.status, 200);
+    assert_eq!(alibaba.seen().len(), before);
     // Envoy's cache leaves it to the origin to say that a client's copy is good:
     // a signed request, and an answer without a body.
     let etag = get(3).header("etag").unwrap().to_owned();

@@ -224,6 +224,32 @@ fn every_source_opens_an_object_through_envoy() {
 }
 
 #[test]
+fn the_metadata_server_is_asked_in_the_mode_that_it_has() {
+    let sources = Sources::start();
+    let statuses = || ["ecs", "ecs_hardened"].map(|name| sources.ask(name).status);
+    // It insists on tokens.
+    sources.alibaba.set("ecs_hardened", json!(true));
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(statuses(), [200, 200]);
+    // It is an old one that gives none. What is held is short-lived, so that
+    // it does not hide the failure.
+    sources.alibaba.set("ecs_hardened", json!(false));
+    sources.alibaba.set("token_life", json!(2));
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(statuses(), [200, 200]);
+    sources.alibaba.set("ecs_tokens", json!(false));
+    wait_until("the end of the token", || statuses() == [200, 502]);
+    let answer = sources.ask("ecs_hardened").json();
+    assert!(
+        answer["Step"]
+            .as_str()
+            .unwrap()
+            .starts_with("PUT /latest/api/token"),
+        "{answer}"
+    );
+}
+
+#[test]
 fn the_filter_reads_a_credentials_uri_server_that_is_not_ours() {
     let alibaba = FakeAlibaba::start();
     alibaba.put("a", "content");

@@ -48,6 +48,7 @@ class State:
         self.oidc_token = None
         self.ecs_role = None
         self.ecs_hardened = False
+        self.ecs_tokens = True
         self.clock_offset = 0
         self.refusal_delay = 0
         self.error_padding = 0
@@ -483,7 +484,7 @@ class Sts(Handler):
         state = self.state
         if path == "/latest/api/token":
             ttl = self.headers.get("X-aliyun-ecs-metadata-token-ttl-seconds")
-            if self.command != "PUT" or not ttl or not state.ecs_role:
+            if self.command != "PUT" or not ttl or not state.ecs_role or not state.ecs_tokens:
                 return 400, "bad request"
             return 200, "metadata-token"
         token = self.headers.get("X-aliyun-ecs-metadata-token")
@@ -571,6 +572,7 @@ SETTINGS = (
     "oidc_token",
     "ecs_role",
     "ecs_hardened",
+    "ecs_tokens",
     "refusal_delay",
     "error_padding",
     "cache_control",

@@ -96,6 +96,7 @@ impl FakeAlibaba {
 
     /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
     /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`,
+    /// `ecs_tokens` (false: an old metadata server),
     /// `cache_control` (of all objects), `refusal_delay` (how many seconds OSS takes to refuse) or `error_padding`
     /// (how many more bytes its errors have).
     pub fn set(&self, name: &str, value: Value) {

@@ -52,6 +52,10 @@ fn start() -> Result<Option<Engine>> {
     install::provide("dockerd", "docker.io")?;
     install::provide("iptables", "iptables")?;
     step("starting a Docker engine");
+    // An engine that was killed leaves these behind, and the next takes whoever
+    // has got the number meanwhile for its predecessor.
+    remove_stale("/var/run/docker.pid", "dockerd");
+    remove_stale("/var/run/docker/containerd/containerd.pid", "containerd");
     let log = tools::target().join("dockerd.log");
     let output = std::fs::File::create(&log).map_err(|error| error.to_string())?;
     let errors = output.try_clone().map_err(|error| error.to_string())?;
@@ -73,6 +77,15 @@ fn start() -> Result<Option<Engine>> {
          these tests out",
         log.display()
     ))
+}
+
+/// Removes a file with a process id unless that is a process of the name.
+fn remove_stale(file: &str, name: &str) {
+    let id = std::fs::read_to_string(file).unwrap_or_default();
+    let command = std::fs::read_to_string(format!("/proc/{}/comm", id.trim()));
+    if command.unwrap_or_default().trim() != name {
+        let _ = std::fs::remove_file(file);
+    }
 }
 
 fn has(image: &str) -> bool {

@@ -59,8 +59,12 @@ type Costs = BTreeMap<&'static str, Vec<f64>>;
 struct Measured {
     rounds: usize,
     requests: u32,
-    /// Per request.
+    /// Per request, beside the peers.
     small: Costs,
+    /// The same of the steps that make the floor.
+    floor: Costs,
+    /// The same with many routes and credentials.
+    scale: Costs,
     /// Per request with 20 more headers.
     headers: Costs,
     /// Per body of [`LARGE`] bytes.
@@ -109,6 +113,17 @@ pub fn run(options: &Options) -> Result {
             ))),
         });
     }
+    // One Envoy with all of them at once would measure how they crowd one another
+    // out of the caches.
+    let pick = |names: &[&str]| -> Vec<Chain> {
+        let chosen = chains.iter().filter(|chain| names.contains(&chain.name));
+        chosen.cloned().collect()
+    };
+    let (floor, scale) = (pick(&FLOOR), pick(&SCALE));
+    let alone = !options.only.is_empty() || !options.module.is_empty();
+    if !alone && options.hold.is_none() {
+        chains = pick(&PEERS);
+    }
     if !options.only.is_empty() {
         let extra = |chain: &Chain| options.module.iter().any(|(name, _)| name == chain.name);
         chains.retain(|chain| {
@@ -119,7 +134,7 @@ pub fn run(options: &Options) -> Result {
     }
     let (rounds, requests, bodies) = match options.quick {
         true => (9, 2_200, 24),
-        false => (25, 8_000, 96),
+        false => (21, 8_000, 96),
     };
 
     let origin = Origin::open(LARGE);
@@ -149,7 +164,7 @@ pub fn run(options: &Options) -> Result {
     step("small bodies");
     let names: Vec<_> = chains.iter().map(|chain| chain.name).collect();
     let measured = rounds_of(&envoy, &names, rounds, &small)?;
-    if !options.only.is_empty() || !options.module.is_empty() {
+    if alone {
         print!("{}", report::small_table(&measured));
         return Ok(());
     }
@@ -168,10 +183,22 @@ pub fn run(options: &Options) -> Result {
         "v4-upstream-all-answers",
     ];
     let large = rounds_of(&envoy, &compared, rounds, &large)?;
+    let group = |chains: &[Chain]| -> Result<Costs> {
+        let envoy = Envoy::start(chains, origin.oss_port, sidecar.port, 1)?;
+        check(&envoy, chains, &origin)?;
+        let names: Vec<_> = chains.iter().map(|chain| chain.name).collect();
+        rounds_of(&envoy, &names, rounds, &small)
+    };
+    step("the floor");
+    let floor = group(&floor)?;
+    step("many routes and credentials");
+    let scale = group(&scale)?;
     let mut measured = Measured {
         rounds,
         requests,
         small: measured,
+        floor,
+        scale,
         headers: Costs::new(),
         large,
         latency: Vec::new(),
@@ -280,6 +307,39 @@ fn start(without: &[Chain], with: &[Chain], origin: u16, sidecar: u16) -> Result
         second_request: of(&requests[1]),
     })
 }
+
+const PEERS: [&str; 10] = [
+    report::BASE,
+    "do-nothing-downstream",
+    "do-nothing-upstream",
+    "aws-downstream",
+    "aws-upstream",
+    "v4-downstream",
+    "v4-upstream",
+    "v4-upstream-all-answers",
+    "v1-downstream",
+    "v1-upstream",
+];
+
+const FLOOR: [&str; 8] = [
+    report::BASE,
+    "do-nothing-upstream",
+    "aws-upstream",
+    "do-nothing-trimmed-upstream",
+    "floor-reads",
+    "floor-sets",
+    "floor-upstream",
+    "v4-upstream",
+];
+
+const SCALE: [&str; 6] = [
+    report::BASE,
+    "v4-upstream",
+    "v4-upstream-1-route",
+    "v4-upstream-100-routes",
+    "v4-upstream-10000-routes",
+    "v4-upstream-100-credentials",
+];
 
 struct Modules {
     filter: PathBuf,

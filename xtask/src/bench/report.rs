@@ -40,19 +40,21 @@ pub fn lines(measured: &Measured) -> String {
         ("do-nothing-upstream", "floor-upstream"),
         ("aws-upstream", "floor-upstream"),
         ("floor-upstream", "v4-upstream"),
-        ("v4-upstream-all-answers", "v4-upstream"),
     ] {
-        let estimate = added_ratio(small, subject, peer);
+        let estimate = added_ratio(&measured.floor, subject, peer);
         line(&mut text, "added_cpu_ratio", peer, subject, estimate, None);
     }
+    let (peer, subject) = ("v4-upstream-all-answers", "v4-upstream");
+    let estimate = added_ratio(small, subject, peer);
+    line(&mut text, "added_cpu_ratio", peer, subject, estimate, None);
     for (peer, subject) in [
         ("v4-upstream-1-route", "v4-upstream-100-routes"),
         ("v4-upstream-1-route", "v4-upstream-10000-routes"),
         ("v4-upstream", "v4-upstream-100-credentials"),
     ] {
-        let estimate = ratio(small, subject, peer);
+        let estimate = ratio(&measured.scale, subject, peer);
         line(&mut text, "cpu_ratio", peer, subject, estimate, None);
-        let estimate = added_ratio(small, subject, peer);
+        let estimate = added_ratio(&measured.scale, subject, peer);
         line(&mut text, "added_cpu_ratio", peer, subject, estimate, None);
     }
     for (subject, limit) in [
@@ -88,7 +90,9 @@ pub fn tables(measured: &Measured) -> String {
     let mut text = small_table(&measured.small);
     let title = format!("Bodies of {} MiB", LARGE >> 20);
     costs_table(&mut text, &title, "ms", 1e3, &measured.large);
-    text.push_str(&breakdown(&measured.small));
+    text.push_str(&breakdown(&measured.floor));
+    let title = "Many routes and credentials";
+    costs_table(&mut text, title, "µs", 1e6, &measured.scale);
     if !measured.headers.is_empty() {
         costs_table(
             &mut text,
@@ -105,8 +109,10 @@ pub fn tables(measured: &Measured) -> String {
 pub fn whole(measured: &Measured) -> String {
     let mut text = String::from(
         "# What the filter costs\n\n\
-         Written by `cargo xtask bench`. One Envoy with one worker has a listener for each chain \
-         of filters; h2load asks each in turn, in interleaved rounds. The cost is CPU time of the \
+         Written by `cargo xtask bench`. An Envoy with one worker has a listener for each chain \
+         of filters; h2load asks each in turn, in interleaved rounds. What is compared is in one \
+         Envoy; the floor and the scale have one of their own, since more chains in one process \
+         crowd one another out of the caches. The cost is CPU time of the \
          whole Envoy process (`/proc/PID/task/*/schedstat`) per request. What counts is what a \
          chain adds to no filter at all. Spreads are the 5th and the 95th percentile of a \
          bootstrap over the rounds; `noisy` stands where they leave open on which side of its \
@@ -197,7 +203,9 @@ pub fn whole(measured: &Measured) -> String {
 /// Where the microseconds of a signature go: what each step adds to the one
 /// before.
 fn breakdown(costs: &Costs) -> String {
-    let mut text = String::from(
+    let mut text = String::new();
+    costs_table(&mut text, "The floor", "µs", 1e6, costs);
+    text.push_str(
         "## Where it goes\n\nEach line adds one thing to the line before; the last is the filter.\n\n\
          | step | µs more | spread |\n|---|---|---|\n",
     );
