@@ -369,6 +369,28 @@ fn a_token_is_refreshed_ahead_without_any_caller() {
 }
 
 #[test]
+fn a_token_that_was_refreshed_ahead_is_no_answer_to_a_condemned_one() {
+    let alibaba = alibaba();
+    let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
+    let id = |anew: bool| {
+        let request = Request::get("/v1/credentials/default");
+        let request = match anew {
+            true => request.header("cache-control", "no-cache"),
+            false => request,
+        };
+        request.send(port).json()["AccessKeyId"].clone()
+    };
+    // What it holds is young, and was fetched before anybody complained.
+    let first = id(false);
+    let second = id(true);
+    assert_ne!(first, second);
+    // Those who complain at the same time share one answer.
+    assert_eq!(id(true), second);
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_ne!(id(true), second);
+}
+
+#[test]
 fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
     let alibaba = alibaba();
     let port = free_port();

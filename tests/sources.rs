@@ -32,7 +32,13 @@ struct Sources {
 
 impl Sources {
     fn start() -> Sources {
+        Sources::start_with(3_600)
+    }
+
+    /// `token_life`: of all tokens that are issued, in seconds.
+    fn start_with(token_life: u64) -> Sources {
         let alibaba = FakeAlibaba::start();
+        alibaba.set("token_life", json!(token_life));
         alibaba.put("a", "content");
         alibaba.add_key("LTAIcaller", SECRET, None, None);
         alibaba.add_key("STS.cli", SECRET, Some("sesame-token-of-the-cli"), None);
@@ -262,11 +268,10 @@ fn the_filter_reads_a_credentials_uri_server_that_is_not_ours() {
 
 #[test]
 fn each_step_that_fails_is_named() {
-    let sources = Sources::start();
+    // Nothing lives long enough to be held and to stand in the way.
+    let sources = Sources::start_with(1);
     let alibaba = &sources.alibaba;
     let host = format!("127.0.0.1:{}", alibaba.sts_port);
-    // What is served as long as it is valid must not stand in the way.
-    alibaba.set("token_life", json!(1));
     let expect = |name: &str, code: &str, step: &str, source_code: &str| {
         let want = step.replace("HOST", &host);
         let mut text = String::new();

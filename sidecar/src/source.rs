@@ -36,6 +36,8 @@ pub struct Source {
 struct State {
     held: Option<Arc<Held>>,
     failed: Option<Failed>,
+    /// When somebody last had others fetched, whose credentials were condemned.
+    renewed_at: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug)]
@@ -183,8 +185,11 @@ fn build_one(
 
 /// A failure answers for this long, so that many callers make one fetch.
 const FAILURE_HOLDS: Duration = Duration::from_millis(500);
-/// Credentials that are younger are not fetched anew.
-const JUST_FETCHED: Duration = Duration::from_secs(1);
+/// For so long those who ask anew get what was fetched for the first of them. It
+/// is not enough that what is held is young: refreshed ahead, it may have been
+/// revoked together with what the caller had.
+const JUST_RENEWED: Duration = Duration::from_secs(1);
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// A key pair without an end is read again after this time: its file may have
 /// been replaced.
 const REREAD: Duration = Duration::from_secs(60);
@@ -205,7 +210,7 @@ impl Source {
     pub async fn credential(&self, anew: bool) -> Result<Arc<Held>, SourceError> {
         let asked_at = SystemTime::now();
         if let Some(held) = self.valid(asked_at)
-            && !(anew && held.age(asked_at) >= JUST_FETCHED)
+            && (!anew || self.state().is_just_renewed(asked_at))
         {
             return Ok(held);
         }
@@ -226,6 +231,10 @@ impl Source {
             return self.valid(now).ok_or(failed.error);
         }
         let result = self.fetch().await;
+        if anew && result.is_ok() {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.renewed_at = Some(now);
+        }
         result.or_else(|error| self.valid(SystemTime::now()).ok_or(error))
     }
 
@@ -253,13 +262,13 @@ impl Source {
     /// Newer ones are due when a third of the life of the old ones is gone, so
     /// that a caller that refreshes in the last fifth always gets newer ones.
     fn until_due(&self, now: SystemTime) -> Duration {
-        let State { held, failed } = self.state();
+        let State { held, failed, .. } = self.state();
         let due = held.map_or(Duration::ZERO, |held| {
             let life = held.expires.map(|expires| {
                 let life = expires.as_system_time().duration_since(held.fetched_at);
                 life.unwrap_or_default() / 3
             });
-            let wait = life.unwrap_or(REREAD).max(JUST_FETCHED);
+            let wait = life.unwrap_or(REREAD).max(SHORTEST_WAIT);
             wait.saturating_sub(held.age(now))
         });
         let held_off = failed.map_or(Duration::ZERO, |failed| {
@@ -301,10 +310,8 @@ impl Source {
                     "credentials fetched"
                 );
                 let held = Arc::new(held);
-                *state = State {
-                    held: Some(Arc::clone(&held)),
-                    failed: None,
-                };
+                state.held = Some(Arc::clone(&held));
+                state.failed = None;
                 Ok(held)
             }
             Err(error) => {
@@ -328,6 +335,13 @@ impl Source {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+impl State {
+    fn is_just_renewed(&self, now: SystemTime) -> bool {
+        let renewed = self.renewed_at.and_then(|at| now.duration_since(at).ok());
+        renewed.is_some_and(|ago| ago < JUST_RENEWED)
     }
 }
 
