@@ -70,10 +70,7 @@ pub fn build(
             oidc_token_file,
             session_name,
         } => {
-            let mut provider = oidc(
-                session_name.as_deref().unwrap_or(SESSION_NAME),
-                sts.endpoint()?,
-            );
+            let mut provider = oidc(session_name.as_deref(), sts.endpoint()?);
             if let Some(arn) = role_arn {
                 provider = provider.with_role_arn(arn);
             }
@@ -123,7 +120,7 @@ pub fn build(
         }),
         SourceSettings::Default {} => Arc::new(FirstOf(vec![
             Box::new(EnvCredentialProvider::new()),
-            Box::new(oidc(SESSION_NAME, None)),
+            Box::new(oidc(None, None)),
             Box::new(Profile {
                 file: None,
                 name: None,
@@ -241,18 +238,26 @@ fn granter(
         grant = grant.with_policy(policy);
     }
     let granter = AssumeRoleGranter::new(grant);
-    match endpoint.or_else(|| variable("ALIBABA_CLOUD_STS_ENDPOINT")) {
+    match endpoint.or_else(endpoint_of_environment) {
         Some(endpoint) => granter.with_sts_endpoint(endpoint),
         None => granter,
     }
 }
 
-fn oidc(session_name: &str, endpoint: Option<String>) -> AssumeRoleWithOidcCredentialProvider {
-    let provider = AssumeRoleWithOidcCredentialProvider::new().with_role_session_name(session_name);
-    match endpoint.or_else(|| variable("ALIBABA_CLOUD_STS_ENDPOINT")) {
+fn oidc(
+    session_name: Option<&str>,
+    endpoint: Option<String>,
+) -> AssumeRoleWithOidcCredentialProvider {
+    let provider = AssumeRoleWithOidcCredentialProvider::new()
+        .with_role_session_name(session_name.unwrap_or(SESSION_NAME));
+    match endpoint.or_else(endpoint_of_environment) {
         Some(endpoint) => provider.with_sts_endpoint(endpoint),
         None => provider,
     }
+}
+
+fn endpoint_of_environment() -> Option<String> {
+    variable("ALIBABA_CLOUD_STS_ENDPOINT")
 }
 
 /// Says what is missing where the library's provider only has nothing.
@@ -403,8 +408,7 @@ impl CliConfig {
         let bad = |text: String| own(format!("{shown}: profile `{name}`: {text}"));
         let role = || -> Result<AssumeRoleGranter> {
             // The variable stands for a network that the profile knows nothing of.
-            let region = given(&profile.sts_region)
-                .filter(|_| variable("ALIBABA_CLOUD_STS_ENDPOINT").is_none());
+            let region = given(&profile.sts_region).filter(|_| endpoint_of_environment().is_none());
             let sts = StsSettings {
                 sts_region: region,
                 ..StsSettings::default()
@@ -455,15 +459,10 @@ impl CliConfig {
                 None => EcsRamRoleCredentialProvider::new(),
             }),
             "OIDC" => Arc::new(
-                oidc(
-                    given(&profile.ram_session_name)
-                        .as_deref()
-                        .unwrap_or(SESSION_NAME),
-                    None,
-                )
-                .with_role_arn(&profile.ram_role_arn)
-                .with_oidc_provider_arn(&profile.oidc_provider_arn)
-                .with_oidc_token_file(&profile.oidc_token_file),
+                oidc(given(&profile.ram_session_name).as_deref(), None)
+                    .with_role_arn(&profile.ram_role_arn)
+                    .with_oidc_provider_arn(&profile.oidc_provider_arn)
+                    .with_oidc_token_file(&profile.oidc_token_file),
             ),
             "CredentialsURI" => {
                 Arc::new(CredentialsUriCredentialProvider::new().with_uri(&profile.credentials_uri))

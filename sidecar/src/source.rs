@@ -290,10 +290,7 @@ impl Source {
                 step: step.map(|step| step.what).unwrap_or_default(),
                 cause,
             }),
-            Ok(None) => Err(SourceError {
-                step: String::new(),
-                cause: Cause::Missing("no source has any credentials".into()),
-            }),
+            Ok(None) => Err(SourceError::missing("no source has any credentials")),
             Err(error) => Err(SourceError::of(step, &error)),
         };
         let label = result
@@ -352,20 +349,21 @@ impl fmt::Debug for Source {
 }
 
 impl SourceError {
+    fn missing(what: impl Into<String>) -> SourceError {
+        SourceError {
+            step: String::new(),
+            cause: Cause::Missing(what.into()),
+        }
+    }
+
     fn of(step: Option<Step>, error: &reqsign_core::Error) -> SourceError {
         if let Some(text) = providers::own_text(error) {
-            return SourceError {
-                step: String::new(),
-                cause: Cause::Missing(text),
-            };
+            return SourceError::missing(text);
         }
         let Some(Step { what, outcome }) = step else {
             // Nothing was asked, and the text is the library's: of a file that
             // cannot be read, or of credentials that cannot be used.
-            return SourceError {
-                step: String::new(),
-                cause: Cause::Missing("the source's settings or files cannot be used".into()),
-            };
+            return SourceError::missing("the source's settings or files cannot be used");
         };
         let cause = match outcome {
             Outcome::Answered | Outcome::TooLarge => Cause::Malformed,

@@ -71,8 +71,8 @@ impl Stats {
         valid: bool,
         seconds_left: Option<u64>,
     ) {
-        while self.gauges.len() <= index {
-            self.gauges.push(Gauge::default());
+        if self.gauges.len() <= index {
+            self.gauges.resize_with(index + 1, Gauge::default);
         }
         let Some(gauge) = self.gauges.get_mut(index) else {
             return;
@@ -107,11 +107,8 @@ impl Stats {
             self.add(Group::Requests, "signed", signed);
         }
         for counter in self.counters.iter_mut().filter(|counter| counter.count > 0) {
-            if counter.id.is_none() {
-                let name = counter_name(counter.group, counter.name);
-                counter.id = abi::define_metric(Metric::Counter, &name).ok();
-            }
-            if let Some(id) = counter.id {
+            let name = || counter_name(counter.group, counter.name);
+            if let Some(id) = defined(&mut counter.id, Metric::Counter, name) {
                 let _ = abi::increment(id, counter.count);
                 counter.count = 0;
             }
@@ -119,12 +116,10 @@ impl Stats {
         if self.waits.is_empty() {
             return;
         }
-        if self.wait_histogram.is_none() {
-            let name = "oss_origin_auth.wait_ms";
-            self.wait_histogram = abi::define_metric(Metric::Histogram, name).ok();
-        }
+        let name = || "oss_origin_auth.wait_ms".to_owned();
+        let histogram = defined(&mut self.wait_histogram, Metric::Histogram, name);
         for wait in self.waits.drain(..) {
-            if let Some(id) = self.wait_histogram {
+            if let Some(id) = histogram {
                 let _ = abi::record(id, wait);
             }
         }
@@ -136,15 +131,20 @@ impl Told {
         if self.value == Some(value) {
             return;
         }
-        if self.id.is_none() {
-            let name = ["oss_origin_auth.credentials.", what, ".", name].concat();
-            self.id = abi::define_metric(Metric::Gauge, &name).ok();
-        }
-        if let Some(id) = self.id {
+        let name = || ["oss_origin_auth.credentials.", what, ".", name].concat();
+        if let Some(id) = defined(&mut self.id, Metric::Gauge, name) {
             let _ = abi::record(id, value);
             self.value = Some(value);
         }
     }
+}
+
+/// Envoy's id of a metric, which is asked for when it is first wanted.
+fn defined(id: &mut Option<u32>, kind: Metric, name: impl FnOnce() -> String) -> Option<u32> {
+    if id.is_none() {
+        *id = abi::define_metric(kind, &name()).ok();
+    }
+    *id
 }
 
 fn counter_name(group: Group, name: &str) -> String {

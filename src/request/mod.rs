@@ -94,9 +94,7 @@ pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Admission, Ref
         }
     }
     let path_now = raw_path;
-    if let Some(original) = original_path(raw_path, incoming.earlier) {
-        raw_path = original;
-    }
+    let raw_path = original_path(path_now, incoming.earlier).unwrap_or(path_now);
     if !route.methods.iter().any(|known| known.as_bytes() == method) {
         return Err(Refusal::new(405, "method_not_allowed", METHOD));
     }

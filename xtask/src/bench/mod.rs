@@ -115,14 +115,10 @@ pub fn run(options: &Options) -> Result {
     }
     // One Envoy with all of them at once would measure how they crowd one another
     // out of the caches.
-    let pick = |names: &[&str]| -> Vec<Chain> {
-        let chosen = chains.iter().filter(|chain| names.contains(&chain.name));
-        chosen.cloned().collect()
-    };
-    let (floor, scale) = (pick(&FLOOR), pick(&SCALE));
+    let (floor, scale) = (pick(&chains, &FLOOR), pick(&chains, &SCALE));
     let alone = !options.only.is_empty() || !options.module.is_empty();
     if !alone && options.hold.is_none() {
-        chains = pick(&PEERS);
+        chains = pick(&chains, &PEERS);
     }
     if !options.only.is_empty() {
         let extra = |chain: &Chain| options.module.iter().any(|(name, _)| name == chain.name);
@@ -259,13 +255,9 @@ fn more(
         measured.latency.push((name, times));
     }
     step("workers");
-    let pick = |name: &str| -> Vec<Chain> {
-        let picked = chains.iter().filter(|chain| chain.name == name);
-        picked.cloned().collect()
-    };
     for workers in [1, 2, 4] {
         for name in compared {
-            let envoy = Envoy::start(&pick(name), origin, sidecar, workers)?;
+            let envoy = Envoy::start(&pick(chains, &[name]), origin, sidecar, workers)?;
             let costs = rounds_of(&envoy, &[name], 5, small)?;
             let cost = statistics::median(costs[name].iter().copied());
             measured
@@ -275,8 +267,8 @@ fn more(
     }
     step("start");
     measured.start = Some(start(
-        &pick("no-filter"),
-        &pick("v4-upstream"),
+        &pick(chains, &["no-filter"]),
+        &pick(chains, &["v4-upstream"]),
         origin,
         sidecar,
     )?);
@@ -306,6 +298,11 @@ fn start(without: &[Chain], with: &[Chain], origin: u16, sidecar: u16) -> Result
         first_request: of(&requests[0]),
         second_request: of(&requests[1]),
     })
+}
+
+fn pick(chains: &[Chain], names: &[&str]) -> Vec<Chain> {
+    let chosen = chains.iter().filter(|chain| names.contains(&chain.name));
+    chosen.cloned().collect()
 }
 
 const PEERS: [&str; 10] = [
