@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::http::Request;
-use crate::process::{Process, free_port};
+use crate::process::{Process, free_port, wait_until};
 use crate::tools;
 
 pub const BUCKET: &str = "demo-bucket";
@@ -57,7 +57,12 @@ impl FakeAlibaba {
             .args(["--bucket", BUCKET, "--region", REGION])
             .args(arguments);
         let mut process = Process::start("fake-alibaba", &mut command);
-        process.wait_for_port(control_port);
+        // Not by trying its ports: a connection that ends without a request
+        // would be the first thing that the servers see.
+        wait_until("the fake OSS", || {
+            process.assert_running();
+            process.output().contains("ready")
+        });
         FakeAlibaba {
             oss_port,
             sts_port,
@@ -168,14 +173,21 @@ impl FakeAlibaba {
     }
 
     fn log(&self) -> Value {
-        Request::get("/").send(self.control_port).json()
+        self.ask(&Request::get("/"))
     }
 
     fn control(&self, command: Value) -> Value {
-        let response = Request::new("POST", "/")
-            .body(command.to_string())
-            .send(self.control_port);
-        assert_eq!(response.status, 200, "{command}");
+        self.ask(&Request::new("POST", "/").body(command.to_string()))
+    }
+
+    fn ask(&self, request: &Request) -> Value {
+        // Twice, since a loaded machine was seen to reset a connection, and
+        // since every command may be given twice.
+        let response = request
+            .try_send(self.control_port)
+            .or_else(|_| request.try_send(self.control_port))
+            .unwrap_or_else(|error| panic!("{request:?}: {error}; {}", self.process.output()));
+        assert_eq!(response.status, 200, "{request:?}");
         response.json()
     }
 }
