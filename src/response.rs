@@ -6,7 +6,7 @@ use crate::config::Route;
 /// What to do to a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disguise {
-    pub remove: Vec<String>,
+    pub remove: Vec<Vec<u8>>,
     pub set: Vec<(&'static str, String)>,
     /// In place of OSS's.
     pub body: Option<&'static str>,
@@ -30,9 +30,7 @@ pub fn disguise(
     for (name, _) in headers {
         let stripped = route.strip_response_headers.allow(name);
         if !name.starts_with(b":") && (stripped || (neutral && tells_of_the_origin(name))) {
-            disguise
-                .remove
-                .push(String::from_utf8_lossy(name).into_owned());
+            disguise.remove.push(name.to_vec());
         }
     }
     if neutral {
@@ -106,7 +104,7 @@ mod tests {
         let disguise = disguise(&route(true), 403, true, HEADERS);
         assert_eq!(
             disguise.remove,
-            ["content-length", "x-oss-request-id", "x-oss-ec"]
+            [&b"content-length"[..], b"x-oss-request-id", b"x-oss-ec"]
         );
         let body = disguise.body.unwrap();
         let length = ("content-length", body.len().to_string());

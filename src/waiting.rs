@@ -1,12 +1,10 @@
 //! The requests of one worker that stand still until there are credentials.
 
-use std::collections::VecDeque;
-
 use crate::flow::Flow;
 
 #[derive(Debug, Default)]
 pub struct Waiting {
-    queue: VecDeque<Waiter>,
+    queue: Vec<Waiter>,
 }
 
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub struct Waiter {
 
 impl Waiting {
     pub fn push(&mut self, waiter: Waiter) {
-        self.queue.push_back(waiter);
+        self.queue.push(waiter);
     }
 
     pub fn len(&self) -> usize {
@@ -59,8 +57,8 @@ impl Waiting {
     fn take(&mut self, wanted: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
         let (taken, kept) = std::mem::take(&mut self.queue)
             .into_iter()
-            .partition::<Vec<_>, _>(wanted);
-        self.queue = kept.into();
+            .partition(wanted);
+        self.queue = kept;
         taken
     }
 }

@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn every_key_can_be_asked_for(key in vec(any::<u8>(), 0..60)) {
-        let wire = Target::of_key(key.clone()).wire();
+        let wire = Target::of_key(key.clone()).wire().into_owned();
         let target = Target::parse(&wire).unwrap();
         prop_assert_eq!(target.key(), key.as_slice());
     }
@@ -102,7 +102,7 @@ proptest! {
             let changes = outgoing.sign(&route, &mut Signer::new(credentials, 1), NOW);
             let wire = changes.path.unwrap_or(path);
             prop_assert!(wire.len() > 1 && !wire.contains(&b'?'));
-            prop_assert_eq!(changes.set[0].0, "authorization");
+            prop_assert!(changes.add.is_some());
         }
     }
 

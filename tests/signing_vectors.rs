@@ -126,15 +126,24 @@ impl Case {
         }
     }
 
-    /// Signs twice, with a signing key derived and with the key that was kept.
+    /// Signs with a signing key derived, with the key that was kept, and from
+    /// memory.
     fn check_headers(&self, credentials: Credentials, request: &Request, version: Version) {
         let token = credentials.security_token.clone();
-        let mut signer = Signer::new(credentials, 1);
-        for _ in 0..2 {
-            let headers = signer.sign(version, &self.region, request, self.unix_time);
+        let mut signers = [
+            Signer::new(credentials.clone(), 1),
+            Signer::new(credentials, 1),
+        ];
+        let other = Request {
+            target: &Target::of_key(b"another".into()),
+            ..*request
+        };
+        signers[1].sign(version, &self.region, &other, self.unix_time);
+        for signer in [0, 0, 1] {
+            let headers = signers[signer].sign(version, &self.region, request, self.unix_time);
             let value = |wanted| {
                 let found = headers.iter().find(|(name, _)| *name == wanted)?;
-                Some(String::from_utf8_lossy(&found.1).into_owned())
+                Some(String::from_utf8_lossy(found.1).into_owned())
             };
             assert_eq!(
                 value("authorization").as_ref(),

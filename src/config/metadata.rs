@@ -1,17 +1,14 @@
 //! Settings in the metadata of Envoy's routes and clusters, for those whose
 //! control plane owns the routes.
 
-use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use super::reader::{self, ConfigError};
-use super::{Config, Route, route};
+use super::{Config, Route, RouteMap, route};
 use crate::json::{Object, Value};
 
 /// What Envoy says of the route and the cluster of a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 pub struct Metadata {
     /// `route.name`
     pub route_name: Vec<u8>,
@@ -21,15 +18,28 @@ pub struct Metadata {
     pub cluster: Vec<u8>,
 }
 
+impl Metadata {
+    /// All of it, in one; the lengths tell where each begins.
+    fn key(&self) -> Vec<u8> {
+        let length = |part: &Vec<u8>| (part.len() as u32).to_le_bytes();
+        [
+            &length(&self.route_name)[..],
+            &self.route_name,
+            &length(&self.route),
+            &self.route,
+            &self.cluster,
+        ]
+        .concat()
+    }
+}
+
 /// The settings of each distinct metadata, parsed once.
 #[derive(Debug, Default)]
 pub struct RouteCache {
-    /// By the hash of the metadata, with the metadata itself.
-    known: HashMap<u64, (Metadata, Parsed)>,
+    /// By [`Metadata::key`]; `None` for settings that are wrong, which was said
+    /// when they were first seen.
+    known: RouteMap,
 }
-
-/// `None`: the settings are wrong, which was said when they were first seen.
-type Parsed = Option<Option<Rc<Route>>>;
 
 /// Control planes that give every request another metadata do not fill the
 /// memory.
@@ -46,28 +56,23 @@ impl RouteCache {
         if metadata.route.is_empty() && metadata.cluster.is_empty() {
             return Ok(config.route(&metadata.route_name).cloned());
         }
-        let mut hasher = DefaultHasher::new();
-        metadata.hash(&mut hasher);
-        let hash = hasher.finish();
-        if let Some((of, parsed)) = self.known.get(&hash)
-            && *of == metadata
-        {
-            return parsed.clone().ok_or(None);
+        let key = metadata.key();
+        if let Some(known) = self.known.get(&key) {
+            return known.clone().map(Some).ok_or(None);
         }
         let result = config.route_with(&metadata);
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known
-            .insert(hash, (metadata, result.as_ref().ok().cloned()));
-        result.map_err(Some)
+        self.known.insert(key, result.as_ref().ok().cloned());
+        result.map(Some).map_err(Some)
     }
 }
 
 impl Config {
     /// The settings in a route's metadata, or else under `routes`, over those
     /// in the cluster's metadata, over the defaults.
-    fn route_with(&self, metadata: &Metadata) -> Result<Option<Rc<Route>>, ConfigError> {
+    fn route_with(&self, metadata: &Metadata) -> Result<Rc<Route>, ConfigError> {
         let nothing = Value::Object(Object::new());
         let text = |text: &[u8], place: &str| match text {
             [] => Ok(None),
@@ -102,7 +107,7 @@ impl Config {
         if route.name == ROUTE && !name.is_empty() {
             route.name = format!("{ROUTE} of {name}");
         }
-        Ok(Some(Rc::new(route)))
+        Ok(Rc::new(route))
     }
 }
 

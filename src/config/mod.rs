@@ -10,6 +10,7 @@ mod route;
 pub mod schema;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
 
 use crate::credentials::entry::Timing;
@@ -27,7 +28,7 @@ pub struct Config {
     /// In the order of their names; a [`Route`] holds an index into these.
     pub credentials: Vec<NamedSource>,
     /// `None` where a cluster's metadata must complete the settings.
-    routes: HashMap<String, Option<Rc<Route>>>,
+    routes: RouteMap,
     /// For requests on a route without settings of its own, if complete.
     defaults: Option<Rc<Route>>,
     /// How long a request waits for credentials before it gets a 503.
@@ -40,6 +41,10 @@ pub struct Config {
     /// there are none.
     document: Value,
 }
+
+/// Settings by name. The names are the operator's: nobody need be kept from
+/// foreseeing their hashes.
+type RouteMap = HashMap<Vec<u8>, Option<Rc<Route>>, BuildHasherDefault<DefaultHasher>>;
 
 /// Whether metadata of Envoy's objects holds settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +140,7 @@ impl Config {
     /// The settings of a route: its own, else the defaults if they are
     /// complete. `None` means: refuse.
     pub fn route(&self, name: &[u8]) -> Option<&Rc<Route>> {
-        let own = std::str::from_utf8(name)
-            .ok()
-            .and_then(|name| self.routes.get(name));
-        match own {
+        match self.routes.get(name) {
             Some(route) => route.as_ref(),
             None => self.defaults.as_ref(),
         }
@@ -280,7 +282,7 @@ fn variable(
     }
 }
 
-type Routes = (HashMap<String, Option<Rc<Route>>>, Option<Rc<Route>>);
+type Routes = (RouteMap, Option<Rc<Route>>);
 
 fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigError> {
     let nothing = Value::Object(Default::default());
@@ -294,7 +296,7 @@ fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigE
     // Where metadata may complete them, incomplete settings are no mistake.
     let metadata = top.choices("metadata")?;
     let completed_by = |place: &str| metadata.iter().any(|known| known == place);
-    let mut routes = HashMap::new();
+    let mut routes = RouteMap::default();
     if let Some((path, value)) = top.get("routes") {
         let named = Object::open(path, value)?;
         for name in named.names() {
@@ -307,7 +309,7 @@ fn parse_routes(top: &Object, sources: &[NamedSource]) -> Result<Routes, ConfigE
                     Err(error) if !completed_by("cluster") => return Err(error),
                     route => route.ok().map(Rc::new),
                 };
-                routes.insert(name.to_owned(), route);
+                routes.insert(name.into(), route);
             }
         }
     }

@@ -18,7 +18,7 @@ pub struct Route {
     pub signature_version: Version,
     /// An index into [`super::Config::credentials`].
     pub credentials: usize,
-    pub methods: Vec<String>,
+    pub methods: Vec<Rc<str>>,
     /// Sub-resources of OSS, `list` and `bucket`.
     pub operations: Vec<String>,
     pub forward_parameters: Patterns,
@@ -155,7 +155,11 @@ impl Route {
                     return Err(object.error("deny", problem));
                 }
             },
-            methods: object.choices("methods")?,
+            methods: object
+                .choices("methods")?
+                .into_iter()
+                .map(Rc::from)
+                .collect(),
             operations: object.texts("operations", names::check_operation)?,
             forward_parameters: Patterns(
                 object.texts("forward_parameters", names::check_parameter)?,

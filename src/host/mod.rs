@@ -19,6 +19,7 @@ use crate::diagnosis::{self, is_error};
 use crate::flow::{Event, Flow, Step};
 use crate::request::{Changes, Refusal};
 use crate::response::{Disguise, disguise, needs_disguise};
+use crate::signing::SignedHeaders;
 use worker::Worker;
 
 proxy_wasm::main! {{
@@ -60,7 +61,7 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let text = abi::buffer(abi::Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
-        match Config::parse(&text, |name| std::env::var(name).ok()) {
+        match Config::parse(&text, abi::environment) {
             Ok(config) => {
                 self.worker.replace(Some(Worker::new(config)));
                 // A callout from here crashes Envoy where the filter sits on a
@@ -368,8 +369,8 @@ fn apply(changes: &Changes) -> abi::Result<()> {
     if let Some(path) = &changes.path {
         set(":path", path)?;
     }
-    for (name, value) in &changes.set {
-        set(name, value)?;
+    for (name, value) in changes.add.iter().flat_map(SignedHeaders::iter) {
+        abi::add_header(abi::Headers::Request, name, value)?;
     }
     if let Some(mapped) = &changes.mapped {
         abi::set_filter_state(MAPPED, mapped)?;

@@ -1,12 +1,9 @@
 //! The state of one worker: its configuration, its credentials, and the
 //! requests that wait for them.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::abi;
+use super::abi::{self, now_ms};
 use super::stats::{Group, Stats};
 use crate::config::{
     Config, ConfigError, Metadata, NamedSource, Route, RouteCache, Sidecar, Source, Sources,
@@ -34,7 +31,7 @@ pub struct Worker {
     sidecars: Vec<Option<Rc<Sidecar>>>,
     waiting: Waiting,
     /// Requests that waited and were sent, until their answer comes.
-    resumed: HashMap<u32, Flow>,
+    resumed: Vec<(u32, Flow)>,
     /// Responses that are held until their body has come: the stream, and
     /// until when. See [`Worker::hold_response`].
     held: Vec<(u32, u64)>,
@@ -51,7 +48,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(config: Config) -> Worker {
-        let mut keyring = Keyring::new(RandomState::new().build_hasher().finish());
+        let mut keyring = Keyring::new(abi::random());
         let mut sidecars = Vec::new();
         for NamedSource { source, .. } in &config.credentials {
             match source {
@@ -70,7 +67,7 @@ impl Worker {
             keyring,
             sidecars,
             waiting: Waiting::default(),
-            resumed: HashMap::new(),
+            resumed: Vec::new(),
             held: Vec::new(),
             can_hold: true,
             log_limit: LogLimit::default(),
@@ -181,12 +178,14 @@ impl Worker {
 
     /// The flow of a request that waited, once it has been sent.
     pub fn take_resumed(&mut self, stream: u32) -> Option<Flow> {
-        self.resumed.remove(&stream)
+        let mut resumed = self.resumed.iter();
+        let at = resumed.position(|(known, _)| *known == stream)?;
+        Some(self.resumed.swap_remove(at).1)
     }
 
     pub fn on_gone(&mut self, stream: u32) {
         self.waiting.forget(stream);
-        self.resumed.remove(&stream);
+        self.take_resumed(stream);
         self.release_response(stream);
     }
 
@@ -318,7 +317,7 @@ impl Worker {
                     finished.push((waiter.stream, waiter.flow.on(event)));
                     self.stats.signed();
                     self.stats.waited(now.saturating_sub(waiter.since));
-                    self.resumed.insert(waiter.stream, waiter.flow);
+                    self.resumed.push((waiter.stream, waiter.flow));
                 }
             }
         }
@@ -402,10 +401,4 @@ impl SharedData for Envoy {
     fn set(&mut self, key: &str, value: &[u8], cas: u32) -> bool {
         abi::set_shared_data(key, value, cas).is_ok()
     }
-}
-
-/// Milliseconds since 1970, by the host's clock.
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as u64)
 }

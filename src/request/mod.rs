@@ -38,13 +38,13 @@ pub enum Admission {
 /// A request that may leave once it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    method: String,
+    method: Rc<str>,
     target: Target,
     /// The new `:path`, where the client's is not the canonical one.
     path: Option<Vec<u8>>,
     mapped: Option<Vec<u8>>,
     /// Headers of the client that must not leave.
-    remove: Vec<String>,
+    remove: Vec<Vec<u8>>,
     /// Headers of the client that leave, and are signed.
     signed: Vec<Header>,
 }
@@ -52,10 +52,11 @@ pub struct Outgoing {
 /// What to do to the request's headers before it leaves, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    pub remove: Vec<String>,
+    pub remove: Vec<Vec<u8>>,
     pub host: Option<String>,
     pub path: Option<Vec<u8>>,
-    pub set: SignedHeaders,
+    /// None of its names is on the request any more: see `remove`.
+    pub add: Option<SignedHeaders>,
     /// To be remembered for the attempts that follow: the path that leaves and
     /// the client's, a NUL between them. Envoy shows a retry the path as the
     /// attempt before it has left it, and it must not be mapped twice.
@@ -95,9 +96,10 @@ pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Admission, Ref
     }
     let path_now = raw_path;
     let raw_path = original_path(path_now, incoming.earlier).unwrap_or(path_now);
-    if !route.methods.iter().any(|known| known.as_bytes() == method) {
-        return Err(Refusal::new(405, "method_not_allowed", METHOD));
-    }
+    let mut methods = route.methods.iter();
+    let known = methods
+        .find(|known| known.as_bytes() == method)
+        .ok_or_else(|| Refusal::new(405, "method_not_allowed", METHOD))?;
     let asked = Target::parse(raw_path).ok_or_else(|| Refusal::new(400, "malformed_path", PATH))?;
     paths::check_spelling(route, raw_path, &asked)?;
     let presigned = asked
@@ -132,12 +134,14 @@ pub fn admit(route: Option<&Route>, incoming: Incoming) -> Result<Admission, Ref
     }
     let (remove, signed) = headers_of(route, is_read(method), incoming)?;
     let wire = paths::wire(route, &target);
+    let mapped = route.maps_paths() && *wire != *raw_path;
+    let mapped = mapped.then(|| [&wire, &b"\0"[..], raw_path].concat());
+    // Compared with what is there, which may be of an earlier attempt.
+    let path = (*wire != *path_now).then(|| wire.into_owned());
     Ok(Admission::Signed(Outgoing {
-        method: lossy(method),
-        mapped: (route.maps_paths() && wire != raw_path)
-            .then(|| [wire.as_slice(), b"\0", raw_path].concat()),
-        // Compared with what is there, which may be of an earlier attempt.
-        path: (wire != path_now).then_some(wire),
+        method: Rc::clone(known),
+        mapped,
+        path,
         target,
         remove,
         signed,
@@ -199,7 +203,7 @@ fn pass_presigned(
     Ok(Admission::Unsigned(Changes {
         remove: names
             .filter(|name| *name == b"authorization")
-            .map(lossy)
+            .map(<[u8]>::to_vec)
             .collect(),
         host: route.host.clone(),
         ..Changes::default()
@@ -212,27 +216,32 @@ fn headers_of(
     route: &Route,
     read: bool,
     incoming: Incoming,
-) -> Result<(Vec<String>, Vec<Header>), Refusal> {
+) -> Result<(Vec<Vec<u8>>, Vec<Header>), Refusal> {
     let mut remove = Vec::new();
     let mut signed: Vec<Header> = Vec::new();
     for &(name, value) in incoming.headers {
         let signable =
             name.starts_with(b"x-oss-") || matches!(name, b"content-type" | b"content-md5");
-        if signable && may_leave(route, read, name) {
-            let name = lossy(name);
-            if signed.iter().any(|(known, _)| *known == name) {
-                return Err(Refusal::new(400, "duplicate_header", DUPLICATE));
+        let leaves = signable && may_leave(route, read, name);
+        match std::str::from_utf8(name) {
+            Ok(name) if leaves => {
+                if signed.iter().any(|(known, _)| known == name) {
+                    return Err(Refusal::new(400, "duplicate_header", DUPLICATE));
+                }
+                signed.push((name.to_owned(), value.to_vec()));
             }
-            signed.push((name, value.to_vec()));
-        } else if signable || name == b"authorization" {
-            remove.push(lossy(name));
+            _ if signable || matches!(name, b"authorization" | b"date") => {
+                remove.push(name.to_vec());
+            }
+            _ => {}
         }
     }
     Ok((remove, signed))
 }
 
 /// A client's `x-oss-*` headers choose an ACL, a copy source, a callback; its
-/// `Authorization` is meant for the gateway. The two that describe a body mean
+/// `Authorization` is meant for the gateway, and its `Date` is not that of the
+/// signature. The two that describe a body mean
 /// nothing to a read.
 fn may_leave(route: &Route, read: bool, name: &[u8]) -> bool {
     match name {
@@ -252,7 +261,7 @@ impl Outgoing {
             headers: &self.signed,
         };
         Changes {
-            set: signer.sign(route.signature_version, &route.region, &request, now),
+            add: Some(signer.sign(route.signature_version, &route.region, &request, now)),
             host: route.host.clone(),
             remove: self.remove,
             path: self.path,
@@ -294,10 +303,6 @@ impl Refusal {
 
 fn is_read(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD")
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 const NO_ROUTE: &str = "This route has no settings, and the defaults are not complete.";
@@ -458,11 +463,11 @@ mod tests {
         assert_eq!(
             outgoing.remove,
             [
-                "authorization",
-                "authorization",
-                "x-oss-object-acl",
-                "x-oss-security-token",
-                "content-type"
+                &b"authorization"[..],
+                b"authorization",
+                b"x-oss-object-acl",
+                b"x-oss-security-token",
+                b"content-type"
             ]
         );
     }

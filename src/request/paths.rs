@@ -5,6 +5,8 @@
 //! the client wrote. OSS is no file system: dot segments and `//` are part of
 //! a key, and lead nowhere.
 
+use std::borrow::Cow;
+
 use super::Refusal;
 use crate::config::Route;
 use crate::signing::target::Target;
@@ -53,10 +55,10 @@ pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Refusal>
 }
 
 /// The `:path` that leaves.
-pub fn wire(route: &Route, target: &Target) -> Vec<u8> {
+pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
     let wire = target.wire();
     match route.path_style {
-        true => [b"/", route.bucket.as_bytes(), wire.as_slice()].concat(),
+        true => [b"/", route.bucket.as_bytes(), &wire].concat().into(),
         false => wire,
     }
 }

@@ -1,5 +1,7 @@
 //! Percent encoding as OSS reads and canonicalizes it, over bytes.
 
+use std::collections::BinaryHeap;
+
 /// Decodes `%XX`. A `%` that no two hex digits follow stands for itself: the
 /// canonical form that leaves is `%25`, so OSS reads what was signed.
 pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
@@ -34,49 +36,66 @@ pub fn form_decode(raw: &[u8]) -> Vec<u8> {
 
 /// Appends `bytes` with everything but unreserved characters encoded.
 pub fn encode_component(bytes: &[u8], out: &mut Vec<u8>) {
-    encode(bytes, is_unreserved, out);
+    encode(bytes, &UNRESERVED, out);
 }
 
 /// Appends `bytes` with everything but unreserved characters and `/` encoded.
 pub fn encode_path(bytes: &[u8], out: &mut Vec<u8>) {
-    encode(bytes, is_canonical_path_byte, out);
+    encode(bytes, &CANONICAL_PATH, out);
 }
 
-/// Whether this byte stands for itself in a canonical path.
-pub fn is_canonical_path_byte(byte: u8) -> bool {
-    byte == b'/' || is_unreserved(byte)
+/// Whether these bytes stand for themselves in a canonical path.
+pub fn is_canonical_path(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| stays(&CANONICAL_PATH, *byte))
 }
 
 /// Appends lower-case hex.
 pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     for byte in bytes {
-        out.push(digit(byte >> 4, b'a'));
-        out.push(digit(byte & 15, b'a'));
+        out.extend(digits(*byte, b"0123456789abcdef"));
     }
 }
 
+/// By byte: whether it stands for itself.
+type Set = [bool; 256];
+
 /// RFC 3986, section 2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+static UNRESERVED: Set = {
+    let mut set = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        set[byte] = value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    set
+};
+
+static CANONICAL_PATH: Set = {
+    let mut set = UNRESERVED;
+    set[b'/' as usize] = true;
+    set
+};
+
+fn stays(set: &Set, byte: u8) -> bool {
+    set.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
-fn encode(bytes: &[u8], stays: fn(u8) -> bool, out: &mut Vec<u8>) {
+fn encode(bytes: &[u8], set: &Set, out: &mut Vec<u8>) {
     out.reserve(bytes.len());
     for &byte in bytes {
-        if stays(byte) {
+        if stays(set, byte) {
             out.push(byte);
         } else {
-            out.extend([b'%', digit(byte >> 4, b'A'), digit(byte & 15, b'A')]);
+            out.push(b'%');
+            out.extend(digits(byte, b"0123456789ABCDEF"));
         }
     }
 }
 
-fn digit(nibble: u8, ten: u8) -> u8 {
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        ten + nibble - 10
-    }
+fn digits(byte: u8, of: &[u8; 16]) -> [u8; 2] {
+    let digit = |nibble: u8| of.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 fn hex_pair(bytes: &[u8]) -> Option<u8> {
@@ -90,11 +109,10 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
 /// A name and a value.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// By name, then by value. One sort serves all: each kind of element that is
-/// sorted somewhere adds its own 5 KB to the module.
-#[inline(never)]
-pub fn sort(pairs: &mut [Pair]) {
-    pairs.sort_unstable();
+/// By name, then by value. A heap, since the sorts of slices are 3 KB of the
+/// module, and this one too takes no longer than its input allows.
+pub fn sorted(pairs: Vec<Pair>) -> Vec<Pair> {
+    BinaryHeap::from(pairs).into_sorted_vec()
 }
 
 #[cfg(test)]

@@ -3,12 +3,18 @@
 
 pub mod encoding;
 mod hmac;
+mod memo;
+pub mod moment;
 pub mod target;
 pub mod time;
 pub mod v1;
 pub mod v4;
 
+use std::fmt;
+use std::rc::Rc;
+
 use crate::credentials::Credentials;
+use moment::Moment;
 use target::Target;
 
 /// What OSS reads when it verifies a signature.
@@ -33,15 +39,37 @@ pub enum Version {
     V4,
 }
 
-/// The headers to set on the request, each replacing any of its name.
-pub type SignedHeaders = Vec<(&'static str, Vec<u8>)>;
+/// The headers that a signed request has more, with none of their names on it
+/// before.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedHeaders {
+    authorization: Rc<[u8]>,
+    /// The date, and what else all requests of a moment share.
+    shared: Rc<[(&'static str, Vec<u8>)]>,
+}
+
+impl SignedHeaders {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let shared = self.shared.iter().map(|(name, value)| (*name, &value[..]));
+        std::iter::once((AUTHORIZATION, &self.authorization[..])).chain(shared)
+    }
+}
+
+/// Shows no value, since one is the security token.
+impl fmt::Debug for SignedHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_set()
+            .entries(self.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
 
 /// Credentials with what is derived from them once and not per request.
 #[derive(Debug)]
 pub struct Signer {
     credentials: Credentials,
     generation: u64,
-    v4_keys: v4::KeyCache,
+    moments: Vec<Moment>,
 }
 
 impl Signer {
@@ -50,7 +78,7 @@ impl Signer {
         Signer {
             credentials,
             generation,
-            v4_keys: v4::KeyCache::default(),
+            moments: Vec::new(),
         }
     }
 
@@ -62,7 +90,8 @@ impl Signer {
         self.generation
     }
 
-    /// Signs `request` as of `unix_time`, in seconds. V1 takes no region.
+    /// Signs `request` as of `unix_time`, in seconds, or of less than
+    /// [`moment::LENGTH`] before. V1 takes no region.
     pub fn sign(
         &mut self,
         version: Version,
@@ -70,14 +99,21 @@ impl Signer {
         request: &Request,
         unix_time: u64,
     ) -> SignedHeaders {
-        match version {
-            Version::V1 => v1::sign(&self.credentials, request, unix_time),
-            Version::V4 => {
-                let stamp = v4::Stamp::new(unix_time, region);
-                let key = self.v4_keys.key(&self.credentials, &stamp);
-                v4::sign(&self.credentials, &key, &stamp, request)
+        let Signer {
+            credentials,
+            moments,
+            ..
+        } = self;
+        for moment in moments.iter_mut() {
+            if moment.is_of(version, region) {
+                return moment.sign(credentials, request, unix_time);
             }
         }
+        // One for each version and region, of which a filter sees few.
+        let mut moment = Moment::new(version, region, credentials, unix_time);
+        let headers = moment.sign(credentials, request, unix_time);
+        moments.push(moment);
+        headers
     }
 }
 
@@ -86,4 +122,5 @@ pub fn is_signed_header(name: &str) -> bool {
     name.starts_with("x-oss-") || matches!(name, "content-type" | "content-md5")
 }
 
+const AUTHORIZATION: &str = "authorization";
 pub const SECURITY_TOKEN: &str = "x-oss-security-token";

@@ -1,8 +1,10 @@
 //! The request target, decoded as OSS decodes it and encoded again in the one
 //! canonical way, so that what is signed and what leaves cannot differ.
 
+use std::borrow::Cow;
+
 use super::encoding::{
-    Pair, encode_component, encode_path, form_decode, is_canonical_path_byte, percent_decode, sort,
+    Pair, encode_component, encode_path, form_decode, is_canonical_path, percent_decode, sorted,
 };
 
 /// A parsed `:path`: the object key and the query parameters.
@@ -29,7 +31,7 @@ impl Target {
             None => (raw, [].as_slice()),
         };
         let raw_key = path.strip_prefix(b"/")?;
-        let mut target = if raw_key.iter().copied().all(is_canonical_path_byte) {
+        let mut target = if is_canonical_path(raw_key) {
             Target {
                 key: raw_key.to_vec(),
                 path: path.to_vec(),
@@ -91,6 +93,9 @@ impl Target {
     /// The canonical query of V4: encoded, then sorted by name and value, with
     /// no `=` behind a name that has no value.
     pub fn canonical_query(&self) -> Vec<u8> {
+        if self.parameters.is_empty() {
+            return Vec::new();
+        }
         let pairs: Vec<(Vec<u8>, Vec<u8>)> = self
             .parameters
             .iter()
@@ -101,10 +106,9 @@ impl Target {
                 pair
             })
             .collect();
-        let mut sorted: Vec<Pair> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
-        sort(&mut sorted);
+        let pairs: Vec<Pair> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
         let mut query = Vec::new();
-        for (name, value) in sorted {
+        for (name, value) in sorted(pairs) {
             if !query.is_empty() {
                 query.push(b'&');
             }
@@ -118,13 +122,13 @@ impl Target {
     }
 
     /// The `:path` that leaves for OSS: the canonical path and query.
-    pub fn wire(&self) -> Vec<u8> {
-        let mut wire = self.path.clone();
-        if !self.parameters.is_empty() {
-            wire.push(b'?');
-            wire.extend(self.canonical_query());
+    pub fn wire(&self) -> Cow<'_, [u8]> {
+        match self.parameters.is_empty() {
+            true => Cow::Borrowed(&self.path),
+            false => [&self.path, &b"?"[..], &self.canonical_query()]
+                .concat()
+                .into(),
         }
-        wire
     }
 }
 
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     fn wire(raw: &[u8]) -> String {
-        String::from_utf8(Target::parse(raw).unwrap().wire()).unwrap()
+        String::from_utf8(Target::parse(raw).unwrap().wire().into_owned()).unwrap()
     }
 
     #[test]

@@ -4,27 +4,27 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::encoding::{Pair, sort};
-use super::{Request, SECURITY_TOKEN, SignedHeaders, hmac, time};
+use super::encoding::{Pair, sorted};
+use super::{Request, SECURITY_TOKEN, hmac};
 use crate::credentials::Credentials;
 
-pub fn sign(credentials: &Credentials, request: &Request, unix_time: u64) -> SignedHeaders {
-    let date = time::http_date(unix_time);
+/// The value of `Authorization`.
+pub fn authorization(credentials: &Credentials, request: &Request, date: &str) -> Vec<u8> {
     let signature = hmac::sha1(
         credentials.access_key_secret.expose().as_bytes(),
-        &string_to_sign(credentials, request, &date),
+        &string_to_sign(credentials, request, date),
     );
-    let authorization = format!(
-        "OSS {}:{}",
-        credentials.access_key_id,
-        STANDARD.encode(signature)
-    );
-    let mut headers = vec![
-        ("authorization", authorization.into_bytes()),
-        ("date", date.into_bytes()),
-    ];
+    let signature = STANDARD.encode(signature);
+    ["OSS ", &credentials.access_key_id, ":", &signature]
+        .concat()
+        .into_bytes()
+}
+
+/// The headers beside `Authorization`.
+pub fn shared_headers(credentials: &Credentials, date: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let mut headers = vec![("date", date.into())];
     if let Some(token) = &credentials.security_token {
-        headers.push((SECURITY_TOKEN, token.expose().as_bytes().to_vec()));
+        headers.push((SECURITY_TOKEN, token.expose().into()));
     }
     headers
 }
@@ -54,8 +54,7 @@ pub fn string_to_sign(credentials: &Credentials, request: &Request, date: &str) 
     if let Some(token) = &credentials.security_token {
         oss_headers.push((SECURITY_TOKEN.as_bytes(), token.expose().as_bytes()));
     }
-    sort(&mut oss_headers);
-    for (name, value) in oss_headers {
+    for (name, value) in sorted(oss_headers) {
         text.extend_from_slice(name);
         text.push(b':');
         text.extend_from_slice(value);
@@ -73,15 +72,14 @@ fn write_resource(request: &Request, text: &mut Vec<u8>) {
         text.push(b'/');
         text.extend_from_slice(request.target.key());
     }
-    let mut signed = Vec::new();
+    let mut signed: Vec<Pair> = Vec::new();
     for parameter in request.target.parameters() {
         if is_subresource(&parameter.name) {
             signed.push((&parameter.name[..], &parameter.value[..]));
         }
     }
-    sort(&mut signed);
     let mut separator = b'?';
-    for (name, value) in signed {
+    for (name, value) in sorted(signed) {
         text.push(separator);
         text.extend_from_slice(name);
         if !value.is_empty() {

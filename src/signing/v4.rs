@@ -2,94 +2,68 @@
 
 use sha2::{Digest, Sha256};
 
-use super::encoding::{Pair, hex, sort};
+use super::encoding::{Pair, hex, sorted};
 use super::hmac::Sha256Key;
-use super::{Request, SECURITY_TOKEN, SignedHeaders, time};
+use super::{Request, SECURITY_TOKEN, time};
 use crate::credentials::Credentials;
 
-/// When and for which region: the time of a signature and its credential scope.
+/// The time of a signature, and its credential scope.
 #[derive(Clone, Debug)]
-pub struct Stamp<'a> {
+pub struct Stamp {
     /// `20251205T144803Z`
     pub x_oss_date: String,
-    /// The general region id, for example `cn-hangzhou`.
-    pub region: &'a str,
+    /// `20251205/cn-hangzhou/oss/aliyun_v4_request`
+    scope: String,
 }
 
-impl<'a> Stamp<'a> {
-    pub fn new(unix_time: u64, region: &'a str) -> Stamp<'a> {
+impl Stamp {
+    /// `region`: the general region id, for example `cn-hangzhou`.
+    pub fn new(unix_time: u64, region: &str) -> Stamp {
+        let x_oss_date = time::basic(unix_time);
+        let date = x_oss_date.get(..8).unwrap_or_default();
         Stamp {
-            x_oss_date: time::basic(unix_time),
-            region,
+            scope: [date, "/", region, "/oss/", TERMINATOR].concat(),
+            x_oss_date,
         }
     }
 
-    fn date(&self) -> &str {
+    /// `20251205`
+    pub fn date(&self) -> &str {
         self.x_oss_date.get(..8).unwrap_or_default()
     }
-
-    /// `20251205/cn-hangzhou/oss/aliyun_v4_request`
-    fn scope(&self) -> String {
-        [self.date(), "/", self.region, "/oss/", TERMINATOR].concat()
-    }
 }
 
-/// A signing key holds for one credential, day and region: kept between
-/// requests, since deriving it costs four of the five HMACs of a signature.
-#[derive(Default)]
-pub struct KeyCache {
-    /// Date and region of each key. A filter sees few regions.
-    keys: Vec<(String, String, Sha256Key)>,
-}
-
-impl KeyCache {
-    pub fn key(&mut self, credentials: &Credentials, stamp: &Stamp) -> Sha256Key {
-        let mut known = self.keys.iter();
-        if let Some((.., key)) =
-            known.find(|(date, region, _)| date == stamp.date() && region == stamp.region)
-        {
-            return key.clone();
-        }
-        let key = signing_key(credentials, stamp);
-        self.keys.retain(|(date, ..)| date == stamp.date());
-        self.keys.push((
-            stamp.date().to_owned(),
-            stamp.region.to_owned(),
-            key.clone(),
-        ));
-        key
-    }
-}
-
-impl std::fmt::Debug for KeyCache {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "KeyCache({} keys)", self.keys.len())
-    }
-}
-
-pub fn sign(
+/// The value of `Authorization`.
+pub fn authorization(
     credentials: &Credentials,
     key: &Sha256Key,
     stamp: &Stamp,
     request: &Request,
-) -> SignedHeaders {
+) -> Vec<u8> {
     let string_to_sign = string_to_sign(stamp, &canonical_request(credentials, stamp, request));
     let mut authorization = Vec::with_capacity(224);
-    authorization.extend_from_slice(ALGORITHM.as_bytes());
-    authorization.extend_from_slice(b" Credential=");
-    authorization.extend_from_slice(credentials.access_key_id.as_bytes());
-    authorization.push(b'/');
-    authorization.extend_from_slice(stamp.scope().as_bytes());
-    authorization.extend_from_slice(b",Signature=");
+    for part in [
+        ALGORITHM,
+        " Credential=",
+        &credentials.access_key_id,
+        "/",
+        &stamp.scope,
+        ",Signature=",
+    ] {
+        authorization.extend_from_slice(part.as_bytes());
+    }
     hex(&key.sign(&string_to_sign), &mut authorization);
+    authorization
+}
 
+/// The headers beside `Authorization`.
+pub fn shared_headers(credentials: &Credentials, stamp: &Stamp) -> Vec<(&'static str, Vec<u8>)> {
     let mut headers = vec![
-        ("authorization", authorization),
         (X_OSS_DATE, stamp.x_oss_date.clone().into_bytes()),
-        (X_OSS_CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes().to_vec()),
+        (X_OSS_CONTENT_SHA256, UNSIGNED_PAYLOAD.into()),
     ];
     if let Some(token) = &credentials.security_token {
-        headers.push((SECURITY_TOKEN, token.expose().as_bytes().to_vec()));
+        headers.push((SECURITY_TOKEN, token.expose().into()));
     }
     headers
 }
@@ -107,7 +81,7 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
         for (name, value) in request.headers {
             headers.push((name.as_bytes(), value));
         }
-        sort(&mut headers);
+        headers = sorted(headers);
     }
 
     let mut text = Vec::with_capacity(2048);
@@ -134,17 +108,18 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
 }
 
 pub fn string_to_sign(stamp: &Stamp, canonical_request: &[u8]) -> Vec<u8> {
-    let mut text = [ALGORITHM, &stamp.x_oss_date, &stamp.scope(), ""]
+    let mut text = [ALGORITHM, &stamp.x_oss_date, &stamp.scope, ""]
         .join("\n")
         .into_bytes();
     hex(&Sha256::digest(canonical_request), &mut text);
     text
 }
 
-fn signing_key(credentials: &Credentials, stamp: &Stamp) -> Sha256Key {
+/// The key of a day and region.
+pub fn signing_key(credentials: &Credentials, stamp: &Stamp, region: &str) -> Sha256Key {
     let secret = ["aliyun_v4", credentials.access_key_secret.expose()].concat();
     let mut key = Sha256Key::new(secret.as_bytes());
-    for step in [stamp.date(), stamp.region, "oss", TERMINATOR] {
+    for step in [stamp.date(), region, "oss", TERMINATOR] {
         key = Sha256Key::new(&key.sign(step.as_bytes()));
     }
     key

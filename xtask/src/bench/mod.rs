@@ -90,10 +90,10 @@ pub fn run(options: &Options) -> Result {
     crate::setup::run()?;
     install::provide("h2load", "nghttp2-client")?;
     let module = tools::filter_wasm();
-    let nothing = wasm::build("bench-do-nothing", "bench_do_nothing")?;
+    let nothing = wasm::build_peer("bench-do-nothing", "bench_do_nothing")?;
     let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
     wasm::trim(&nothing, &trimmed, &wasm::HEADERS_ONLY)?;
-    let floor = wasm::build("bench-floor", "bench_floor")?;
+    let floor = wasm::build_peer("bench-floor", "bench_floor")?;
     wasm::trim(&floor, &floor, &wasm::HEADERS_ONLY)?;
     let mut chains = chains(&Modules {
         filter: module.clone(),
