@@ -13,6 +13,11 @@ pub struct Case {
     pub name: &'static str,
     route: Route,
     signer: Signer,
+    /// Begins with a number of eight digits, which grows with every request
+    /// unless it is for the same object.
+    path: Vec<u8>,
+    same_object: bool,
+    /// Without the path.
     headers: Vec<(&'static [u8], &'static [u8])>,
 }
 
@@ -22,7 +27,6 @@ const NOW: u64 = 1_764_946_083;
 pub fn all() -> Vec<Case> {
     let plain: &[(&[u8], &[u8])] = &[
         (b":method", b"GET"),
-        (b":path", b"/objects/2025/12/example.jpg"),
         (b":authority", b"media.example.com"),
         (b":scheme", b"https"),
         (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"),
@@ -33,16 +37,21 @@ pub fn all() -> Vec<Case> {
     ];
     let ugly: &[(&[u8], &[u8])] = &[
         (b":method", b"GET"),
-        (b":path", b"/a%20b/%E4%B8%AD%2F+?utm_source=x&b=1&c=%zz&d"),
         (b"authorization", b"Bearer x"),
         (b"x-oss-object-acl", b"public-read"),
         (b"range", b"bytes=0-1023"),
     ];
+    let path = "/00000000/2025/12/example.jpg";
+    let ugly_path = "/00000000/a%20b/%E4%B8%AD%2F+?utm_source=x&b=1&c=%zz&d";
     vec![
-        case("v4", Version::V4, true, plain.to_vec()),
-        case("v4_without_token", Version::V4, false, plain.to_vec()),
-        case("v4_ugly", Version::V4, true, ugly.to_vec()),
-        case("v1", Version::V1, true, plain.to_vec()),
+        case("v4", Version::V4, true, path, plain),
+        Case {
+            same_object: true,
+            ..case("v4_same_object", Version::V4, true, path, plain)
+        },
+        case("v4_without_token", Version::V4, false, path, plain),
+        case("v4_ugly", Version::V4, true, ugly_path, ugly),
+        case("v1", Version::V1, true, path, plain),
     ]
 }
 
@@ -50,7 +59,8 @@ fn case(
     name: &'static str,
     version: Version,
     token: bool,
-    headers: Vec<(&'static [u8], &'static [u8])>,
+    path: &str,
+    headers: &[(&'static [u8], &'static [u8])],
 ) -> Case {
     let credentials = Credentials {
         access_key_id: "STS.NUgYrLnoC37mZZCNnAbez****".into(),
@@ -62,7 +72,9 @@ fn case(
         name,
         route: Route::new("demo-bucket", "cn-hangzhou", version),
         signer: Signer::new(credentials, 1),
-        headers,
+        path: path.into(),
+        same_object: false,
+        headers: headers.to_vec(),
     }
 }
 
@@ -70,8 +82,15 @@ impl Case {
     /// One request.
     #[inline(never)]
     pub fn run(&mut self) -> Option<Changes> {
+        if !self.same_object {
+            self.next_object();
+        }
+        let path: (&[u8], &[u8]) = (b":path", &self.path);
+        let headers: Vec<_> = std::iter::once(path)
+            .chain(self.headers.iter().copied())
+            .collect();
         let incoming = Incoming {
-            headers: black_box(&self.headers),
+            headers: black_box(&headers),
             earlier: b"",
         };
         match admit(Some(&self.route), incoming) {
@@ -79,6 +98,16 @@ impl Case {
                 Some(outgoing.sign(&self.route, &mut self.signer, black_box(NOW)))
             }
             _ => None,
+        }
+    }
+
+    fn next_object(&mut self) {
+        for digit in self.path.iter_mut().skip(1).take(8).rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
         }
     }
 }

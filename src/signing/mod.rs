@@ -4,7 +4,7 @@
 pub mod encoding;
 mod hmac;
 mod memo;
-pub mod moment;
+mod moment;
 pub mod target;
 pub mod time;
 pub mod v1;
@@ -90,8 +90,7 @@ impl Signer {
         self.generation
     }
 
-    /// Signs `request` as of `unix_time`, in seconds, or of less than
-    /// [`moment::LENGTH`] before. V1 takes no region.
+    /// Signs `request` as of `unix_time`, in seconds. V1 takes no region.
     pub fn sign(
         &mut self,
         version: Version,

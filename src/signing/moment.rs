@@ -1,6 +1,7 @@
-//! What signatures of about the same time have in common, made once: the date,
-//! the signing key, and the signatures themselves, of which hot objects and the
-//! ranges of large ones ask for the same again and again.
+//! What all signatures of one second have in common, made once: the date, the
+//! signing key, and the signatures themselves, of which hot objects and the
+//! ranges of large ones ask for the same again and again. Each request gets what
+//! it would get from a signer that keeps nothing.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,12 +11,7 @@ use super::memo::Memo;
 use super::{Request, SignedHeaders, Version, time, v1, v4};
 use crate::credentials::Credentials;
 
-/// Seconds during which requests bear the same date. OSS takes dates that are
-/// up to 15 minutes old, from whoever has the headers: so much longer or
-/// shorter makes no difference to what a signature is good for.
-pub const LENGTH: u64 = 10;
-
-/// Of one signature version and region.
+/// A second, of one signature version and region.
 pub struct Moment {
     version: Version,
     region: String,
@@ -68,14 +64,13 @@ impl Moment {
         self.version == version && self.region == region
     }
 
-    /// Signs as of now, or of when this moment began.
     pub fn sign(
         &mut self,
         credentials: &Credentials,
         request: &Request,
         now: u64,
     ) -> SignedHeaders {
-        if now < self.at || now - self.at >= LENGTH {
+        if now != self.at {
             self.begin(credentials, now);
         }
         let scheme = &self.scheme;
@@ -164,28 +159,22 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_has_one_date_and_the_next_another() {
+    fn what_is_kept_makes_no_difference() {
         for version in [Version::V1, Version::V4] {
             let mut signer = signer();
-            for (at, as_of) in [
-                (NOON, NOON),
-                (NOON, NOON),
-                (NOON + 9, NOON),
-                (NOON + 10, NOON + 10),
-                (NOON + 1_000, NOON + 1_000),
-                // A clock that was set back.
-                (NOON + 999, NOON + 999),
-                (MIDNIGHT - 1, MIDNIGHT - 1),
-                // A scope has the date of its signature, whatever day it is by now.
-                (MIDNIGHT, MIDNIGHT - 1),
-                (MIDNIGHT + 9, MIDNIGHT + 9),
+            // NOON + 999: the clock was set back.
+            for at in [
+                NOON,
+                NOON,
+                NOON + 1,
+                NOON + 1_000,
+                NOON + 999,
+                MIDNIGHT - 1,
+                MIDNIGHT,
             ] {
                 for key in ["a", "b", "a"] {
                     let signed = sign(&mut signer, version, "region", key, at);
-                    assert!(
-                        signed == fresh(version, "region", key, as_of),
-                        "{key} at {at}"
-                    );
+                    assert!(signed == fresh(version, "region", key, at), "{key} at {at}");
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! What no V4 signer in wasm can do without: reads the request's headers once,
-//! sets four headers, and hashes as much as a signature with a security token
+//! adds four headers, and hashes as much as a signature with a security token
 //! does. It decides nothing and signs nothing: what the filter costs beyond
 //! this is what could still be saved. The configuration says how many of the
 //! three steps it takes, so that each one's cost shows: `1`, `2` or `3`.
@@ -68,7 +68,7 @@ impl HttpContext for Stream {
             ("x-oss-content-sha256", b"UNSIGNED-PAYLOAD"),
             ("x-oss-security-token", &TOKEN),
         ] {
-            let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
+            let _ = hostcalls::add_map_value_bytes(MapType::HttpRequestHeaders, name, value);
         }
         Action::Continue
     }

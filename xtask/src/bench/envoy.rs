@@ -32,6 +32,18 @@ pub struct Envoy {
 
 impl Envoy {
     pub fn start(chains: &[Chain], origin: u16, sidecar: u16, workers: u32) -> Result<Envoy> {
+        let command = Command::new(tools::envoy());
+        Envoy::start_as(command, chains, origin, sidecar, workers)
+    }
+
+    /// `command`: Envoy, without its arguments.
+    pub fn start_as(
+        mut command: Command,
+        chains: &[Chain],
+        origin: u16,
+        sidecar: u16,
+        workers: u32,
+    ) -> Result<Envoy> {
         let admin = free_port();
         let ports: Vec<_> = chains
             .iter()
@@ -53,7 +65,7 @@ impl Envoy {
         let begin = Instant::now();
         let mut process = Process::start(
             "bench-envoy",
-            Command::new(tools::envoy())
+            command
                 .arg("--config-path")
                 .arg(file)
                 .args(["--concurrency", &workers.to_string()])

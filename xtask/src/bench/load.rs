@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::process::scratch;
 
@@ -12,12 +13,24 @@ use crate::Result;
 pub struct Load {
     pub requests: u32,
     pub connections: u32,
-    pub path: &'static str,
+    pub objects: Objects,
     /// Headers beside those of h2load.
     pub headers: u32,
     /// Requests per second and connection; as many as go if `None`.
     pub rate: Option<u32>,
 }
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Objects {
+    /// This path, again and again.
+    One(&'static str),
+    /// Others all the time: what was made for one is no use for the next.
+    Others,
+}
+
+/// As many as h2load takes in turn.
+const OTHERS: u32 = 4_096;
 
 /// Sends it; an error unless every answer is a 200. The time that each request
 /// took, in microseconds, if there is a rate.
@@ -39,8 +52,12 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
         command.arg("--log-file").arg(&log);
         log
     });
+    let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    match load.objects {
+        Objects::One(path) => command.arg(url(path)),
+        Objects::Others => command.arg("--input-file").arg(others(url)?),
+    };
     let output = command
-        .arg(format!("http://127.0.0.1:{port}{}", load.path))
         .output()
         .map_err(|error| format!("h2load: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -49,6 +66,17 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
         return Err(format!("h2load: not all requests were answered:\n{text}"));
     }
     log.map_or(Ok(Vec::new()), read_log)
+}
+
+/// A file of URLs that no run before had.
+fn others(url: impl Fn(&str) -> String) -> Result<PathBuf> {
+    static BEGUN: AtomicU32 = AtomicU32::new(0);
+    let from = BEGUN.fetch_add(OTHERS, Ordering::Relaxed);
+    let urls = (from..from + OTHERS).map(|number| url(&format!("/objects/{number:08}.txt\n")));
+    let file = scratch("urls.txt");
+    let written = std::fs::write(&file, urls.collect::<String>());
+    written.map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(file)
 }
 
 /// Lines of start, status and duration, tab-separated, times in microseconds.

@@ -2,6 +2,7 @@
 //! peers, in one Envoy and in interleaved rounds: machines are noisy, so that
 //! only what was measured together can be compared.
 
+mod callgrind;
 mod envoy;
 mod load;
 mod report;
@@ -20,8 +21,9 @@ use testkit::{Request, StubSidecar, tools};
 
 use crate::setup::step;
 use crate::{Result, install, wasm};
+use callgrind::Added;
 use envoy::{Chain, Envoy};
-use load::Load;
+use load::{Load, Objects};
 
 /// Measure what the filter costs against its peers; writes benches/RESULTS.md
 #[derive(Args)]
@@ -39,6 +41,12 @@ pub struct Options {
     /// Measure small bodies over these chains alone; writes no file
     #[arg(long, value_name = "CHAIN", value_delimiter = ',')]
     only: Vec<String>,
+    /// Ask for one object all the time, with `--hold`, `--module` and `--only`
+    #[arg(long)]
+    one_object: bool,
+    /// Count instructions alone; writes no file
+    #[arg(long)]
+    instructions: bool,
 }
 
 fn other_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
@@ -59,8 +67,10 @@ type Costs = BTreeMap<&'static str, Vec<f64>>;
 struct Measured {
     rounds: usize,
     requests: u32,
-    /// Per request, beside the peers.
+    /// Per request, beside the peers; every request is for another object.
     small: Costs,
+    /// The same with one object.
+    hot: Costs,
     /// The same of the steps that make the floor.
     floor: Costs,
     /// The same with many routes and credentials.
@@ -74,6 +84,8 @@ struct Measured {
     /// By the number of workers: per request, and the resident memory in KiB.
     workers: Vec<(u32, &'static str, f64, u64)>,
     start: Option<Start>,
+    /// By chain.
+    instructions: BTreeMap<String, Added>,
     module_bytes: u64,
 }
 
@@ -115,6 +127,7 @@ pub fn run(options: &Options) -> Result {
     }
     // One Envoy with all of them at once would measure how they crowd one another
     // out of the caches.
+    let all = chains.clone();
     let (floor, scale) = (pick(&chains, &FLOOR), pick(&chains, &SCALE));
     let alone = !options.only.is_empty() || !options.module.is_empty();
     if !alone && options.hold.is_none() {
@@ -129,17 +142,26 @@ pub fn run(options: &Options) -> Result {
         });
     }
     let (rounds, requests, bodies) = match options.quick {
-        true => (9, 2_200, 24),
+        true => (7, 2_200, 24),
         false => (21, 8_000, 96),
     };
 
     let origin = Origin::open(LARGE);
     let sidecar = StubSidecar::start(Behaviour::body(200, credentials()));
+    if options.instructions {
+        let counts = callgrind::count(&all, &origin, sidecar.port)?;
+        print!("{}", report::instructions(&counts));
+        return Ok(());
+    }
     let envoy = Envoy::start(&chains, origin.oss_port, sidecar.port, 1)?;
+    let one = Objects::One("/objects/example.txt");
     let small = Load {
         requests,
         connections: CONNECTIONS,
-        path: "/objects/example.txt",
+        objects: match options.one_object {
+            true => one,
+            false => Objects::Others,
+        },
         headers: 0,
         rate: None,
     };
@@ -164,11 +186,17 @@ pub fn run(options: &Options) -> Result {
         print!("{}", report::small_table(&measured));
         return Ok(());
     }
+    step("one object");
+    let hot = Load {
+        objects: one,
+        ..small
+    };
+    let hot = rounds_of(&envoy, &HOT, rounds, &hot)?;
     step("large bodies");
     let large = Load {
         requests: bodies,
         connections: 4,
-        path: "/large",
+        objects: Objects::One("/large"),
         ..small
     };
     let compared = [
@@ -178,7 +206,9 @@ pub fn run(options: &Options) -> Result {
         "v4-downstream",
         "v4-upstream-all-answers",
     ];
-    let large = rounds_of(&envoy, &compared, rounds, &large)?;
+    // The limit lies at 2 %, and the noise is greater.
+    let large_rounds = if options.quick { rounds } else { 3 * rounds };
+    let large = rounds_of(&envoy, &compared, large_rounds, &large)?;
     let group = |chains: &[Chain]| -> Result<Costs> {
         let envoy = Envoy::start(chains, origin.oss_port, sidecar.port, 1)?;
         check(&envoy, chains, &origin)?;
@@ -193,6 +223,7 @@ pub fn run(options: &Options) -> Result {
         rounds,
         requests,
         small: measured,
+        hot,
         floor,
         scale,
         headers: Costs::new(),
@@ -200,6 +231,7 @@ pub fn run(options: &Options) -> Result {
         latency: Vec::new(),
         workers: Vec::new(),
         start: None,
+        instructions: BTreeMap::new(),
         module_bytes: std::fs::metadata(&module).map_or(0, |file| file.len()),
     };
     if options.quick {
@@ -217,6 +249,8 @@ pub fn run(options: &Options) -> Result {
         &small,
         [origin.oss_port, sidecar.port],
     )?;
+    step("instructions");
+    measured.instructions = callgrind::count(&all, &origin, sidecar.port)?;
     let text = report::whole(&measured);
     print!("{text}");
     let file = tools::root().join("benches/RESULTS.md");
@@ -314,6 +348,16 @@ const PEERS: [&str; 10] = [
     "v4-downstream",
     "v4-upstream",
     "v4-upstream-all-answers",
+    "v1-downstream",
+    "v1-upstream",
+];
+
+const HOT: [&str; 7] = [
+    report::BASE,
+    "do-nothing-upstream",
+    "aws-upstream",
+    "v4-downstream",
+    "v4-upstream",
     "v1-downstream",
     "v1-upstream",
 ];

@@ -1,8 +1,10 @@
 //! What is said of what was measured.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 
+use super::callgrind::Added;
 use super::statistics::{Estimate, median, percentile};
 use super::{CONNECTIONS, Costs, LARGE, Measured};
 
@@ -33,6 +35,30 @@ pub fn lines(measured: &Measured) -> String {
                     Some(limit),
                 );
             }
+        }
+    }
+    for (peer, name) in [("do-nothing", "do-nothing"), ("aws_request_signing", "aws")] {
+        for subject in [
+            "v4-upstream",
+            "v4-downstream",
+            "v1-upstream",
+            "v1-downstream",
+        ] {
+            // Their cost is the same in both positions.
+            let estimate = added_ratio(&measured.hot, subject, &format!("{name}-upstream"));
+            let limit = match name {
+                "aws" => OF_AWS,
+                _ => OF_DO_NOTHING,
+            };
+            let subject = format!("{subject}-one-object");
+            line(
+                &mut text,
+                "added_cpu_ratio",
+                peer,
+                &subject,
+                estimate,
+                Some(limit),
+            );
         }
     }
     for (peer, subject) in [
@@ -74,6 +100,7 @@ pub fn lines(measured: &Measured) -> String {
             limit,
         );
     }
+    text.push_str(&instruction_lines(&measured.instructions));
     let _ = writeln!(text, "module_bytes value={}", measured.module_bytes);
     text
 }
@@ -81,16 +108,23 @@ pub fn lines(measured: &Measured) -> String {
 /// What each chain costs for a small body.
 pub fn small_table(costs: &Costs) -> String {
     let mut text = String::new();
-    costs_table(&mut text, "Small bodies", "µs", 1e6, costs);
+    costs_table(
+        &mut text,
+        "Small bodies, every request for another object",
+        "µs",
+        1e6,
+        costs,
+    );
     text
 }
 
 /// What each chain costs.
 pub fn tables(measured: &Measured) -> String {
     let mut text = small_table(&measured.small);
+    costs_table(&mut text, "One object", "µs", 1e6, &measured.hot);
     let title = format!("Bodies of {} MiB", LARGE >> 20);
     costs_table(&mut text, &title, "ms", 1e3, &measured.large);
-    text.push_str(&breakdown(&measured.floor));
+    text.push_str(&breakdown(&measured.floor, &measured.instructions));
     let title = "Many routes and credentials";
     costs_table(&mut text, title, "µs", 1e6, &measured.scale);
     if !measured.headers.is_empty() {
@@ -145,7 +179,8 @@ pub fn whole(measured: &Measured) -> String {
     let _ = writeln!(
         text,
         "- Envoy: 1.40.0, V8, log level warn\n- {} rounds of {} requests over {CONNECTIONS} \
-         connections (HTTP/1.1), a body of 1,000 bytes; security tokens of {} bytes\n- Module: {} \
+         connections (HTTP/1.1), a body of 1,000 bytes, every request for another object unless a \
+         title says otherwise; security tokens of {} bytes\n- Module: {} \
          bytes\n",
         measured.rounds,
         measured.requests,
@@ -196,18 +231,19 @@ pub fn whole(measured: &Measured) -> String {
             start.second_request.as_secs_f64() * 1e3,
         );
     }
+    text.push_str(&instructions(&measured.instructions));
     let _ = write!(text, "## Figures\n\n```text\n{}```\n", lines(measured));
     text
 }
 
 /// Where the microseconds of a signature go: what each step adds to the one
 /// before.
-fn breakdown(costs: &Costs) -> String {
+fn breakdown(costs: &Costs, instructions: &BTreeMap<String, Added>) -> String {
     let mut text = String::new();
     costs_table(&mut text, "The floor", "µs", 1e6, costs);
     text.push_str(
         "## Where it goes\n\nEach line adds one thing to the line before; the last is the filter.\n\n\
-         | step | µs more | spread |\n|---|---|---|\n",
+         | step | µs more | spread | instructions more |\n|---|---|---|---|\n",
     );
     for (what, chain, before) in [
         (
@@ -221,7 +257,7 @@ fn breakdown(costs: &Costs) -> String {
             "do-nothing-trimmed-upstream",
         ),
         (
-            "four headers are set, and leave for OSS with the token",
+            "four headers are added, and leave for OSS with the token",
             "floor-sets",
             "floor-reads",
         ),
@@ -240,15 +276,85 @@ fn breakdown(costs: &Costs) -> String {
         let Estimate { value, low, high } = Estimate::new(with.len(), |rounds| {
             median(rounds.iter().map(|round| with[*round] - without[*round]))
         });
+        let of = |chain| instructions.get(chain).map(|added| added.others);
+        let more = match (of(chain), of(before)) {
+            (Some(with), None) if before == BASE => format!("{with:+.0}"),
+            (Some(with), Some(without)) => format!("{:+.0}", with - without),
+            _ => "not counted".into(),
+        };
         let _ = writeln!(
             text,
-            "| {what} | {:+.1} | {:+.1} .. {:+.1} |",
+            "| {what} | {:+.1} | {:+.1} .. {:+.1} | {more} |",
             value * 1e6,
             low * 1e6,
-            high * 1e6
+            high * 1e6,
         );
     }
     text.push('\n');
+    text
+}
+
+/// What callgrind has counted.
+pub fn instructions(added: &BTreeMap<String, Added>) -> String {
+    let mut text = String::from(
+        "## Instructions\n\nWhat a chain adds, counted by callgrind around the whole of Envoy: \
+         free of noise, and blind to caches, so that microseconds need not follow. Valgrind's CPU \
+         has no instructions for SHA-256, which `aws_request_signing` uses where there are some; \
+         a module never can. `others`: every request for another object; `one`: all for the \
+         same.\n\n| chain | others | one | a body of ",
+    );
+    let _ = write!(
+        text,
+        "{} MiB | of it |\n|---|---|---|---|---|\n",
+        LARGE >> 20
+    );
+    for (name, of) in added {
+        let _ = writeln!(
+            text,
+            "| {name} | {:+.0} | {:+.0} | {:+.0} | {:+.2} % |",
+            of.others,
+            of.one,
+            of.large,
+            100.0 * of.large / of.large_without,
+        );
+    }
+    text.push('\n');
+    text
+}
+
+fn instruction_lines(added: &BTreeMap<String, Added>) -> String {
+    let mut text = String::new();
+    for (peer, name) in [
+        ("do-nothing", "do-nothing-upstream"),
+        ("aws_request_signing", "aws-upstream"),
+        ("floor", "floor-upstream"),
+    ] {
+        for subject in ["v4-upstream", "v1-upstream"] {
+            let (Some(with), Some(peers)) = (added.get(subject), added.get(name)) else {
+                continue;
+            };
+            for (objects, ratio) in [
+                ("", with.others / peers.others),
+                ("-one-object", with.one / peers.one),
+            ] {
+                let _ = writeln!(
+                    text,
+                    "added_instructions_ratio peer={peer} subject={subject}{objects} \
+                     value={ratio:.3}"
+                );
+            }
+        }
+    }
+    for subject in ["v4-upstream", "v4-downstream"] {
+        if let Some(of) = added.get(subject) {
+            let ratio = of.large_without / (of.large_without + of.large);
+            let _ = writeln!(
+                text,
+                "large_body_bytes_per_instructions_ratio peer={BASE} subject={subject} \
+                 value={ratio:.3}"
+            );
+        }
+    }
     text
 }
 
