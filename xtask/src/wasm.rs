@@ -33,6 +33,14 @@ const EXPORTS: [&str; 15] = [
     "proxy_on_delete",
 ];
 
+/// The exports of a filter that Envoy never calls.
+pub const NO_CALLBACKS: [&str; 4] = [
+    "memory",
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_memory_allocate",
+];
+
 /// The exports of a filter that looks at headers alone.
 pub const HEADERS_ONLY: [&str; 11] = [
     "memory",

@@ -34,7 +34,7 @@ const GROUPS: [&[&str]; 6] = [
     &["floor-sets", "floor-upstream"],
     &["v4-upstream", "v4-downstream"],
     &["v1-upstream", "v4-upstream-all-answers"],
-    &["v4-upstream-10000-routes"],
+    &["no-callbacks-upstream", "v4-upstream-10000-routes"],
 ];
 
 pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap<String, Added>> {

@@ -105,12 +105,15 @@ pub fn run(options: &Options) -> Result {
     let nothing = wasm::build_peer("bench-do-nothing", "bench_do_nothing")?;
     let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
     wasm::trim(&nothing, &trimmed, &wasm::HEADERS_ONLY)?;
+    let silent = nothing.with_file_name("bench_silent.wasm");
+    wasm::trim(&nothing, &silent, &wasm::NO_CALLBACKS)?;
     let floor = wasm::build_peer("bench-floor", "bench_floor")?;
     wasm::trim(&floor, &floor, &wasm::HEADERS_ONLY)?;
     let mut chains = chains(&Modules {
         filter: module.clone(),
         nothing,
         trimmed,
+        silent,
         floor,
     });
     for (name, file) in &options.module {
@@ -200,14 +203,16 @@ pub fn run(options: &Options) -> Result {
         ..small
     };
     let compared = [
-        "no-filter",
+        report::BASE,
+        report::AGAIN,
+        "aws-upstream",
         "do-nothing-upstream",
         "v4-upstream",
         "v4-downstream",
         "v4-upstream-all-answers",
     ];
     // The limit lies at 2 %, and the noise is greater.
-    let large_rounds = if options.quick { rounds } else { 3 * rounds };
+    let large_rounds = if options.quick { rounds } else { 2 * rounds };
     let large = rounds_of(&envoy, &compared, large_rounds, &large)?;
     let group = |chains: &[Chain]| -> Result<Costs> {
         let envoy = Envoy::start(chains, origin.oss_port, sidecar.port, 1)?;
@@ -339,8 +344,9 @@ fn pick(chains: &[Chain], names: &[&str]) -> Vec<Chain> {
     chosen.cloned().collect()
 }
 
-const PEERS: [&str; 10] = [
+const PEERS: [&str; 11] = [
     report::BASE,
+    report::AGAIN,
     "do-nothing-downstream",
     "do-nothing-upstream",
     "aws-downstream",
@@ -362,10 +368,11 @@ const HOT: [&str; 7] = [
     "v1-upstream",
 ];
 
-const FLOOR: [&str; 8] = [
+const FLOOR: [&str; 9] = [
     report::BASE,
     "do-nothing-upstream",
     "aws-upstream",
+    "no-callbacks-upstream",
     "do-nothing-trimmed-upstream",
     "floor-reads",
     "floor-sets",
@@ -387,6 +394,8 @@ struct Modules {
     nothing: PathBuf,
     /// The same, with the exports of a filter that looks at headers.
     trimmed: PathBuf,
+    /// The same, with none.
+    silent: PathBuf,
     floor: PathBuf,
 }
 
@@ -417,10 +426,16 @@ fn chains(modules: &Modules) -> Vec<Chain> {
             downstream: None,
             upstream: None,
         },
+        Chain {
+            name: report::AGAIN,
+            downstream: None,
+            upstream: None,
+        },
         downstream("do-nothing-downstream", peer("nothing-d", &modules.nothing)),
         upstream("do-nothing-upstream", peer("nothing-u", &modules.nothing)),
         downstream("aws-downstream", envoy::aws_request_signing()),
         upstream("aws-upstream", envoy::aws_request_signing()),
+        upstream("no-callbacks-upstream", peer("silent", &modules.silent)),
         upstream(
             "do-nothing-trimmed-upstream",
             peer("trimmed", &modules.trimmed),
