@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use oss_origin_auth::credentials::{Credentials, Secret};
 use oss_origin_auth::request::{Admission, Incoming, admit};
 use oss_origin_auth::signing::target::Target;
-use oss_origin_auth::signing::{Signer, Version};
+use oss_origin_auth::signing::{SignedHeaders, Signer, Version};
 use oss_origin_auth::config::Route;
 
 fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
@@ -31,7 +31,7 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
                 1,
             );
             let changes = outgoing.sign(&route, &mut signer, 1_764_946_083);
-            for (_, value) in &changes.set {
+            for (_, value) in changes.add.iter().flat_map(SignedHeaders::iter) {
                 assert!(value.iter().all(|b| (b' '..=b'~').contains(b)));
             }
             for byte in changes.path.iter().flatten() {
