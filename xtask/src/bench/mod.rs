@@ -145,7 +145,7 @@ pub fn run(options: &Options) -> Result {
         });
     }
     let (rounds, requests, bodies) = match options.quick {
-        true => (7, 2_200, 24),
+        true => (11, 2_200, 24),
         false => (21, 8_000, 96),
     };
 
