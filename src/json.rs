@@ -2,10 +2,11 @@
 //! field twice. (`serde_json`'s own value brings the printing of floats and
 //! the errors of every type with it, some 30 KB of the module.)
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -16,45 +17,41 @@ pub enum Value {
     Text(String),
     List(Vec<Value>),
     Object(Object),
-    /// An object that has this field twice; none is left of what [`parse`] gives.
-    Twice(String),
 }
 
 pub type Object = BTreeMap<String, Value>;
 
 /// Why a text is no document.
 #[derive(Debug)]
-pub enum ParseError {
-    Json(serde_json::Error),
-    Twice(String),
+pub struct ParseError {
+    error: serde_json::Error,
+    /// The field that was given twice, if that is why.
+    twice: Option<String>,
 }
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            ParseError::Json(error) => error.fmt(f),
-            ParseError::Twice(name) => write!(f, "`{name}` is given twice"),
-        }
+        let Some(name) = &self.twice else {
+            return self.error.fmt(f);
+        };
+        // The error is at the colon behind the field.
+        let (line, column) = (self.error.line(), self.error.column().saturating_sub(1));
+        write!(f, "`{name}` is given twice at line {line} column {column}")
     }
 }
 
 /// Parses a document. An object that has a field twice is an error: `serde_json`
 /// keeps the last, so that a second route of one name would silently win.
 pub fn parse(text: &[u8]) -> Result<Value, ParseError> {
-    let value = serde_json::from_slice(text).map_err(ParseError::Json)?;
-    match given_twice(&value) {
-        None => Ok(value),
-        Some(name) => Err(ParseError::Twice(name.to_owned())),
-    }
-}
-
-fn given_twice(value: &Value) -> Option<&str> {
-    match value {
-        Value::Twice(name) => Some(name),
-        Value::List(items) => items.iter().find_map(given_twice),
-        Value::Object(fields) => fields.values().find_map(given_twice),
-        _ => None,
-    }
+    let twice = Cell::new(None);
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    Reader { twice: &twice }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| ParseError {
+            error,
+            twice: twice.take(),
+        })
 }
 
 /// Writes a string with its quotes.
@@ -79,15 +76,20 @@ pub fn quote(text: &str, json: &mut String) {
     json.push('"');
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    twice: &'a Cell<Option<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
+impl<'de> Visitor<'de> for Reader<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -122,7 +124,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::List(list))
@@ -130,16 +132,17 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut fields = Object::new();
-        // No error of serde's, since with those comes the code that reads a
-        // line and column back out of a text.
-        let mut twice = None;
         while let Some(name) = entries.next_key::<String>()? {
             if fields.contains_key(&name) {
-                twice = Some(name.clone());
+                // No error of serde's, since with those comes the code that reads
+                // a line and column back out of a text. What is left of the object
+                // makes serde_json end here, with an error of its own.
+                self.twice.set(Some(name));
+                break;
             }
-            fields.insert(name, entries.next_value()?);
+            fields.insert(name, entries.next_value_seed(self)?);
         }
-        Ok(twice.map_or(Value::Object(fields), Value::Twice))
+        Ok(Value::Object(fields))
     }
 }
 
@@ -191,8 +194,14 @@ mod tests {
         for (text, want) in [
             ("", "EOF while parsing a value at line 1 column 0"),
             ("{} x", "trailing characters at line 1 column 4"),
-            ("{\"a\": 1, \"a\": 2}", "`a` is given twice"),
-            ("[1, {\"b\": [{\"a\": 1, \"a\": 2}]}]", "`a` is given twice"),
+            (
+                "{\"a\": 1,\n \"a\": 2}",
+                "`a` is given twice at line 2 column 4",
+            ),
+            (
+                "[1, {\"b\": [{\"a\": 1, \"a\": 2}]}]",
+                "`a` is given twice at line 1 column 23",
+            ),
             ("{1: 2}", "key must be a string at line 1 column 2"),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), want);

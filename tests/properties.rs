@@ -102,7 +102,8 @@ proptest! {
             let changes = outgoing.sign(&route, &mut Signer::new(credentials, 1), NOW);
             let wire = changes.path.unwrap_or(path);
             prop_assert!(wire.len() > 1 && !wire.contains(&b'?'));
-            prop_assert!(changes.add.is_some());
+            let added = changes.add.unwrap();
+            prop_assert_eq!(added.iter().next().unwrap().0, "authorization");
         }
     }
 

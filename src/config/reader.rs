@@ -265,7 +265,7 @@ pub fn wrong_type(wanted: &str, got: &Value) -> String {
         Value::Number(_) => "a number",
         Value::Text(_) => "a string",
         Value::List(_) => "a list",
-        Value::Object(_) | Value::Twice(_) => "an object",
+        Value::Object(_) => "an object",
     };
     format!("must be {wanted}, not {got}")
 }

@@ -193,14 +193,12 @@ pub fn random() -> u64 {
 pub fn environment(name: &str) -> Option<String> {
     let (mut count, mut size) = (0, 0);
     let (mut starts, mut text) = (Vec::new(), Vec::new());
-    // SAFETY: WASI writes as many pointers and bytes as it says it has.
-    let read = unsafe {
-        environ_sizes_get(&mut count, &mut size);
-        starts.resize(count, ptr::null_mut());
-        text.resize(size, 0_u8);
-        environ_get(starts.as_mut_ptr(), text.as_mut_ptr())
-    };
-    let mut variables = text.split(|byte| *byte == 0).filter(|_| read == 0);
+    check(unsafe { environ_sizes_get(&mut count, &mut size) }).ok()?;
+    starts.resize(count, ptr::null_mut());
+    text.resize(size, 0_u8);
+    // SAFETY: WASI writes as many pointers and bytes as it has just said.
+    check(unsafe { environ_get(starts.as_mut_ptr(), text.as_mut_ptr()) }).ok()?;
+    let mut variables = text.split(|byte| *byte == 0);
     let value = variables
         .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     String::from_utf8(value.to_vec()).ok()

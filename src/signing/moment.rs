@@ -37,6 +37,17 @@ enum Scheme {
 
 impl Moment {
     pub fn new(version: Version, region: &str, credentials: &Credentials, at: u64) -> Moment {
+        Moment::after(None, version, region, credentials, at)
+    }
+
+    /// `before`: of an earlier moment of the same credentials and region.
+    fn after(
+        before: Option<&Scheme>,
+        version: Version,
+        region: &str,
+        credentials: &Credentials,
+        at: u64,
+    ) -> Moment {
         let (scheme, shared) = match version {
             Version::V1 => {
                 let date = time::http_date(at);
@@ -46,7 +57,12 @@ impl Moment {
             Version::V4 => {
                 let stamp = v4::Stamp::new(at, region);
                 let shared = v4::shared_headers(credentials, &stamp);
-                let key = v4::signing_key(credentials, &stamp, region);
+                let key = match before {
+                    Some(Scheme::V4 { stamp: known, key }) if known.date() == stamp.date() => {
+                        key.clone()
+                    }
+                    _ => v4::signing_key(credentials, &stamp, region),
+                };
                 (Scheme::V4 { stamp, key }, shared)
             }
         };
@@ -71,7 +87,8 @@ impl Moment {
         now: u64,
     ) -> SignedHeaders {
         if now != self.at {
-            self.begin(credentials, now);
+            let before = Some(&self.scheme);
+            *self = Moment::after(before, self.version, &self.region, credentials, now);
         }
         let scheme = &self.scheme;
         let authorization = || match scheme {
@@ -86,26 +103,6 @@ impl Moment {
             },
             shared: Rc::clone(&self.shared),
         }
-    }
-
-    fn begin(&mut self, credentials: &Credentials, now: u64) {
-        let shared = match &mut self.scheme {
-            Scheme::V1 { date } => {
-                *date = time::http_date(now);
-                v1::shared_headers(credentials, date)
-            }
-            Scheme::V4 { stamp, key } => {
-                let next = v4::Stamp::new(now, &self.region);
-                if next.date() != stamp.date() {
-                    *key = v4::signing_key(credentials, &next, &self.region);
-                }
-                *stamp = next;
-                v4::shared_headers(credentials, stamp)
-            }
-        };
-        self.at = now;
-        self.shared = shared.into();
-        self.memo = Memo::default();
     }
 }
 

@@ -56,22 +56,18 @@ pub const HEADERS_ONLY: [&str; 11] = [
     "proxy_on_delete",
 ];
 
-/// Functions that nothing calls, though tables refer to them, so that no linker
-/// can know: what the SDK's traits offer beside callbacks (the filter has calls
-/// of its own, see `src/host/abi.rs`), and the printing of a panic on the
-/// standard error (the SDK sets a hook that logs it to Envoy).
-const UNREACHED: [&str; 7] = [
-    "proxy_wasm::traits::Context::",
-    "proxy_wasm::traits::RootContext::",
-    "proxy_wasm::traits::StreamContext::",
-    "proxy_wasm::traits::HttpContext::",
+/// What the SDK calls of its traits. The rest that they offer
+/// nothing calls, though tables refer to it, so that no linker can know: the filter
+/// has calls of its own, see `src/host/abi.rs`.
+const CALLBACKS: [&str; 4] = ["on_", "get_type", "create_", "exec_"];
+
+/// Nothing calls these either, since the SDK sets a hook that logs a panic to Envoy:
+/// how the standard library prints one.
+const UNREACHED: [&str; 3] = [
     "std::io::",
     "std::sys::backtrace::BacktraceLock",
     "std::panic::get_backtrace_style",
 ];
-
-/// Of the SDK's traits, what it calls.
-const CALLBACKS: [&str; 4] = ["on_", "get_type", "create_", "exec_"];
 
 /// The filter: as plain `cargo build` makes it, but smaller, and without the
 /// exports that nothing is behind.
@@ -179,11 +175,11 @@ fn empty_unreached(module: &mut Module) {
 fn is_unreached(mangled: &str) -> bool {
     let name = format!("{:#}", rustc_demangle::demangle(mangled));
     let name = name.trim_start_matches('<');
-    let Some(prefix) = UNREACHED.iter().find(|prefix| name.starts_with(**prefix)) else {
-        return false;
-    };
-    let method = name.strip_prefix(prefix).unwrap_or_default();
-    !prefix.starts_with("proxy_wasm") || !CALLBACKS.iter().any(|kept| method.starts_with(kept))
+    let of_sdk = name.strip_prefix("proxy_wasm::traits::");
+    match of_sdk.and_then(|name| name.split_once("::")) {
+        Some((_, method)) => !CALLBACKS.iter().any(|kept| method.starts_with(kept)),
+        None => UNREACHED.iter().any(|prefix| name.starts_with(prefix)),
+    }
 }
 
 /// The standard library for another target than this machine.

@@ -41,11 +41,7 @@ pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap
     install::provide("valgrind", "valgrind")?;
     let mut added = BTreeMap::new();
     for group in GROUPS {
-        let chains: Vec<Chain> = chains
-            .iter()
-            .filter(|chain| chain.name == report::BASE || group.contains(&chain.name))
-            .cloned()
-            .collect();
+        let chains = super::pick(chains, &[&[report::BASE], group].concat());
         let output = scratch("callgrind.out");
         let mut command = Command::new("valgrind");
         command

@@ -53,13 +53,24 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
         log
     });
     let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
-    match load.objects {
-        Objects::One(path) => command.arg(url(path)),
-        Objects::Others => command.arg("--input-file").arg(others(url)?),
+    let list = match load.objects {
+        Objects::One(path) => {
+            command.arg(url(path));
+            None
+        }
+        Objects::Others => {
+            let list = others(url)?;
+            command.arg("--input-file").arg(&list);
+            Some(list)
+        }
     };
     let output = command
         .output()
         .map_err(|error| format!("h2load: {error}"))?;
+    // One a run, and there are hundreds.
+    if let Some(list) = list {
+        let _ = std::fs::remove_file(list);
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     let wanted = format!("status codes: {} 2xx", load.requests);
     if !output.status.success() || !text.contains(&wanted) {

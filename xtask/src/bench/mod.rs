@@ -128,9 +128,9 @@ pub fn run(options: &Options) -> Result {
             ))),
         });
     }
+    let all = chains.clone();
     // One Envoy with all of them at once would measure how they crowd one another
     // out of the caches.
-    let all = chains.clone();
     let (floor, scale) = (pick(&chains, &FLOOR), pick(&chains, &SCALE));
     let alone = !options.only.is_empty() || !options.module.is_empty();
     if !alone && options.hold.is_none() {
