@@ -1,4 +1,13 @@
 //! Why OSS refused, from what it answered. Pure.
+//!
+//! There are two questions, and they are answered at different times. What
+//! becomes of the credentials is decided by the headers ([`judge`]), since a
+//! retry of the same request follows at once and nothing waits for a body. What
+//! the operator is told may also come from the body, where it passes
+//! ([`diagnose`]).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// As much of an error body as is read; OSS's take less than 1 KiB, of which
 /// `Code` and `Message` come first.
@@ -10,8 +19,20 @@ pub struct Answer<'a> {
     pub status: u16,
     /// `x-oss-ec`
     pub ec: &'a [u8],
-    /// As much of the body as is known; empty for HEAD.
-    pub body: &'a [u8],
+    /// As much of the error's XML as is known: of the body, or of the header
+    /// `x-oss-err` (see [`header_xml`]).
+    pub xml: &'a [u8],
+}
+
+/// What an error says of the credentials that signed the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// OSS says that they are good for nothing.
+    Rejected(Cause),
+    /// OSS does not say why it refused, so that they may be the reason.
+    Suspect,
+    /// They are not the reason.
+    Innocent,
 }
 
 /// The known causes. Each has its own fix.
@@ -103,7 +124,7 @@ impl Cause {
 
     /// Whether newer credentials may help: those that were used are known to
     /// be good for nothing.
-    pub fn condemns_credentials(self) -> bool {
+    fn rejects_credentials(self) -> bool {
         matches!(
             self,
             Cause::TokenExpired | Cause::TokenInvalid | Cause::KeyUnknown
@@ -116,19 +137,49 @@ pub fn is_error(status: u16) -> bool {
     (400..500).contains(&status)
 }
 
-/// The cause of an error. `Code` in the body decides where there is one; the EC
-/// is a hint where there is none, since Alibaba says that it may change.
-pub fn diagnose(answer: &Answer) -> Cause {
-    match element(answer.body, "Code") {
-        Some(code) => {
-            let message = element(answer.body, "Message").unwrap_or_default();
-            by_code(code, message, answer.ec)
-        }
-        None => by_ec(answer.ec).unwrap_or(match answer.status {
-            404 => Cause::NoSuchKey,
-            _ => Cause::Unknown,
-        }),
+/// What the headers of an answer say of the credentials. `answer.xml` is that of
+/// `x-oss-err`, and empty where there is none.
+///
+/// An EC may change, says Alibaba, and then one that we do not know may mean that
+/// a token is no longer good. Its family is steadier: `0002-` is authentication,
+/// and those from `0003-` on come after it (OSS, "Error codes").
+pub fn judge(answer: &Answer) -> Verdict {
+    let told = element(answer.xml, "EC").unwrap_or_default();
+    let ec = if answer.ec.is_empty() {
+        told
+    } else {
+        answer.ec
+    };
+    let may_be_theirs = ec.is_empty() || ec.starts_with(b"0002-");
+    match known_cause(answer.xml, ec) {
+        Some(cause) if cause.rejects_credentials() => Verdict::Rejected(cause),
+        None if may_be_theirs && matches!(answer.status, 401 | 403) => Verdict::Suspect,
+        _ => Verdict::Innocent,
     }
+}
+
+/// The cause of an error, from all that is known of it.
+pub fn diagnose(answer: &Answer) -> Cause {
+    known_cause(answer.xml, answer.ec).unwrap_or(match answer.status {
+        404 if element(answer.xml, "Code").is_none() => Cause::NoSuchKey,
+        _ => Cause::Unknown,
+    })
+}
+
+/// `Code` in the XML decides where there is one that is known; the EC is a hint
+/// where there is none, since Alibaba says that it may change.
+fn known_cause(xml: &[u8], ec: &[u8]) -> Option<Cause> {
+    let by_code = element(xml, "Code").and_then(|code| {
+        let message = element(xml, "Message").unwrap_or_default();
+        by_code(code, message, ec)
+    });
+    by_code.or_else(|| by_ec(ec))
+}
+
+/// The XML in the header `x-oss-err`, by which OSS explains an error to a HEAD: in
+/// Base64 (Alibaba's Python SDKs read it there). Empty if it is no such header.
+pub fn header_xml(header: &[u8]) -> Vec<u8> {
+    STANDARD.decode(header).unwrap_or_default()
 }
 
 /// The text of an element of OSS's error XML, if it is all there.
@@ -141,11 +192,11 @@ pub fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// OSS, "Error codes"; shared by all operations on objects.
-fn by_code(code: &[u8], message: &[u8], ec: &[u8]) -> Cause {
+fn by_code(code: &[u8], message: &[u8], ec: &[u8]) -> Option<Cause> {
     let says = |words: &str| find(message, words.as_bytes()).is_some();
-    match code {
+    Some(match code {
         b"SecurityTokenExpired" => Cause::TokenExpired,
-        b"InvalidSecurityToken" => Cause::TokenInvalid,
+        b"InvalidSecurityToken" | b"AccessKeyIdAndSecurityTokenNotMatch" => Cause::TokenInvalid,
         b"InvalidAccessKeyId" => Cause::KeyUnknown,
         b"SignatureDoesNotMatch" => Cause::SignatureMismatch,
         b"RequestTimeTooSkewed" => Cause::ClockSkew,
@@ -160,16 +211,20 @@ fn by_code(code: &[u8], message: &[u8], ec: &[u8]) -> Cause {
         b"NoSuchBucket" => Cause::NoSuchBucket,
         b"InvalidArgument" if says("region") => Cause::WrongRegion,
         b"InvalidArgument" if ec == b"0002-00000039" => Cause::TwoSignatures,
-        _ => Cause::Unknown,
-    }
+        _ => return None,
+    })
 }
 
+/// OSS, "Error codes": those that name one cause.
 fn by_ec(ec: &[u8]) -> Option<Cause> {
     Some(match ec {
         b"0002-00000007" => Cause::TokenExpired,
         b"0002-00000006" | b"0002-00000008" => Cause::TokenInvalid,
         b"0002-00000002" | b"0002-00000902" => Cause::KeyUnknown,
-        b"0002-00000040" => Cause::SignatureMismatch,
+        // V1, and V4 in the header.
+        b"0002-00000040" | b"0002-00000201" => Cause::SignatureMismatch,
+        // The region or the product in V4's scope: in the header, in a URL.
+        b"0002-00000226" | b"0002-00000227" | b"0002-00000228" => Cause::WrongRegion,
         b"0002-00000504" => Cause::ClockSkew,
         b"0002-00000039" => Cause::TwoSignatures,
         b"0003-00000001" => Cause::AccessDenied,
@@ -188,17 +243,19 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn with_body(code: &str, message: &str, ec: &str) -> Cause {
-        let body = format!(
+    fn xml(code: &str, message: &str) -> String {
+        format!(
             "<?xml version=\"1.0\"?>\n<Error>\n  <Code>{code}</Code>\n  \
              <Message>{message}</Message>\n</Error>"
-        );
-        let answer = Answer {
+        )
+    }
+
+    fn with_body(code: &str, message: &str, ec: &str) -> Cause {
+        diagnose(&Answer {
             status: 403,
             ec: ec.as_bytes(),
-            body: body.as_bytes(),
-        };
-        diagnose(&answer)
+            xml: xml(code, message).as_bytes(),
+        })
     }
 
     #[test]
@@ -206,6 +263,11 @@ mod tests {
         for (code, message, want) in [
             ("SecurityTokenExpired", "", Cause::TokenExpired),
             ("InvalidSecurityToken", "", Cause::TokenInvalid),
+            (
+                "AccessKeyIdAndSecurityTokenNotMatch",
+                "",
+                Cause::TokenInvalid,
+            ),
             ("InvalidAccessKeyId", "", Cause::KeyUnknown),
             ("SignatureDoesNotMatch", "", Cause::SignatureMismatch),
             ("RequestTimeTooSkewed", "", Cause::ClockSkew),
@@ -227,7 +289,6 @@ mod tests {
                 "Invalid signing region in Authorization header",
                 Cause::WrongRegion,
             ),
-            ("Other", "", Cause::Unknown),
         ] {
             for ec in ["", "9999-00000001", "0002-00000007"] {
                 assert_eq!(with_body(code, message, ec), want, "{code} {ec}");
@@ -244,44 +305,124 @@ mod tests {
     }
 
     #[test]
+    fn of_a_code_that_is_not_known_the_ec_is_a_hint() {
+        assert_eq!(with_body("Other", "", ""), Cause::Unknown);
+        assert_eq!(with_body("Other", "", "0002-00000504"), Cause::ClockSkew);
+    }
+
+    #[test]
     fn without_a_body_the_ec_is_a_hint() {
         for (status, ec, want) in [
             (403, "0002-00000007", Cause::TokenExpired),
             (403, "0002-00000902", Cause::KeyUnknown),
+            (403, "0002-00000201", Cause::SignatureMismatch),
+            (400, "0002-00000226", Cause::WrongRegion),
             (403, "9999-00000001", Cause::Unknown),
             (403, "", Cause::Unknown),
             (404, "", Cause::NoSuchKey),
             (404, "0015-00000101", Cause::NoSuchBucket),
         ] {
             let ec = ec.as_bytes();
-            assert_eq!(
-                diagnose(&Answer {
-                    status,
-                    ec,
-                    body: b""
-                }),
-                want
-            );
+            let answer = Answer {
+                status,
+                ec,
+                xml: b"",
+            };
+            assert_eq!(diagnose(&answer), want);
         }
     }
 
     #[test]
-    fn only_what_newer_credentials_may_heal_condemns_them() {
-        assert!(Cause::TokenExpired.condemns_credentials());
-        assert!(!Cause::AccessDenied.condemns_credentials());
-        assert!(!Cause::SignatureMismatch.condemns_credentials());
-        assert!(!Cause::Unknown.condemns_credentials());
+    fn the_headers_decide_what_becomes_of_the_credentials() {
+        use Verdict::{Innocent, Rejected, Suspect};
+        for (status, ec, want) in [
+            (403, "0002-00000007", Rejected(Cause::TokenExpired)),
+            (403, "0002-00000006", Rejected(Cause::TokenInvalid)),
+            (403, "0002-00000008", Rejected(Cause::TokenInvalid)),
+            (403, "0002-00000002", Rejected(Cause::KeyUnknown)),
+            (403, "0002-00000902", Rejected(Cause::KeyUnknown)),
+            // It does not say why, or by a number that is new.
+            (403, "", Suspect),
+            (401, "", Suspect),
+            (403, "0002-00000999", Suspect),
+            (401, "0002-00000003", Suspect),
+            // Of other statuses that is no sign.
+            (400, "", Innocent),
+            (404, "", Innocent),
+            (503, "", Innocent),
+            (400, "0002-00000999", Innocent),
+            // No fault of the credentials.
+            (400, "0002-00000039", Innocent),
+            (403, "0002-00000040", Innocent),
+            (403, "0002-00000201", Innocent),
+            (400, "0002-00000226", Innocent),
+            (403, "0002-00000226", Innocent),
+            (403, "0002-00000227", Innocent),
+            (403, "0002-00000228", Innocent),
+            (403, "0002-00000504", Innocent),
+            (403, "0003-00000001", Innocent),
+            (403, "0003-00000999", Innocent),
+            (403, "0005-00000218", Innocent),
+            (403, "0048-00000401", Innocent),
+            (403, "not an EC", Innocent),
+        ] {
+            let ec = ec.as_bytes();
+            let answer = Answer {
+                status,
+                ec,
+                xml: b"",
+            };
+            assert_eq!(judge(&answer), want, "{status} {}", ec.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn to_a_head_the_xml_in_a_header_explains() {
+        use Verdict::{Innocent, Rejected, Suspect};
+        for (code, ec, want) in [
+            ("SecurityTokenExpired", "", Rejected(Cause::TokenExpired)),
+            (
+                "InvalidSecurityToken",
+                "0002-00000999",
+                Rejected(Cause::TokenInvalid),
+            ),
+            ("AccessDenied", "", Innocent),
+            ("SignatureDoesNotMatch", "0002-00000999", Innocent),
+            ("Other", "0003-00000001", Innocent),
+            ("Other", "", Suspect),
+        ] {
+            let text = xml(code, "").replace("</Error>", &format!("<EC>{ec}</EC></Error>"));
+            let header = STANDARD.encode(text);
+            let decoded = header_xml(header.as_bytes());
+            let answer = Answer {
+                status: 403,
+                ec: b"",
+                xml: &decoded,
+            };
+            assert_eq!(judge(&answer), want, "{code} {ec}");
+        }
+        for garbage in [&b""[..], b"not Base64!", b"/////w=="] {
+            let xml = header_xml(garbage);
+            let answer = Answer {
+                status: 403,
+                ec: b"0002-00000007",
+                xml: &xml,
+            };
+            assert_eq!(judge(&answer), Rejected(Cause::TokenExpired));
+        }
     }
 
     #[test]
     fn no_body_panics_and_a_long_one_is_cut() {
         let body = b"<Code>A</Code>";
         for cut in 0..body.len() {
-            diagnose(&Answer {
+            let answer = Answer {
                 status: 403,
                 ec: b"\xff",
-                body: &body[..cut],
-            });
+                xml: &body[..cut],
+            };
+            diagnose(&answer);
+            judge(&answer);
         }
         let mut long = vec![b' '; MAX_BODY];
         long.extend(b"<Code>SecurityTokenExpired</Code>");

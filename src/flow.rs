@@ -1,22 +1,26 @@
 //! A request's life, from top to bottom:
 //!
 //! ```text
-//!            admitted, credentials at hand
-//!  Arrived ───────────────────────────────────► Sent ───► Reading
-//!   │   │                                        ▲ │  error    │
-//!   │   │ admitted, none at hand                 │ │           │
-//!   │   └──────────────────────► Waiting ────────┘ │           │
-//!   │ refused, or passed unsigned │    │  they came│           │
-//!   ▼                none in time │    │ client    ▼           ▼
-//!  Over ◄─────────────────────────┴────┴─gone──────┴───────────┘
+//!            admitted, credentials at hand         error
+//!  Arrived ───────────────────────────────► Sent ───────► Failed
+//!   │   │                                    ▲ │             │
+//!   │   │ admitted; none at hand, or these   │ │ good        │ its body has
+//!   │   │ were refused in the attempt before │ │ answer      │ passed, or
+//!   │   └──────────────────► Waiting ────────┘ │             │ never will
+//!   │ refused, or passed      │    │ they came,│             │
+//!   │ unsigned           none │    │ or time   │             │
+//!   ▼                 in time │    │ is up     ▼             ▼
+//!  Over ◄─────────────────────┴────┴───────────┴─────────────┘
 //! ```
 //!
-//! A request comes here once for every attempt: Envoy's retry is a new one.
+//! A request comes here once for every attempt: Envoy's retry is a new one. No
+//! response stands still: what its headers say of the credentials is acted on at
+//! once, and its body only explains, as it passes.
 
 use std::rc::Rc;
 
 use crate::config::Route;
-use crate::diagnosis::{Answer, Cause, diagnose, is_error};
+use crate::diagnosis::{Answer, Cause, MAX_BODY, Verdict, diagnose, header_xml, is_error, judge};
 use crate::request::{Changes, Outgoing, Refusal};
 use crate::signing::Signer;
 
@@ -28,16 +32,15 @@ pub enum Flow {
     Waiting {
         route: Rc<Route>,
         outgoing: Outgoing,
+        /// The generation that its attempt before was refused with: newer
+        /// credentials are better, these are good enough.
+        newer_than: Option<u64>,
     },
     /// It left with a signature.
     Sent(Sent),
-    /// OSS answered with an error whose body tells more.
-    Reading {
-        sent: Sent,
-        status: u16,
-        ec: Vec<u8>,
-    },
-    /// It was answered here, or its client went away.
+    /// OSS answered with an error, whose body may tell more as it passes.
+    Failed(Failure),
+    /// It was answered, here or by OSS, or its client went away.
     Over,
 }
 
@@ -49,6 +52,15 @@ pub struct Sent {
     pub generation: u64,
 }
 
+/// An error of OSS: what is known of it so far.
+#[derive(Debug)]
+pub struct Failure {
+    sent: Sent,
+    status: u16,
+    ec: Vec<u8>,
+    xml: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub enum Event<'a> {
     /// It was judged; `signer` is what signs it now, if there is anything.
@@ -56,13 +68,16 @@ pub enum Event<'a> {
         route: Rc<Route>,
         outgoing: Outgoing,
         signer: Option<&'a mut Signer>,
+        /// Newer credentials than those of `signer` may come soon, and the attempt
+        /// before was refused with these.
+        awaits_newer: bool,
         /// Seconds since 1970.
         now: u64,
     },
     Refused(Refusal),
     /// It may leave without a signature of ours.
     Passed(Changes),
-    /// Credentials came. `now` as above.
+    /// Credentials came, or older ones must do. `now` as above.
     Credentials {
         signer: &'a mut Signer,
         now: u64,
@@ -72,13 +87,15 @@ pub enum Event<'a> {
     /// OSS answered with these headers.
     Answered {
         status: u16,
+        /// `x-oss-ec`
         ec: Vec<u8>,
-        has_body: bool,
+        /// `x-oss-err`, which an answer to HEAD has in place of a body.
+        err: Vec<u8>,
     },
-    /// The body of an error: as much as there is, or as is read.
+    /// The next piece of the body of an error.
     Body(&'a [u8]),
-    /// Its client went away.
-    Gone,
+    /// The response is complete, or no more of it will come.
+    Ended,
 }
 
 /// What the host does next.
@@ -89,9 +106,14 @@ pub enum Step {
     /// Hold it.
     Wait,
     Reply(Refusal),
-    /// Find the body of OSS's error.
-    Read,
-    /// Tell the operator, and drop the credentials if they are condemned.
+    /// Do to the credentials what the verdict takes. `cause` is what the headers
+    /// alone say.
+    Judged {
+        sent: Sent,
+        verdict: Verdict,
+        cause: Cause,
+    },
+    /// Tell the operator.
     Diagnosed {
         sent: Sent,
         cause: Cause,
@@ -110,60 +132,84 @@ impl Flow {
                 Event::Admitted {
                     route,
                     outgoing,
-                    signer: Some(signer),
+                    signer,
+                    awaits_newer,
                     now,
                 },
-            ) => send(route, outgoing, signer, now),
-            (
-                Flow::Arrived,
-                Event::Admitted {
-                    route,
-                    outgoing,
-                    signer: None,
-                    ..
-                },
-            ) => (Flow::Waiting { route, outgoing }, Step::Wait),
+            ) => match signer {
+                Some(signer) if !awaits_newer => send(route, outgoing, signer, now),
+                signer => {
+                    let waiting = Flow::Waiting {
+                        route,
+                        outgoing,
+                        newer_than: signer.map(|signer| signer.generation()),
+                    };
+                    (waiting, Step::Wait)
+                }
+            },
 
-            (Flow::Waiting { route, outgoing }, Event::Credentials { signer, now }) => {
-                send(route, outgoing, signer, now)
-            }
+            (
+                Flow::Waiting {
+                    route, outgoing, ..
+                },
+                Event::Credentials { signer, now },
+            ) => send(route, outgoing, signer, now),
             (Flow::Waiting { .. }, Event::NoCredentials(refusal)) => {
                 (Flow::Over, Step::Reply(refusal))
             }
 
-            (
-                Flow::Sent(sent),
-                Event::Answered {
+            (Flow::Sent(sent), Event::Answered { status, ec, err }) if is_error(status) => {
+                let failure = Failure {
+                    sent,
                     status,
                     ec,
-                    has_body,
-                },
-            ) => {
-                // Of other errors the headers tell enough.
-                if has_body && matches!(status, 400 | 403) {
-                    (Flow::Reading { sent, status, ec }, Step::Read)
-                } else if is_error(status) {
-                    diagnosed(sent, status, &ec, b"")
-                } else {
-                    (Flow::Over, Step::Nothing)
-                }
+                    xml: header_xml(&err),
+                };
+                let step = Step::Judged {
+                    sent: failure.sent.clone(),
+                    verdict: judge(&failure.answer()),
+                    cause: diagnose(&failure.answer()),
+                };
+                (Flow::Failed(failure), step)
             }
-            (Flow::Reading { sent, status, ec }, Event::Body(body)) => {
-                diagnosed(sent, status, &ec, body)
+            (Flow::Sent(_), Event::Answered { .. }) => (Flow::Over, Step::Nothing),
+            (Flow::Failed(mut failure), Event::Body(piece)) => {
+                let room = MAX_BODY.saturating_sub(failure.xml.len());
+                let piece = piece.get(..room).unwrap_or(piece);
+                failure.xml.extend_from_slice(piece);
+                (Flow::Failed(failure), Step::Nothing)
+            }
+            (Flow::Failed(failure), Event::Ended) => {
+                let cause = diagnose(&failure.answer());
+                let sent = failure.sent;
+                (Flow::Over, Step::Diagnosed { sent, cause })
             }
 
-            (_, Event::Gone) => (Flow::Over, Step::Nothing),
+            (_, Event::Ended) => (Flow::Over, Step::Nothing),
             (state, _) => (state, Step::Nothing),
         };
         *self = next;
         step
     }
 
-    /// The index of the credentials that it waits for.
-    pub fn waits_for(&self) -> Option<usize> {
+    /// The index of the credentials that it waits for, and the generation that
+    /// they are to be newer than.
+    pub fn waits_for(&self) -> Option<(usize, Option<u64>)> {
         match self {
-            Flow::Waiting { route, .. } => Some(route.credentials),
-            Flow::Arrived | Flow::Sent(_) | Flow::Reading { .. } | Flow::Over => None,
+            Flow::Waiting {
+                route, newer_than, ..
+            } => Some((route.credentials, *newer_than)),
+            Flow::Arrived | Flow::Sent(_) | Flow::Failed(_) | Flow::Over => None,
+        }
+    }
+}
+
+impl Failure {
+    fn answer(&self) -> Answer<'_> {
+        Answer {
+            status: self.status,
+            ec: &self.ec,
+            xml: &self.xml,
         }
     }
 }
@@ -172,11 +218,6 @@ fn send(route: Rc<Route>, outgoing: Outgoing, signer: &mut Signer, now: u64) -> 
     let changes = outgoing.sign(&route, signer, now);
     let generation = signer.generation();
     (Flow::Sent(Sent { route, generation }), Step::Send(changes))
-}
-
-fn diagnosed(sent: Sent, status: u16, ec: &[u8], body: &[u8]) -> (Flow, Step) {
-    let cause = diagnose(&Answer { status, ec, body });
-    (Flow::Over, Step::Diagnosed { sent, cause })
 }
 
 #[cfg(test)]
@@ -224,6 +265,7 @@ mod tests {
                 other => panic!("{other:?}"),
             },
             signer,
+            awaits_newer: false,
             now: 0,
         }
     }
@@ -246,7 +288,7 @@ mod tests {
 
     #[test]
     fn without_credentials_it_waits_for_those_of_its_route() {
-        assert_eq!(waiting().waits_for(), Some(3));
+        assert_eq!(waiting().waits_for(), Some((3, None)));
     }
 
     #[test]
@@ -298,7 +340,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_for_a_client_that_went_away() {
         let mut flow = waiting();
-        assert_eq!(flow.on(Event::Gone), Step::Nothing);
+        assert_eq!(flow.on(Event::Ended), Step::Nothing);
         let signer = &mut signer();
         assert_eq!(
             flow.on(Event::Credentials { signer, now: 0 }),
@@ -312,60 +354,133 @@ mod tests {
         flow
     }
 
-    fn answered(status: u16, ec: &str, has_body: bool) -> Event<'static> {
-        let ec = ec.as_bytes().to_vec();
+    fn answered(status: u16, ec: &str) -> Event<'static> {
         Event::Answered {
             status,
-            ec,
-            has_body,
+            ec: ec.as_bytes().to_vec(),
+            err: Vec::new(),
         }
     }
 
-    fn diagnosis(cause: Cause) -> Step {
-        let sent = Sent {
+    fn judged(verdict: Verdict, cause: Cause) -> Step {
+        Step::Judged {
+            sent: our_sent(),
+            verdict,
+            cause,
+        }
+    }
+
+    fn diagnosed(cause: Cause) -> Step {
+        Step::Diagnosed {
+            sent: our_sent(),
+            cause,
+        }
+    }
+
+    fn our_sent() -> Sent {
+        Sent {
             route: route(),
             generation: 7,
+        }
+    }
+
+    #[test]
+    fn what_was_refused_with_these_credentials_waits_for_newer_ones_or_takes_them() {
+        let mut flow = Flow::Arrived;
+        let mut signer = signer();
+        let Event::Admitted {
+            route,
+            outgoing,
+            now,
+            ..
+        } = admitted(None)
+        else {
+            unreachable!()
         };
-        Step::Diagnosed { sent, cause }
+        let step = flow.on(Event::Admitted {
+            route,
+            outgoing,
+            signer: Some(&mut signer),
+            awaits_newer: true,
+            now,
+        });
+        assert_eq!(step, Step::Wait);
+        assert_eq!(flow.waits_for(), Some((3, Some(7))));
+        let signer = &mut signer;
+        assert!(matches!(
+            flow.on(Event::Credentials { signer, now: 0 }),
+            Step::Send(_)
+        ));
     }
 
     #[test]
     fn a_good_answer_ends_it() {
         for status in [200, 206, 304, 302, 500, 503] {
             let mut flow = sent();
-            assert_eq!(flow.on(answered(status, "", true)), Step::Nothing);
+            assert_eq!(flow.on(answered(status, "")), Step::Nothing);
             assert!(matches!(flow, Flow::Over));
         }
     }
 
     #[test]
-    fn the_body_of_an_error_is_read_before_it_is_judged() {
-        let mut flow = sent();
-        assert_eq!(flow.on(answered(403, "0003-00000001", true)), Step::Read);
-        let body = b"<Error><Code>SecurityTokenExpired</Code></Error>";
-        assert_eq!(flow.on(Event::Body(body)), diagnosis(Cause::TokenExpired));
-        assert_eq!(flow.on(Event::Body(body)), Step::Nothing, "judged once");
+    fn the_headers_of_an_error_are_acted_on_before_its_body_comes() {
+        for (ec, verdict, cause) in [
+            (
+                "0002-00000007",
+                Verdict::Rejected(Cause::TokenExpired),
+                Cause::TokenExpired,
+            ),
+            ("", Verdict::Suspect, Cause::Unknown),
+            ("0003-00000001", Verdict::Innocent, Cause::AccessDenied),
+        ] {
+            assert_eq!(sent().on(answered(403, ec)), judged(verdict, cause));
+        }
     }
 
     #[test]
-    fn without_a_body_the_hint_must_do() {
-        assert_eq!(
-            sent().on(answered(403, "0002-00000007", false)),
-            diagnosis(Cause::TokenExpired)
-        );
-        assert_eq!(
-            sent().on(answered(404, "", true)),
-            diagnosis(Cause::NoSuchKey)
-        );
+    fn a_body_explains_as_it_passes_in_whatever_pieces() {
+        let body = b"<Error><Code>AccessDenied</Code><Message>forbidden by kms.</Message></Error>";
+        for size in [1, 10, 1000] {
+            let mut flow = sent();
+            flow.on(answered(403, "0003-00000999"));
+            for piece in body.chunks(size) {
+                assert_eq!(flow.on(Event::Body(piece)), Step::Nothing);
+            }
+            assert_eq!(flow.on(Event::Ended), diagnosed(Cause::KmsForbidden));
+            assert_eq!(flow.on(Event::Ended), Step::Nothing, "told once");
+        }
+    }
+
+    #[test]
+    fn a_body_without_end_takes_no_more_memory_than_is_read_of_it() {
+        let mut flow = sent();
+        flow.on(answered(403, "0003-00000001"));
+        for _ in 0..100 {
+            flow.on(Event::Body(&[b' '; 1000]));
+        }
+        let Flow::Failed(failure) = &flow else {
+            panic!("{flow:?}")
+        };
+        assert_eq!(failure.xml.len(), MAX_BODY);
+    }
+
+    #[test]
+    fn without_a_body_the_headers_must_do() {
+        for (status, ec, cause) in [
+            (403, "0002-00000007", Cause::TokenExpired),
+            (404, "", Cause::NoSuchKey),
+        ] {
+            let mut flow = sent();
+            flow.on(answered(status, ec));
+            assert_eq!(flow.on(Event::Ended), diagnosed(cause));
+        }
     }
 
     #[test]
     fn an_answer_to_what_was_not_sent_says_nothing() {
         for mut flow in [Flow::Arrived, waiting(), Flow::Over] {
-            assert_eq!(
-                flow.on(answered(403, "0002-00000007", false)),
-                Step::Nothing
-            );
+            assert_eq!(flow.on(answered(403, "0002-00000007")), Step::Nothing);
+            assert_eq!(flow.on(Event::Body(b"x")), Step::Nothing);
         }
     }
 }

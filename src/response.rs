@@ -1,60 +1,73 @@
 //! What a client sees of OSS's answer, where the route's settings change it.
 //! Pure.
+//!
+//! An error is made neutral without waiting for its body: the headers go on at
+//! once, without a length, then a text of ours stands in place of the body's first
+//! piece and nothing in place of the others. So it makes no difference how the body
+//! comes, or whether it comes at all; and the status is OSS's, so that Envoy's
+//! router retries as if nothing had been changed.
 
 use crate::config::Route;
 
-/// What to do to a response.
+/// What to do to the headers of a response, and to its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Disguise {
+pub struct Redaction {
     pub remove: Vec<Vec<u8>>,
-    pub set: Vec<(&'static str, String)>,
-    /// In place of OSS's.
+    pub set: Vec<(&'static str, &'static str)>,
+    /// In place of OSS's. `None`: the body and the trailers stay as they are.
     pub body: Option<&'static str>,
 }
 
-/// Whether [`disguise`] has anything to do, so that most responses cost no
+/// Whether [`redact`] has anything to do, so that most responses cost no
 /// reading of their headers.
-pub fn needs_disguise(route: &Route, status: u16) -> bool {
-    !route.strip_response_headers.is_empty() || (route.neutral_errors && status >= 400)
+pub fn needs_redaction(route: &Route, status: u16) -> bool {
+    !route.strip_response_headers.is_empty() || is_neutral(route, status)
 }
 
-/// `headers`: names in lower case. `has_body`: the response may have one.
-pub fn disguise(
-    route: &Route,
-    status: u16,
-    has_body: bool,
-    headers: &[(&[u8], &[u8])],
-) -> Disguise {
-    let neutral = route.neutral_errors && status >= 400;
-    let mut disguise = Disguise::default();
-    for (name, _) in headers {
+/// `headers`: names in lower case.
+pub fn redact(route: &Route, status: u16, headers: &[(&[u8], &[u8])]) -> Redaction {
+    let neutral = is_neutral(route, status);
+    let removed = |name: &[u8]| {
         let stripped = route.strip_response_headers.allow(name);
-        if !name.starts_with(b":") && (stripped || (neutral && tells_of_the_origin(name))) {
-            disguise.remove.push(name.to_vec());
-        }
-    }
+        !name.starts_with(b":") && (stripped || (neutral && !stays_on_neutral_error(name)))
+    };
+    let names = headers.iter().map(|(name, _)| *name);
+    let mut redaction = Redaction {
+        remove: names
+            .filter(|name| removed(name))
+            .map(<[u8]>::to_vec)
+            .collect(),
+        ..Redaction::default()
+    };
     if neutral {
-        let body = neutral_body(status);
-        disguise.set = vec![
-            ("content-type", "application/json".into()),
-            ("cache-control", "no-store".into()),
+        redaction.set = vec![
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
         ];
-        if has_body {
-            disguise
-                .set
-                .push(("content-length", body.len().to_string()));
-            disguise.body = Some(body);
-        }
+        redaction.body = Some(neutral_body(status));
     }
-    disguise
+    redaction
 }
 
-/// Headers of an error that name the origin, or describe its body.
-fn tells_of_the_origin(name: &[u8]) -> bool {
-    name.starts_with(b"x-oss-")
+fn is_neutral(route: &Route, status: u16) -> bool {
+    route.neutral_errors && status >= 400
+}
+
+/// What says nothing of the origin, nor of the body that is replaced (RFC 9110; the
+/// `access-control-*` of the CORS protocol). Headers of HTTP/1.1's framing are
+/// Envoy's.
+fn stays_on_neutral_error(name: &[u8]) -> bool {
+    name.starts_with(b"access-control-")
         || matches!(
             name,
-            b"server" | b"content-length" | b"content-encoding" | b"content-md5" | b"etag"
+            b"accept-ranges"
+                | b"allow"
+                | b"connection"
+                | b"content-range"
+                | b"date"
+                | b"retry-after"
+                | b"transfer-encoding"
+                | b"vary"
         )
 }
 
@@ -79,7 +92,9 @@ mod tests {
         (b"content-length", b"300"),
         (b"x-oss-request-id", b"6A"),
         (b"x-oss-ec", b"0003-00000001"),
-        (b"x-kept", b"yes"),
+        (b"x-unheard-of", b"bucket my-bucket"),
+        (b"access-control-allow-origin", b"*"),
+        (b"retry-after", b"1"),
     ];
 
     fn route(neutral_errors: bool) -> Route {
@@ -91,35 +106,23 @@ mod tests {
 
     #[test]
     fn by_default_nothing_is_changed() {
-        assert!(!needs_disguise(&route(false), 403));
-        assert_eq!(
-            disguise(&route(false), 403, true, HEADERS),
-            Disguise::default()
-        );
+        assert!(!needs_redaction(&route(false), 403));
+        assert_eq!(redact(&route(false), 403, HEADERS), Redaction::default());
     }
 
     #[test]
-    fn a_neutral_error_names_nothing_of_the_origin() {
-        assert!(!needs_disguise(&route(true), 206));
-        let disguise = disguise(&route(true), 403, true, HEADERS);
+    fn a_neutral_error_has_only_headers_that_are_known_to_name_nothing() {
+        assert!(!needs_redaction(&route(true), 206));
+        let redaction = redact(&route(true), 403, HEADERS);
         assert_eq!(
-            disguise.remove,
-            [&b"content-length"[..], b"x-oss-request-id", b"x-oss-ec"]
+            redaction.remove,
+            [
+                &b"content-length"[..],
+                b"x-oss-request-id",
+                b"x-oss-ec",
+                b"x-unheard-of"
+            ]
         );
-        let body = disguise.body.unwrap();
-        let length = ("content-length", body.len().to_string());
-        assert!(disguise.set.contains(&length));
-    }
-
-    #[test]
-    fn an_error_without_a_body_gets_none() {
-        let disguise = disguise(&route(true), 404, false, HEADERS);
-        assert_eq!(disguise.body, None);
-        assert!(
-            !disguise
-                .set
-                .iter()
-                .any(|(name, _)| *name == "content-length")
-        );
+        assert_eq!(redaction.body, Some("{\"error\":\"forbidden\"}\n"));
     }
 }

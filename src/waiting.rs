@@ -36,9 +36,15 @@ impl Waiting {
         self.queue.retain(|waiter| waiter.stream != stream);
     }
 
-    /// Takes out those that wait for these credentials, in order of arrival.
-    pub fn take_for(&mut self, credentials: usize) -> Vec<Waiter> {
-        self.take(|waiter| waiter.flow.waits_for() == Some(credentials))
+    /// Takes out those that wait for these credentials, in order of arrival, but
+    /// for those that wait for newer ones than `refused`.
+    pub fn take_for(&mut self, credentials: usize, refused: Option<u64>) -> Vec<Waiter> {
+        self.take(|waiter| match waiter.flow.waits_for() {
+            Some((wanted, newer_than)) => {
+                wanted == credentials && (newer_than.is_none() || newer_than != refused)
+            }
+            None => false,
+        })
     }
 
     /// Takes out those whose deadline has passed. One further off than
@@ -49,9 +55,11 @@ impl Waiting {
 
     /// Whether any waits for these credentials.
     pub fn any_for(&self, credentials: usize) -> bool {
-        self.queue
+        let mut waiting = self
+            .queue
             .iter()
-            .any(|waiter| waiter.flow.waits_for() == Some(credentials))
+            .filter_map(|waiter| waiter.flow.waits_for());
+        waiting.any(|(wanted, _)| wanted == credentials)
     }
 
     fn take(&mut self, wanted: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {

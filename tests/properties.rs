@@ -5,7 +5,7 @@ use oss_origin_auth::config::{Config, Route};
 use oss_origin_auth::credentials::answer;
 use oss_origin_auth::credentials::entry::Entry;
 use oss_origin_auth::credentials::{Credentials, Secret};
-use oss_origin_auth::diagnosis::{Answer, diagnose};
+use oss_origin_auth::diagnosis::{Answer, diagnose, judge};
 use oss_origin_auth::request::{Admission, Incoming, admit};
 use oss_origin_auth::signing::target::Target;
 use oss_origin_auth::signing::{Signer, Version};
@@ -109,7 +109,9 @@ proptest! {
 
     #[test]
     fn every_error_of_oss_has_a_cause(status in any::<u16>(), ec in vec(any::<u8>(), 0..14), body in damaged(ERROR)) {
-        let cause = diagnose(&Answer { status, ec: &ec, body: &body });
+        let answer = Answer { status, ec: &ec, xml: &body };
+        let _ = judge(&answer);
+        let cause = diagnose(&answer);
         prop_assert!(!cause.name().is_empty() && !cause.fix().is_empty());
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{SECRET, Stack, TOKEN, good_answer};
 use serde_json::json;
+use testkit::process::wait_until;
 use testkit::stub::Behaviour;
 use testkit::{EnvoyBuilder, Position, Request};
 
@@ -160,26 +161,120 @@ fn the_sidecar_that_gives_the_same_again_is_not_asked_without_end() {
     );
 }
 
+/// Refused without a reason, once: the next attempt is signed with newer
+/// credentials, whatever the body does.
 #[test]
-fn without_stop_iteration_a_refusal_is_late_but_not_lost() {
-    let stack = Stack::start_with(|builder| builder.stop_iteration = false);
+fn a_refusal_without_a_reason_is_tried_again_with_newer_credentials() {
+    for (method, ec) in [
+        ("GET", json!(null)),
+        ("HEAD", json!("0002-00000999")),
+        ("GET", json!("0002-00000999")),
+    ] {
+        let stack = Stack::start_with(with_retry);
+        let port = stack.envoy.port(Position::Upstream);
+        assert_eq!(Request::get("/a").send(port).status, 200);
+        stack
+            .alibaba
+            .add_key("STS.second", SECRET, Some(TOKEN), None);
+        let late = Duration::from_millis(300);
+        let body = common::good_json().replace("STS.example", "STS.second");
+        stack.stub.set(Behaviour::late_body(late, 200, body));
+        stack.alibaba.clear_log();
+        let refusal = json!({"ec": ec, "code": "Unheard", "times": 1, "id": "once",
+                             "body_delay": 3});
+        let refused = || {
+            let request = Request::new(method, "/a");
+            request
+                .header("x-test-refusal", refusal.to_string())
+                .send(port)
+        };
+        std::thread::scope(|scope| {
+            let client = scope.spawn(refused);
+            wait_until("the refusal", || !stack.alibaba.seen().is_empty());
+            // Meanwhile the old ones go on signing for others.
+            for _ in 0..5 {
+                assert_eq!(Request::get("/a").send(port).status, 200);
+            }
+            assert_eq!(client.join().unwrap().status, 200, "{method} {ec}");
+        });
+        let signed_with = |id: &str, status: u64| {
+            let seen = stack.alibaba.seen();
+            let mut seen = seen
+                .iter()
+                .filter(|seen| !seen.header("x-test-refusal").is_empty());
+            seen.any(|seen| seen.status == status && seen.header("authorization")[0].contains(id))
+        };
+        assert!(signed_with("STS.example/", 403) && signed_with("STS.second/", 200));
+        assert_eq!(stack.stub.hits(), 2);
+        let output = stack.envoy.process.output();
+        assert!(
+            output.contains("credentials default: newer ones are fetched"),
+            "{output}"
+        );
+    }
+}
+
+#[test]
+fn without_newer_credentials_the_old_ones_are_tried_again_in_time() {
+    for sidecar in [
+        // It says no, at once; and it says nothing.
+        Behaviour::body(500, ""),
+        Behaviour::HangUp,
+        Behaviour::late_body(Duration::from_secs(60), 500, ""),
+    ] {
+        let stack = Stack::start_with(|builder| {
+            with_retry(builder);
+            builder.filter["wait_timeout_ms"] = json!(700);
+        });
+        let port = stack.envoy.port(Position::Upstream);
+        assert_eq!(Request::get("/a").send(port).status, 200);
+        stack.stub.set(sidecar);
+        let refusal = json!({"ec": null, "times": 1, "id": "once"}).to_string();
+        let request = Request::get("/a").header("x-test-refusal", refusal);
+        assert_eq!(
+            request.send(port).status,
+            200,
+            "the second attempt is not refused"
+        );
+        let signed: Vec<String> = stack
+            .alibaba
+            .seen()
+            .iter()
+            .map(|seen| {
+                seen.header("authorization")[0]
+                    .split('/')
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert!(
+            signed.iter().all(|by| by.ends_with("STS.example")),
+            "{signed:?}"
+        );
+        assert_eq!(stack.stub.hits(), 2);
+    }
+}
+
+#[test]
+fn mere_suspicion_asks_the_sidecar_once_in_ten_seconds() {
+    let stack = Stack::start_with(with_retry);
     let port = stack.envoy.port(Position::Upstream);
     assert_eq!(Request::get("/a").send(port).status, 200);
-    stack.stub.set(other_answer(&stack, "STS.second"));
-    stack.alibaba.set_key_state("STS.example", "revoked");
-    let first = Request::get("/a").send(port);
-    assert_eq!(first.status, 403);
-    assert!(
-        first.text().contains("InvalidSecurityToken"),
-        "the body arrives: {}",
-        first.text()
-    );
-    testkit::process::wait_until("the object", || Request::get("/a").send(port).status == 200);
-    let output = stack.envoy.process.output();
-    assert!(
-        output.contains("set allow_on_headers_stop_iteration: true"),
-        "{output}"
-    );
+    let begin = Instant::now();
+    let hits = stack.stub.hits();
+    let refusal = json!({"ec": null}).to_string();
+    let mut asked = Vec::new();
+    while begin.elapsed() < Duration::from_secs(13) {
+        let request = Request::get("/a").header("x-test-refusal", &refusal);
+        assert_eq!(request.send(port).status, 403);
+        if stack.stub.hits() - hits > asked.len() {
+            asked.push(begin.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[1] - asked[0] > Duration::from_secs(9), "{asked:?}");
 }
 
 #[test]
@@ -219,7 +314,7 @@ fn the_old_ones_serve_until_they_expire_then_a_503_says_why_until_it_heals() {
         builder.filter["wait_timeout_ms"] = json!(300);
     });
     let get = || Request::get("/a").send(stack.envoy.port(Position::Upstream));
-    testkit::process::wait_until("the object", || get().status == 200);
+    wait_until("the object", || get().status == 200);
     stack.stub.set(Behaviour::body(500, "sesame"));
     let hits = stack.stub.hits();
     let lapsed = loop {
@@ -242,14 +337,14 @@ fn the_old_ones_serve_until_they_expire_then_a_503_says_why_until_it_heals() {
     assert_eq!(lapsed.header("x-oss-origin-auth"), Some("no_credentials"));
     assert!(lapsed.text().contains("status 500"), "{}", lapsed.text());
     stack.stub.set(good_answer());
-    testkit::process::wait_until("credentials", || get().status == 200);
+    wait_until("credentials", || get().status == 200);
 }
 
 #[test]
 fn credentials_are_there_before_the_first_request_from_one_callout() {
     // Two workers and the main thread each have a root context that ticks.
     let stack = Stack::start();
-    testkit::process::wait_until("a callout", || stack.stub.hits() > 0);
+    wait_until("a callout", || stack.stub.hits() > 0);
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(
         stack.stub.hits(),
@@ -267,7 +362,7 @@ fn names_have_their_own_state() {
         builder.routes = vec![json!({"name": "broken", "match": {"prefix": "/b/"}, "route": {}})];
     });
     let port = stack.envoy.port(Position::Upstream);
-    testkit::process::wait_until("the object", || Request::get("/a").send(port).status == 200);
+    wait_until("the object", || Request::get("/a").send(port).status == 200);
     for _ in 0..3 {
         assert_eq!(Request::get("/a").send(port).status, 200);
         let broken = Request::get("/b/a").send(port);

@@ -18,10 +18,25 @@ pub struct Entry {
     pub not_before: u64,
     /// Why the last fetch failed, in words; empty if it did not.
     pub problem: String,
-    /// When OSS last condemned credentials of this name.
+    /// When OSS last rejected credentials of this name.
     pub rejected_at: u64,
-    /// Whether it condemned the last that were stored.
+    /// Whether it rejected the last that were stored.
     pub rejected: bool,
+    /// The last suspicion that was acted on.
+    pub suspicion: Option<Suspicion>,
+}
+
+/// OSS refused a request without saying why. The credentials that signed it go on
+/// signing, and newer ones are fetched, but not often: it may be no fault of theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    /// Of the credentials that signed.
+    pub generation: u64,
+    pub at: u64,
+    /// For so long after `at`, no other suspicion is acted on.
+    pub pause: u64,
+    /// Whether the fetch that it takes has not ended.
+    pub pending: bool,
 }
 
 /// Credentials as they were stored.
@@ -62,7 +77,7 @@ impl Entry {
     /// Whether somebody should fetch now.
     pub fn is_due(&self, now: u64, timing: &Timing) -> bool {
         let wanted = match self.usable(now, timing) {
-            Some(issued) => now >= issued.refresh_at,
+            Some(issued) => now >= issued.refresh_at || self.suspected().is_some(),
             None => true,
         };
         // A time further off than any that this code writes comes from a
@@ -72,6 +87,14 @@ impl Entry {
             .is_some_and(|lease| in_near_future(lease.until, now, timing.lease()));
         let held_off = in_near_future(self.not_before, now, MAX_BACKOFF * 2);
         wanted && !leased && !held_off
+    }
+
+    /// The generation of the credentials, while newer ones are being fetched since
+    /// these may be why OSS refused a request.
+    pub fn suspected(&self) -> Option<u64> {
+        let generation = self.issued.as_ref()?.generation;
+        let suspicion = self.suspicion?;
+        (suspicion.pending && suspicion.generation == generation).then_some(generation)
     }
 
     /// Takes the lease, if a fetch is due.
@@ -118,6 +141,7 @@ impl Entry {
             problem: String::new(),
             rejected_at: self.rejected_at,
             rejected: false,
+            suspicion: self.suspicion.map(Suspicion::ended),
         }
     }
 
@@ -148,12 +172,13 @@ impl Entry {
             failures,
             not_before: now + backoff + jitter % (backoff / 4 + 1),
             problem: problem.to_owned(),
+            suspicion: self.suspicion.map(Suspicion::ended),
             ..self.clone()
         }
     }
 
-    /// Drops credentials that OSS has condemned. `None` if they have been
-    /// replaced already, or if others were condemned a moment ago: then newer
+    /// Drops credentials that OSS has rejected. `None` if they have been
+    /// replaced already, or if others were rejected a moment ago: then newer
     /// ones are no better, and asking on would only load the sidecar.
     pub fn reject(&self, generation: u64, now: u64) -> Option<Entry> {
         let current = self.issued.as_ref()?.generation == generation;
@@ -166,8 +191,45 @@ impl Entry {
         })
     }
 
+    /// Has newer credentials fetched, since these may be why OSS refused a
+    /// request. `None` if they have been replaced already, or if there was such a
+    /// suspicion a while ago: ten seconds, and twice as long each time that newer
+    /// ones were refused as well.
+    pub fn suspect(&self, generation: u64, now: u64) -> Option<Entry> {
+        if self.issued.as_ref()?.generation != generation {
+            return None;
+        }
+        let pause = match self.suspicion {
+            None => FIRST_SUSPICION_PAUSE,
+            Some(last) if in_near_future(last.at + last.pause, now, last.pause) => return None,
+            // No newer ones came.
+            Some(last) if last.generation == generation => last.pause,
+            // The newer ones have been good for a while.
+            Some(last) if now >= last.at + last.pause * 2 => FIRST_SUSPICION_PAUSE,
+            Some(last) => (last.pause * 2).min(LONGEST_SUSPICION_PAUSE),
+        };
+        Some(Entry {
+            suspicion: Some(Suspicion {
+                generation,
+                at: now,
+                pause,
+                pending: true,
+            }),
+            ..self.clone()
+        })
+    }
+
     fn is_held_by(&self, holder: u64) -> bool {
         self.lease.is_some_and(|lease| lease.holder == holder)
+    }
+}
+
+impl Suspicion {
+    fn ended(self) -> Suspicion {
+        Suspicion {
+            pending: false,
+            ..self
+        }
     }
 }
 
@@ -183,6 +245,8 @@ const MAX_BACKOFF: u64 = 30_000;
 /// Requests wait or fail: ask more often.
 const MAX_BACKOFF_WITHOUT_CREDENTIALS: u64 = 1_000;
 const REJECTION_PAUSE: u64 = 1_000;
+const FIRST_SUSPICION_PAUSE: u64 = 10_000;
+const LONGEST_SUSPICION_PAUSE: u64 = 10 * 60 * 1000;
 const LONGEST_REFRESH_MARGIN: u64 = 15 * 60 * 1000;
 /// An AccessKey that does not expire is read again in case it was replaced.
 const REREAD_WITHOUT_EXPIRY: u64 = 10 * 60 * 1000;
@@ -348,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn condemned_credentials_are_dropped_once_and_fetched_at_once() {
+    fn rejected_credentials_are_dropped_once_and_fetched_at_once() {
         let entry = stored(3600);
         let now = NOW + 60_000;
         let rejected = entry.reject(1, now).unwrap();
@@ -372,6 +436,84 @@ mod tests {
             renewed.reject(2, now - 60_000).is_some(),
             "a clock set back blocks nobody"
         );
+    }
+
+    /// What becomes of an entry whose credentials are suspected, and then fetched
+    /// anew after a while.
+    fn suspected_and_renewed(entry: &Entry, now: u64) -> Entry {
+        let suspected = entry.suspect(entry.generation, now).unwrap();
+        let begun = suspected.begin(1, now, &TIMING).unwrap();
+        begun.succeed(1, credentials(36_000), now, &TIMING, 0)
+    }
+
+    #[test]
+    fn suspected_credentials_go_on_signing_while_newer_ones_are_fetched_once() {
+        let entry = stored(3600);
+        let now = NOW + 60_000;
+        let suspected = entry.suspect(1, now).unwrap();
+        assert_eq!(suspected.suspected(), Some(1));
+        assert!(suspected.usable(now, &TIMING).is_some() && suspected.is_due(now, &TIMING));
+        assert_eq!(suspected.suspect(1, now + 1), None, "a storm is one");
+        let begun = suspected.begin(1, now, &TIMING).unwrap();
+        assert_eq!(begun.begin(2, now, &TIMING), None);
+        let renewed = begun.succeed(1, credentials(3600), now, &TIMING, 0);
+        assert_eq!((renewed.suspected(), renewed.generation), (None, 2));
+        assert!(!renewed.is_due(now, &TIMING));
+        assert_eq!(renewed.suspect(1, now + 20_000), None, "of the old ones");
+        assert_eq!(Entry::default().suspect(0, now), None);
+    }
+
+    #[test]
+    fn newer_ones_that_are_refused_as_well_are_fetched_ever_more_seldom() {
+        let mut entry = stored(36_000);
+        let mut now = NOW;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            entry = suspected_and_renewed(&entry, now);
+            let begin = now;
+            while entry.suspect(entry.generation, now).is_none() {
+                now += 100;
+            }
+            pauses.push((now - begin) / 1000);
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        // Newer ones that were good for as long again are a new beginning.
+        now += 600_000;
+        entry = suspected_and_renewed(&entry, now);
+        assert_eq!(entry.suspect(entry.generation, now + 9_999), None);
+        assert!(entry.suspect(entry.generation, now + 10_000).is_some());
+        // A clock that was set back blocks nobody.
+        assert!(entry.suspect(entry.generation, now - 3_600_000).is_some());
+    }
+
+    #[test]
+    fn a_suspicion_that_brings_nothing_is_over_and_comes_again_as_soon() {
+        let mut entry = stored(3600);
+        for attempt in 0..3 {
+            let now = NOW + attempt * 10_000;
+            let begun = entry
+                .suspect(1, now)
+                .unwrap()
+                .begin(1, now, &TIMING)
+                .unwrap();
+            entry = begun.fail(1, "down", now, &TIMING, 0);
+            assert_eq!(entry.suspected(), None);
+            let later = entry.not_before.max(now + 9_999);
+            assert!(!entry.is_due(later, &TIMING), "one fetch is enough");
+            assert_eq!(entry.suspect(1, now + 9_999), None);
+        }
+    }
+
+    #[test]
+    fn rejected_credentials_are_no_longer_suspects() {
+        let now = NOW + 60_000;
+        let rejected = stored(3600)
+            .suspect(1, now)
+            .unwrap()
+            .reject(1, now)
+            .unwrap();
+        assert_eq!(rejected.suspected(), None);
+        assert!(rejected.is_due(now, &TIMING));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::answer::FetchError;
 use super::entry::{Entry, Timing};
-use super::keyring::{Keyring, SharedData};
+use super::keyring::{Fetch, Keyring, SharedData};
 use super::{Credentials, Secret};
 
 const KEY: &str = "key";
@@ -211,6 +211,29 @@ fn a_storm_of_refusals_drops_the_credentials_once_and_fetches_once() {
                 "{did:?}"
             );
             assert!(entry.issued.is_none() && entry.lease.is_some());
+        },
+    );
+}
+
+#[test]
+fn a_storm_of_suspicions_fetches_once_and_every_worker_knows_of_it() {
+    let now = NOW + 60_000;
+    let suspect = |keyring: &mut Keyring, view: &mut View| {
+        let suspected = keyring.suspect(0, 1, now, view);
+        let known = keyring.suspected(0) == Some(1);
+        let signs = keyring.signer(0, now, view).is_some();
+        assert!(known && signs);
+        (suspected, keyring.refresh(0, now, view))
+    };
+    in_every_order(
+        &stored(false),
+        7,
+        &[&suspect, &suspect, &suspect],
+        |did, entry| {
+            assert_eq!(did.iter().filter(|(first, _)| *first).count(), 1, "{did:?}");
+            let fetches: Vec<_> = did.iter().filter_map(|(_, fetch)| *fetch).collect();
+            assert_eq!(fetches, [Fetch { anew: true }], "{did:?}");
+            assert_eq!(entry.suspected(), Some(1));
         },
     );
 }

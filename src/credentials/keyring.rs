@@ -26,7 +26,8 @@ pub struct Keyring {
 /// What a fetch must ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetch {
-    /// The last credentials were condemned: a copy of them will not do.
+    /// The last credentials were rejected, or are suspected: a copy of them will
+    /// not do.
     pub anew: bool,
 }
 
@@ -43,11 +44,19 @@ enum Slot {
         /// In shared data.
         key: String,
         timing: Timing,
-        /// A copy of the shared credentials, with the keys derived from them.
-        held: Option<Signer>,
+        held: Held,
         /// Why the last fetch failed, whichever worker made it.
         problem: String,
     },
+}
+
+/// What a worker has of the shared credentials.
+#[derive(Debug, Default)]
+struct Held {
+    /// The credentials, with the keys derived from them.
+    signer: Option<Signer>,
+    /// Their generation, while newer ones are fetched because of a suspicion.
+    suspected: Option<u64>,
 }
 
 impl Keyring {
@@ -71,7 +80,7 @@ impl Keyring {
         self.slots.push(Slot::Fetched {
             key,
             timing,
-            held: None,
+            held: Held::default(),
             problem: String::new(),
         });
         self.slots.len() - 1
@@ -98,13 +107,12 @@ impl Keyring {
             Slot::Fetched {
                 key, timing, held, ..
             } => {
-                if !held
-                    .as_ref()
-                    .is_some_and(|held| held.credentials().is_usable(now, timing.clock_margin))
-                {
-                    follow(held, &read(shared, key).0, now, timing);
+                let usable =
+                    |signer: &Signer| signer.credentials().is_usable(now, timing.clock_margin);
+                if !held.signer.as_ref().is_some_and(usable) {
+                    held.follow(&read(shared, key).0, now, timing);
                 }
-                held.as_mut()
+                held.signer.as_mut()
             }
         }
     }
@@ -127,16 +135,16 @@ impl Keyring {
             return None;
         };
         let (entry, cas) = read(shared, key);
-        follow(held, &entry, now, timing);
+        held.follow(&entry, now, timing);
         problem.clone_from(&entry.problem);
         let begun = entry.begin(self.holder, now, timing)?;
         let fetch = Fetch {
-            anew: entry.rejected,
+            anew: entry.rejected || entry.suspected().is_some(),
         };
         shared.set(key, &begun.encode(), cas).then_some(fetch)
     }
 
-    /// Drops credentials that OSS has condemned, here and for all workers.
+    /// Drops credentials that OSS has rejected, here and for all workers.
     /// Whether it was this call that dropped them.
     pub fn reject(
         &mut self,
@@ -144,6 +152,38 @@ impl Keyring {
         generation: u64,
         now: u64,
         shared: &mut impl SharedData,
+    ) -> bool {
+        self.change(index, now, shared, |entry| entry.reject(generation, now))
+    }
+
+    /// Has newer credentials fetched, since OSS may have refused these. Whether it
+    /// was this call that made them suspect.
+    pub fn suspect(
+        &mut self,
+        index: usize,
+        generation: u64,
+        now: u64,
+        shared: &mut impl SharedData,
+    ) -> bool {
+        self.change(index, now, shared, |entry| entry.suspect(generation, now))
+    }
+
+    /// The generation that is held, while newer credentials are fetched because of
+    /// a suspicion.
+    pub fn suspected(&self, index: usize) -> Option<u64> {
+        match self.slots.get(index)? {
+            Slot::Fetched { held, .. } => held.suspected,
+            Slot::Fixed(_) => None,
+        }
+    }
+
+    /// Whether `changed` changed anything.
+    fn change(
+        &mut self,
+        index: usize,
+        now: u64,
+        shared: &mut impl SharedData,
+        changed: impl Fn(&Entry) -> Option<Entry>,
     ) -> bool {
         let Some(Slot::Fetched {
             key, timing, held, ..
@@ -153,11 +193,11 @@ impl Keyring {
         };
         for _ in 0..MAX_TURNS {
             let (entry, cas) = read(shared, key);
-            let rejected = entry.reject(generation, now);
-            let next = rejected.as_ref().unwrap_or(&entry);
-            if rejected.is_none() || shared.set(key, &next.encode(), cas) {
-                follow(held, next, now, timing);
-                return rejected.is_some();
+            let new = changed(&entry);
+            let next = new.as_ref().unwrap_or(&entry);
+            if new.is_none() || shared.set(key, &next.encode(), cas) {
+                held.follow(next, now, timing);
+                return new.is_some();
             }
         }
         false
@@ -189,7 +229,7 @@ impl Keyring {
             let (entry, cas) = read(shared, key);
             let next = changed(&entry);
             if next == entry || shared.set(key, &next.encode(), cas) {
-                follow(held, &next, now, timing);
+                held.follow(&next, now, timing);
                 *problem = next.problem;
                 return;
             }
@@ -213,16 +253,18 @@ impl Keyring {
     }
 }
 
-/// Makes `held` what `entry` has for use now: a copy or nothing.
-fn follow(held: &mut Option<Signer>, entry: &Entry, now: u64, timing: &Timing) {
-    match entry.usable(now, timing) {
-        None => *held = None,
-        Some(issued) => {
-            let known = held
-                .as_ref()
-                .is_some_and(|held| held.generation() == issued.generation);
-            if !known {
-                *held = Some(Signer::new(issued.credentials.clone(), issued.generation));
+impl Held {
+    /// Becomes what `entry` has for use now: a copy or nothing.
+    fn follow(&mut self, entry: &Entry, now: u64, timing: &Timing) {
+        self.suspected = entry.suspected();
+        match entry.usable(now, timing) {
+            None => self.signer = None,
+            Some(issued) => {
+                let same = |signer: &Signer| signer.generation() == issued.generation;
+                if !self.signer.as_ref().is_some_and(same) {
+                    let credentials = issued.credentials.clone();
+                    self.signer = Some(Signer::new(credentials, issued.generation));
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
 //! The bytes in which shared data holds an [`Entry`]. They have the secrets in
 //! clear, as the memory of Envoy does.
 
-use super::entry::{Entry, Issued, Lease};
+use super::entry::{Entry, Issued, Lease, Suspicion};
 use super::{Credentials, Secret};
 
 /// What the bytes begin with. Another layout gets another number.
-const FORMAT: &[u8] = b"oss-origin-auth/2\n";
+const FORMAT: &[u8] = b"oss-origin-auth/3\n";
 
 /// Keeps arithmetic with times far from overflow, whatever was read.
 const MAX_TIME: u64 = u64::MAX / 4096;
@@ -40,6 +40,13 @@ impl Entry {
         put.text(&self.problem);
         put.number(self.rejected_at);
         put.flag(self.rejected);
+        put.flag(self.suspicion.is_some());
+        if let Some(suspicion) = &self.suspicion {
+            put.number(suspicion.generation);
+            put.number(suspicion.at);
+            put.number(suspicion.pause);
+            put.flag(suspicion.pending);
+        }
         bytes
     }
 
@@ -91,6 +98,15 @@ impl Reader<'_> {
             problem: self.text()?,
             rejected_at: self.time()?,
             rejected: self.flag()?,
+            suspicion: match self.flag()? {
+                true => Some(Suspicion {
+                    generation: self.number()?,
+                    at: self.time()?,
+                    pause: self.time()?,
+                    pending: self.flag()?,
+                }),
+                false => None,
+            },
         };
         self.0.is_empty().then_some(entry)
     }
@@ -166,6 +182,12 @@ mod tests {
             problem: "no\nanswer é".into(),
             rejected_at: 11,
             rejected: true,
+            suspicion: Some(Suspicion {
+                generation: 7,
+                at: 12,
+                pause: 13,
+                pending: true,
+            }),
         };
         vec![
             Entry::default(),
@@ -201,7 +223,7 @@ mod tests {
                 let _ = Entry::decode(&other);
             }
         }
-        for garbage in [&b"{}"[..], b"null", b"oss-origin-auth/1\n"] {
+        for garbage in [&b"{}"[..], b"null", b"oss-origin-auth/2\n"] {
             assert_eq!(Entry::decode(garbage), Entry::default());
         }
     }
@@ -211,12 +233,16 @@ mod tests {
         let mut huge = entries().remove(2);
         huge.rejected_at = u64::MAX;
         huge.generation = u64::MAX;
+        if let Some(suspicion) = &mut huge.suspicion {
+            (suspicion.at, suspicion.pause) = (u64::MAX, u64::MAX);
+        }
         if let Some(issued) = &mut huge.issued {
             issued.credentials.expires_at = Some(u64::MAX);
         }
         let read = Entry::decode(&huge.encode());
         assert_eq!(read.rejected_at, MAX_TIME);
         assert_eq!(read.generation, MAX_TIME);
+        let _ = read.suspect(read.issued.as_ref().unwrap().generation, 0);
         let expires_at = read.issued.unwrap().credentials.expires_at.unwrap();
         assert!(expires_at.checked_mul(1000).is_some());
     }

@@ -25,6 +25,7 @@ pub enum Buffer {
 pub enum Headers {
     Request = 0,
     Response = 2,
+    ResponseTrailers = 3,
     Callout = 6,
 }
 
@@ -212,11 +213,6 @@ pub fn act_on(context: u32) -> Result<()> {
 pub fn resume_request() -> Result<()> {
     const REQUEST: u32 = 0;
     check(unsafe { proxy_continue_stream(REQUEST) })
-}
-
-pub fn resume_response() -> Result<()> {
-    const RESPONSE: u32 = 1;
-    check(unsafe { proxy_continue_stream(RESPONSE) })
 }
 
 /// A local reply. `details` goes to Envoy's access log.

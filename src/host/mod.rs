@@ -18,7 +18,7 @@ use crate::credentials::keyring::Fetch;
 use crate::diagnosis::{self, is_error};
 use crate::flow::{Event, Flow, Step};
 use crate::request::{Changes, Refusal};
-use crate::response::{Disguise, disguise, needs_disguise};
+use crate::response::{Redaction, needs_redaction, redact};
 use crate::signing::SignedHeaders;
 use worker::Worker;
 
@@ -82,15 +82,6 @@ impl RootContext for Root {
             self.with_worker(|worker| worker.on_dispatched(index, token));
         }
         self.answer_waiting();
-        for stream in self
-            .with_worker(Worker::overdue_responses)
-            .unwrap_or_default()
-        {
-            if abi::act_on(stream).is_ok() {
-                let _ = abi::resume_response();
-            }
-        }
-        let _ = abi::act_on(self.root);
         self.with_worker(Worker::flush_stats);
         if let Some(period) = self.with_worker(|worker| worker.tick_change()).flatten() {
             let _ = abi::set_tick_period(period);
@@ -108,7 +99,6 @@ impl RootContext for Root {
             flow: Flow::Arrived,
             waiting: false,
             sent: false,
-            holding: false,
             body: None,
             request_id: Vec::new(),
         }))
@@ -152,9 +142,7 @@ struct Stream {
     waiting: bool,
     /// Whether its headers have left with a signature.
     sent: bool,
-    /// Whether the headers of its response are held.
-    holding: bool,
-    /// What is to stand in place of the body of its response.
+    /// What is to stand in place of the next piece of its response's body.
     body: Option<&'static str>,
     /// OSS's, of a response that is an error.
     request_id: Vec<u8>,
@@ -199,65 +187,57 @@ impl HttpContext for Stream {
         self.unless_unsent()
     }
 
+    // No response is ever held: Envoy may delete the stream meanwhile, and what
+    // resumes it then takes the process or the VM down.
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.take_back();
         let Flow::Sent(sent) = &self.flow else {
             return Action::Continue;
         };
         let route = Rc::clone(&sent.route);
-        let response_header = |name| abi::header(abi::Headers::Response, name);
-        let status = response_header(":status").ok();
-        let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-        let status = status.unwrap_or(0);
-        let mut event = None;
+        let response_header = |name| abi::header(abi::Headers::Response, name).unwrap_or_default();
+        let status = response_header(":status");
+        let status = std::str::from_utf8(&status).ok();
+        let status = status.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let (mut ec, mut err) = (Vec::new(), Vec::new());
         if is_error(status) {
-            event = Some(Event::Answered {
-                status,
-                ec: response_header("x-oss-ec").unwrap_or_default(),
-                has_body: !end_of_stream,
-            });
-            self.request_id = response_header("x-oss-request-id").unwrap_or_default();
+            ec = response_header("x-oss-ec");
+            err = response_header("x-oss-err");
+            self.request_id = response_header("x-oss-request-id");
         }
-        if needs_disguise(&route, status) {
-            self.disguise(&route, status, !end_of_stream);
+        if needs_redaction(&route, status) {
+            self.redact(&route, status);
         }
-        let Some(event) = event else {
-            self.flow = Flow::Over;
-            return Action::Continue;
-        };
-        match self.flow.on(event) {
-            Step::Read => {
-                let hold = self.with_worker(|worker| worker.hold_response(self.stream));
-                self.holding = hold == Some(true);
-                match self.holding {
-                    true => {
-                        let _ = abi::set_tick_period(worker::BUSY_TICK_MS);
-                        Action::Pause
-                    }
-                    false => Action::Continue,
-                }
-            }
-            step => {
-                self.tell(&step, true);
-                Action::Continue
-            }
+        let step = self.flow.on(Event::Answered { status, ec, err });
+        self.perform(step);
+        if end_of_stream {
+            self.end();
         }
+        Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if matches!(self.flow, Flow::Reading { .. }) {
-            if self.holding && !end_of_stream && size < diagnosis::MAX_BODY {
-                return Action::Pause;
+        if let Flow::Failed(_) = self.flow {
+            let piece = abi::buffer(abi::Buffer::ResponseBody, size.min(diagnosis::MAX_BODY));
+            self.flow.on(Event::Body(&piece.unwrap_or_default()));
+            if end_of_stream {
+                self.end();
             }
-            let body = abi::buffer(abi::Buffer::ResponseBody, diagnosis::MAX_BODY);
-            let step = self.flow.on(Event::Body(&body.unwrap_or_default()));
-            let held = self.with_worker(|worker| worker.release_response(self.stream));
-            self.tell(&step, held == Some(true));
         }
         if let Some(body) = self.body {
             let _ = abi::replace_response_body(body.as_bytes());
             // And nothing in place of the pieces that follow.
             self.body = Some("");
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if self.body.is_some() {
+            let trailers = abi::header_map(abi::Headers::ResponseTrailers).unwrap_or_default();
+            for (name, _) in abi::header_pairs(&trailers) {
+                let _ = abi::remove_header(abi::Headers::ResponseTrailers, name);
+            }
         }
         Action::Continue
     }
@@ -278,8 +258,9 @@ impl Stream {
                     route: read(metadata.route, ROUTE_METADATA),
                     cluster: read(metadata.cluster, CLUSTER_METADATA),
                 };
-                let earlier = || abi::property(MAPPED).unwrap_or_default();
-                worker.on_request(self.stream, metadata, &abi::header_pairs(&headers), earlier)
+                let remembered = |name: &str| abi::property(name).unwrap_or_default();
+                let headers = abi::header_pairs(&headers);
+                worker.on_request(self.stream, metadata, &headers, remembered)
             })
         });
         // Without headers or settings nothing can be said for a request.
@@ -287,10 +268,9 @@ impl Stream {
     }
 
     /// Changes the response as the route's settings say.
-    fn disguise(&mut self, route: &Route, status: u16, has_body: bool) {
+    fn redact(&mut self, route: &Route, status: u16) {
         let headers = abi::header_map(abi::Headers::Response).unwrap_or_default();
-        let Disguise { remove, set, body } =
-            disguise(route, status, has_body, &abi::header_pairs(&headers));
+        let Redaction { remove, set, body } = redact(route, status, &abi::header_pairs(&headers));
         for name in &remove {
             let _ = abi::remove_header(abi::Headers::Response, name);
         }
@@ -320,18 +300,42 @@ impl Stream {
         }
     }
 
-    /// `headers_here`: the headers of the response have not gone on yet.
-    fn tell(&self, step: &Step, headers_here: bool) {
-        if let Step::Diagnosed { sent, cause } = step {
-            if sent.route.cause_header && headers_here {
-                let cause = cause.name().as_bytes();
-                let _ = abi::set_header(abi::Headers::Response, REASON_HEADER, cause);
+    /// Does what an answer of OSS takes.
+    fn perform(&self, step: Step) {
+        match step {
+            Step::Judged {
+                sent,
+                verdict,
+                cause,
+            } => {
+                let judged =
+                    |worker: &mut Worker| worker.on_judged(&sent, verdict, &self.request_id);
+                if self.with_worker(judged) == Some(true) {
+                    let generation = sent.generation.to_string();
+                    let _ = abi::set_filter_state(worker::REFUSED, generation.as_bytes());
+                }
+                if sent.route.log_credentials.is_some() {
+                    let _ = abi::set_filter_state(LOGGED_CAUSE, cause.name().as_bytes());
+                }
+                if sent.route.cause_header {
+                    let cause = cause.name().as_bytes();
+                    let _ = abi::set_header(abi::Headers::Response, REASON_HEADER, cause);
+                }
             }
-            if sent.route.log_credentials.is_some() {
-                let _ = abi::set_filter_state(LOGGED_CAUSE, cause.name().as_bytes());
+            Step::Diagnosed { sent, cause } => {
+                if sent.route.log_credentials.is_some() {
+                    let _ = abi::set_filter_state(LOGGED_CAUSE, cause.name().as_bytes());
+                }
+                self.with_worker(|worker| worker.on_diagnosed(&sent, cause, &self.request_id));
             }
-            self.with_worker(|worker| worker.on_diagnosed(sent, *cause, &self.request_id));
+            _ => {}
         }
+    }
+
+    /// No more of the response will come.
+    fn end(&mut self) {
+        let step = self.flow.on(Event::Ended);
+        self.perform(step);
     }
 
     fn with_worker<T>(&self, act: impl FnOnce(&mut Worker) -> T) -> Option<T> {
@@ -341,9 +345,10 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.waiting || self.holding {
+        if self.waiting {
             self.with_worker(|worker| worker.on_gone(self.stream));
         }
+        self.end();
     }
 }
 
@@ -352,8 +357,6 @@ const REASON_HEADER: &str = "x-oss-origin-auth";
 /// `%FILTER_STATE(wasm.oss_origin_auth.cause:PLAIN)%` in an access log.
 const LOGGED_CAUSE: &str = "oss_origin_auth.cause";
 const LOGGED_CREDENTIALS: &str = "oss_origin_auth.credentials";
-/// Of filter state: [`Changes::mapped`].
-const MAPPED: &str = "oss_origin_auth.mapped";
 const ROUTE_NAME: &str = "xds\0route_name";
 const ROUTE_METADATA: &str = "xds\0route_metadata\0filter_metadata\0oss_origin_auth\0config";
 const CLUSTER_METADATA: &str = "xds\0cluster_metadata\0filter_metadata\0oss_origin_auth\0config";
@@ -373,7 +376,7 @@ fn apply(changes: &Changes) -> abi::Result<()> {
         abi::add_header(abi::Headers::Request, name, value)?;
     }
     if let Some(mapped) = &changes.mapped {
-        abi::set_filter_state(MAPPED, mapped)?;
+        abi::set_filter_state(worker::MAPPED, mapped)?;
     }
     if let Some(credentials) = &changes.log_credentials {
         let _ = abi::set_filter_state(LOGGED_CREDENTIALS, credentials.as_bytes());

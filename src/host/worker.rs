@@ -11,7 +11,7 @@ use crate::config::{
 pub use crate::credentials::answer::MAX_BODY;
 use crate::credentials::answer::{self, FetchError};
 use crate::credentials::keyring::{Fetch, Keyring, SharedData};
-use crate::diagnosis::Cause;
+use crate::diagnosis::{Cause, Verdict};
 use crate::flow::{Event, Flow, Sent, Step};
 use crate::log_limit::LogLimit;
 use crate::request::{Admission, Incoming, Outgoing, Refusal, admit};
@@ -19,11 +19,16 @@ use crate::waiting::{Waiter, Waiting};
 
 /// Soon after the configuration, so that the first request need not wait.
 pub const FIRST_TICK_MS: u32 = 10;
-/// While requests wait or responses are held.
+/// While requests wait.
 pub const BUSY_TICK_MS: u32 = 5;
 const IDLE_TICK_MS: u32 = 1_000;
-/// A body that OSS sends along with the headers has come by then.
-const LONGEST_HOLD_MS: u64 = 500;
+
+/// Of filter state, which all attempts at a request share:
+/// [`crate::request::Changes::mapped`].
+pub const MAPPED: &str = "oss_origin_auth.mapped";
+/// As above: the generation of the credentials with which an attempt was refused,
+/// where newer ones may heal it.
+pub const REFUSED: &str = "oss_origin_auth.refused";
 
 pub struct Worker {
     config: Config,
@@ -32,10 +37,6 @@ pub struct Worker {
     waiting: Waiting,
     /// Requests that waited and were sent, until their answer comes.
     resumed: Vec<(u32, Flow)>,
-    /// Responses that are held until their body has come: the stream, and
-    /// until when. See [`Worker::hold_response`].
-    held: Vec<(u32, u64)>,
-    can_hold: bool,
     log_limit: LogLimit,
     metadata: RouteCache,
     stats: Stats,
@@ -68,8 +69,6 @@ impl Worker {
             sidecars,
             waiting: Waiting::default(),
             resumed: Vec::new(),
-            held: Vec::new(),
-            can_hold: true,
             log_limit: LogLimit::default(),
             metadata: RouteCache::default(),
             stats: Stats::default(),
@@ -86,21 +85,21 @@ impl Worker {
     }
 
     /// What becomes of a request, and its flow unless it waits here.
-    /// `earlier`: see [`Incoming::earlier`].
+    /// `remembered`: what an earlier attempt at it left under a name; asked for
+    /// only where it may say something, since it is a call to the host.
     pub fn on_request(
         &mut self,
         stream: u32,
         metadata: Metadata,
         headers: &[(&[u8], &[u8])],
-        earlier: impl FnOnce() -> Vec<u8>,
+        remembered: impl Fn(&str) -> Vec<u8>,
     ) -> (Step, Flow) {
         let route = match self.metadata.route(&self.config, metadata) {
             Ok(route) => route,
             Err(error) => return self.refuse(misconfigured(error)),
         };
-        // Asked for only where it may say something: it is a call to the host.
         let earlier = match route.as_ref().is_some_and(|route| route.maps_paths()) {
-            true => earlier(),
+            true => remembered(MAPPED),
             false => Vec::new(),
         };
         let incoming = Incoming {
@@ -115,24 +114,38 @@ impl Worker {
                 (flow.on(Event::Passed(changes)), flow)
             }
             Ok(Admission::Signed(outgoing)) => match route {
-                Some(route) => self.on_admitted(stream, route, outgoing),
+                Some(route) => self.on_admitted(stream, route, outgoing, remembered),
                 None => (Step::Nothing, Flow::Over),
             },
         }
     }
 
-    fn on_admitted(&mut self, stream: u32, route: Rc<Route>, outgoing: Outgoing) -> (Step, Flow) {
+    fn on_admitted(
+        &mut self,
+        stream: u32,
+        route: Rc<Route>,
+        outgoing: Outgoing,
+        remembered: impl Fn(&str) -> Vec<u8>,
+    ) -> (Step, Flow) {
         let now = now_ms();
+        let may_wait = self.waiting.len() < self.config.max_waiting;
+        let suspected = self.keyring.suspected(route.credentials);
         let signer = self.keyring.signer(route.credentials, now, &Envoy);
-        if signer.is_none() && self.waiting.len() >= self.config.max_waiting {
+        if signer.is_none() && !may_wait {
             let refusal = self.no_credentials(route.credentials);
             return self.refuse(refusal);
         }
+        let awaits_newer = may_wait
+            && suspected.is_some_and(|generation| {
+                let same = signer.as_ref().map(|signer| signer.generation()) == Some(generation);
+                same && remembered(REFUSED) == generation.to_string().as_bytes()
+            });
         let mut flow = Flow::Arrived;
         let step = flow.on(Event::Admitted {
             route,
             outgoing,
             signer,
+            awaits_newer,
             now: now / 1000,
         });
         if step == Step::Wait {
@@ -186,74 +199,54 @@ impl Worker {
     pub fn on_gone(&mut self, stream: u32) {
         self.waiting.forget(stream);
         self.take_resumed(stream);
-        self.release_response(stream);
     }
 
-    /// Whether the headers of an error may be held until its body has come.
-    /// Without `allow_on_headers_stop_iteration` Envoy gives no body while the
-    /// headers are held; that shows when nothing comes in time.
-    pub fn hold_response(&mut self, stream: u32) -> bool {
-        if self.can_hold {
-            self.held.push((stream, now_ms() + LONGEST_HOLD_MS));
-            self.tick_period = BUSY_TICK_MS;
-        }
-        self.can_hold
-    }
-
-    /// Whether it was still held.
-    pub fn release_response(&mut self, stream: u32) -> bool {
-        let before = self.held.len();
-        self.held.retain(|(held, _)| *held != stream);
-        self.held.len() < before
-    }
-
-    /// The held responses for which no body came.
-    pub fn overdue_responses(&mut self) -> Vec<u32> {
-        if self.held.is_empty() {
-            return Vec::new();
-        }
-        let now = now_ms();
-        let overdue = |until: u64| until <= now || until > now + LONGEST_HOLD_MS;
-        let streams: Vec<u32> = self
-            .held
-            .iter()
-            .filter(|(_, until)| overdue(*until))
-            .map(|(stream, _)| *stream)
-            .collect();
-        self.held.retain(|(_, until)| !overdue(*until));
-        if !streams.is_empty() && self.can_hold {
-            self.can_hold = false;
-            log::warn!(
-                "oss-origin-auth: errors of OSS are judged too late for a retry of the same \
-                 request; set allow_on_headers_stop_iteration: true beside `configuration`"
-            );
-        }
-        streams
-    }
-
-    /// Tells the operator, and drops credentials that are condemned.
-    pub fn on_diagnosed(&mut self, sent: &Sent, cause: Cause, request_id: &[u8]) {
+    /// Does to the credentials what an error of OSS takes. Whether its request had
+    /// better wait for newer ones, if it comes again: see [`REFUSED`].
+    pub fn on_judged(&mut self, sent: &Sent, verdict: Verdict, request_id: &[u8]) -> bool {
         let now = now_ms();
         let index = sent.route.credentials;
-        self.stats.count(Group::OssErrors, cause.name());
-        if cause.condemns_credentials()
-            && self.keyring.reject(index, sent.generation, now, &mut Envoy)
-        {
-            log::info!(
-                "oss-origin-auth: credentials {}: dropped, since OSS says {}",
-                self.name(index),
-                cause.name()
-            );
+        match verdict {
+            Verdict::Innocent => false,
+            Verdict::Rejected(cause) => {
+                if self.keyring.reject(index, sent.generation, now, &mut Envoy) {
+                    log::info!(
+                        "oss-origin-auth: credentials {}: dropped, since OSS says {}",
+                        self.name(index),
+                        cause.name()
+                    );
+                }
+                false
+            }
+            Verdict::Suspect => {
+                if self
+                    .keyring
+                    .suspect(index, sent.generation, now, &mut Envoy)
+                {
+                    log::info!(
+                        "oss-origin-auth: credentials {}: newer ones are fetched, since OSS does \
+                         not say why it refused (request id {})",
+                        self.name(index),
+                        request_id.escape_ascii()
+                    );
+                }
+                self.keyring.suspected(index) == Some(sent.generation)
+            }
         }
+    }
+
+    /// Tells the operator.
+    pub fn on_diagnosed(&mut self, sent: &Sent, cause: Cause, request_id: &[u8]) {
+        self.stats.count(Group::OssErrors, cause.name());
         // An object that is not there is no trouble of the operator's.
-        if cause != Cause::NoSuchKey && self.log_limit.allows(cause, now) {
+        if cause != Cause::NoSuchKey && self.log_limit.allows(cause, now_ms()) {
             log::warn!(
                 "oss-origin-auth: OSS refused: {} (settings {}, bucket {}, credentials {}, \
                  request id {}): {}",
                 cause.name(),
                 sent.route.name,
                 sent.route.bucket,
-                self.name(index),
+                self.name(sent.route.credentials),
                 request_id.escape_ascii(),
                 cause.fix()
             );
@@ -299,42 +292,42 @@ impl Worker {
 
     /// What happens to those requests for which the wait is over.
     pub fn finished_waits(&mut self) -> Vec<(u32, Step)> {
-        let mut finished = Vec::new();
-        if self.waiting.is_empty() {
-            return finished;
-        }
         let now = now_ms();
+        let mut over = Vec::new();
         for index in 0..self.keyring.len() {
-            if !self.waiting.any_for(index) {
-                continue;
-            }
-            if let Some(signer) = self.keyring.signer(index, now, &Envoy) {
-                for mut waiter in self.waiting.take_for(index) {
-                    let event = Event::Credentials {
-                        signer,
-                        now: now / 1000,
-                    };
-                    finished.push((waiter.stream, waiter.flow.on(event)));
-                    self.stats.signed();
-                    self.stats.waited(now.saturating_sub(waiter.since));
-                    self.resumed.push((waiter.stream, waiter.flow));
-                }
+            if self.waiting.any_for(index) && self.keyring.signer(index, now, &Envoy).is_some() {
+                let suspected = self.keyring.suspected(index);
+                over.extend(self.waiting.take_for(index, suspected));
             }
         }
         let longest = self.config.wait_timeout_ms;
-        for mut waiter in self.waiting.take_overdue(now, longest) {
-            let refusal = self.no_credentials(waiter.flow.waits_for().unwrap_or(usize::MAX));
+        over.extend(self.waiting.take_overdue(now, longest));
+        let finished = over.into_iter().map(|waiter| self.finish(waiter, now));
+        finished.collect()
+    }
+
+    /// Ends a wait: with the credentials that there are, or without any.
+    fn finish(&mut self, mut waiter: Waiter, now: u64) -> (u32, Step) {
+        let wanted = waiter.flow.waits_for();
+        let index = wanted.map_or(usize::MAX, |(index, _)| index);
+        self.stats.waited(now.saturating_sub(waiter.since));
+        let Some(signer) = self.keyring.signer(index, now, &Envoy) else {
+            let refusal = self.no_credentials(index);
             self.stats.count(Group::Refused, refusal.reason);
-            self.stats.waited(longest);
-            let event = Event::NoCredentials(refusal);
-            finished.push((waiter.stream, waiter.flow.on(event)));
-        }
-        finished
+            return (waiter.stream, waiter.flow.on(Event::NoCredentials(refusal)));
+        };
+        let step = waiter.flow.on(Event::Credentials {
+            signer,
+            now: now / 1000,
+        });
+        self.stats.signed();
+        self.resumed.push((waiter.stream, waiter.flow));
+        (waiter.stream, step)
     }
 
     /// The period to set, if it is not the one that is set.
     pub fn tick_change(&mut self) -> Option<u32> {
-        let wanted = match self.waiting.is_empty() && self.held.is_empty() {
+        let wanted = match self.waiting.is_empty() {
             true => IDLE_TICK_MS,
             false => BUSY_TICK_MS,
         };

@@ -6,8 +6,10 @@ Signatures are judged by Alibaba's own SDKs (judge.py).
 """
 
 import argparse
+import base64
 import calendar
 import email.utils
+import gzip
 import hashlib
 import itertools
 import json
@@ -50,8 +52,8 @@ class State:
         self.ecs_hardened = False
         self.ecs_tokens = True
         self.clock_offset = 0
-        self.refusal_delay = 0
-        self.error_padding = 0
+        self.refusal = {}
+        self.refused = {}
         self.cache_control = None
         self.server_names = []
 
@@ -124,22 +126,90 @@ class Oss(Handler):
             "target": target.decode("latin-1"),
             "headers": [[n.lower(), v] for n, v in self.headers.items()],
         }
+        with self.state.lock:
+            form = dict(self.state.refusal)
         try:
             request = self.parse(target)
             self.authenticate(request)
+            self.refuse_as_told(form)
             status, body, headers = self.operate(request, payload)
         except Refused as refused:
-            status, headers = refused.status, [("content-type", "application/xml")]
-            headers.append(("x-oss-ec", refused.ec))
-            body = error_xml(refused, request_id, self.headers.get("host", ""))
-            body += b"\n" * self.state.error_padding
-            entry["code"] = refused.code
+            refused.ec = form.get("ec", refused.ec)
+            entry["status"], entry["code"] = form.get("status", refused.status), refused.code
+            with self.state.lock:
+                self.state.oss_log.append(entry)
+            self.refuse(refused, form, request_id, common)
+            return
         entry["status"] = status
         with self.state.lock:
             self.state.oss_log.append(entry)
-            delay = self.state.refusal_delay if "code" in entry else 0
-        time.sleep(delay)
         self.answer(status, body, headers + common)
+
+    def refuse_as_told(self, form):
+        """The header `x-test-refusal`: refuse this request, in this form (JSON; see
+        the setting `refusal`); `times` bounds how many requests of the name `id`."""
+        own = self.headers.get("x-test-refusal")
+        if not own:
+            return
+        own = json.loads(own)
+        with self.state.lock:
+            done = self.state.refused.get(own.get("id"), 0)
+            self.state.refused[own.get("id")] = done + 1
+        if done < own.get("times", done + 1):
+            form.update(own)
+            raise Refused(
+                403, own.get("code", "AccessDenied"), own.get("message", "No."), "0003-00000001"
+            )
+
+    def refuse(self, refused, form, request_id, common):
+        """Answers with an error, in the form that the setting `refusal` gives."""
+        headers = [("content-type", "application/xml")]
+        if refused.ec:
+            headers.append(("x-oss-ec", refused.ec))
+        body = error_xml(refused, request_id, self.headers.get("host", ""))
+        if self.command == "HEAD":
+            # Alibaba's Python SDKs read it there (oss2, exceptions.py, make_exception).
+            headers.append(("x-oss-err", base64.b64encode(body).decode()))
+        body += b"\n" * form.get("padding", 0)
+        if form.get("gzip"):
+            body = gzip.compress(body)
+            headers.append(("content-encoding", "gzip"))
+        time.sleep(form.get("delay", 0))
+        self.send_response(form.get("status", refused.status))
+        framing = form.get("framing", "length")
+        if self.command == "HEAD" or framing == "length":
+            headers.append(("content-length", str(len(body))))
+        elif framing == "chunked":
+            headers.append(("transfer-encoding", "chunked"))
+        else:
+            headers.append(("connection", "close"))
+        for name, value in headers + common:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            self.wfile.flush()
+            return
+        half = len(body) // 2
+        pieces = [body] if not (form.get("stall") or form.get("cut")) else [body[:half], body[half:]]
+        if framing != "length" and form.get("empty"):
+            pieces = []
+        if form.get("body_delay"):
+            self.wfile.flush()
+            time.sleep(form["body_delay"])
+        for number, piece in enumerate(pieces):
+            if number and form.get("cut"):
+                self.wfile.flush()
+                self.close_connection = True
+                return
+            if number:
+                self.wfile.flush()
+                time.sleep(form["stall"])
+            if framing == "chunked":
+                piece = b"%x\r\n%s\r\n" % (len(piece), piece)
+            self.wfile.write(piece)
+        if framing == "chunked":
+            self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = handle_any
 
@@ -219,10 +289,10 @@ class Oss(Handler):
         else:
             if v4.group(3) != self.state.region:
                 raise Refused(
-                    403,
+                    400,
                     "InvalidArgument",
                     f"Invalid signing region in Authorization header: {v4.group(3)}",
-                    "0002-00000222",
+                    "0002-00000226",
                 )
             expected = judge.v4_header(
                 request,
@@ -238,7 +308,7 @@ class Oss(Handler):
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your key and signing method.",
-                "0002-00000040",
+                "0002-00000040" if v1 else "0002-00000201",
                 OSSAccessKeyId=key_id,
                 SignatureProvided=authorization,
             )
@@ -361,6 +431,7 @@ def error_xml(refused, request_id, host):
         **refused.fields,
         "EC": refused.ec,
     }
+    fields = {name: value for name, value in fields.items() if value}
     inner = "".join(f"  <{name}>{escape(value)}</{name}>\n" for name, value in fields.items())
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n{inner}</Error>\n'.encode()
 
@@ -573,8 +644,7 @@ SETTINGS = (
     "ecs_role",
     "ecs_hardened",
     "ecs_tokens",
-    "refusal_delay",
-    "error_padding",
+    "refusal",
     "cache_control",
 )
 

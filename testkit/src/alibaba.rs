@@ -102,8 +102,12 @@ impl FakeAlibaba {
     /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
     /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`,
     /// `ecs_tokens` (false: an old metadata server),
-    /// `cache_control` (of all objects), `refusal_delay` (how many seconds OSS takes to refuse) or `error_padding`
-    /// (how many more bytes its errors have).
+    /// `cache_control` (of all objects) or `refusal`: how OSS's errors come, an
+    /// object of `delay` (in seconds, like all here, before the headers),
+    /// `body_delay` (before the body), `stall` (between its two halves), `cut` (the
+    /// connection ends there), `framing` (`length`, `chunked` or `close`), `empty`
+    /// (no body, without a length), `gzip`, `padding` (how many more bytes), `ec`
+    /// (another one, or null for none) and `status`.
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
     }

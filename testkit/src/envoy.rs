@@ -37,11 +37,11 @@ pub struct EnvoyBuilder {
     pub cluster_metadata: Value,
     pub environment: Vec<(String, String)>,
     pub log_level: &'static str,
-    /// `allow_on_headers_stop_iteration`, as the shipped configuration has it.
+    /// `allow_on_headers_stop_iteration`, which makes no difference.
     pub stop_iteration: bool,
     pub access_log: bool,
-    /// The filter alone, not within [`errors_only`] as it is shipped.
-    pub all_answers: bool,
+    /// Whether the filter stands within [`not_of_2xx`].
+    pub delegated: bool,
 }
 
 #[derive(Debug)]
@@ -66,9 +66,9 @@ impl EnvoyBuilder {
             cluster_metadata: json!(null),
             environment: Vec::new(),
             log_level: "info",
-            stop_iteration: true,
+            stop_iteration: false,
             access_log: true,
-            all_answers: false,
+            delegated: false,
         }
     }
 
@@ -216,9 +216,9 @@ impl EnvoyBuilder {
                 },
             },
         }});
-        match self.all_answers {
-            true => filter,
-            false => errors_only(&filter),
+        match self.delegated {
+            true => not_of_2xx(&filter),
+            false => filter,
         }
     }
 }
@@ -245,9 +245,9 @@ impl Envoy {
     }
 }
 
-/// The filter as it is shipped: Envoy's `match_delegate` leaves it alone with
-/// good answers.
-pub fn errors_only(filter: &Value) -> Value {
+/// The filter within Envoy's `match_delegate`, which leaves it out where an answer
+/// is good.
+pub fn not_of_2xx(filter: &Value) -> Value {
     let skip = json!({"action": {"name": "skip", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}}});
     json!({"name": "envoy.filters.http.match_delegate", "typed_config": {
@@ -255,7 +255,7 @@ pub fn errors_only(filter: &Value) -> Value {
         "xds_matcher": {"matcher_tree": {
             "input": {"name": "status", "typed_config": {
                 "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"}},
-            "exact_match_map": {"map": {"2xx": skip, "3xx": skip}},
+            "exact_match_map": {"map": {"2xx": skip}},
         }},
         "extension_config": filter,
     }})

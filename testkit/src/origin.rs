@@ -196,7 +196,15 @@ impl State {
             Err(code) => {
                 *self.refused.lock().expect("lock").entry(code).or_default() += 1;
                 let body = format!("<Error><Code>{code}</Code></Error>");
-                response("403 Forbidden", "x-oss-request-id: 1\r\n", body.as_bytes())
+                let ec = match code {
+                    "InvalidAccessKeyId" => "0002-00000902",
+                    "InvalidSecurityToken" => "0002-00000006",
+                    "SecurityTokenExpired" => "0002-00000007",
+                    "SignatureDoesNotMatch" => "0002-00000201",
+                    _ => "0003-00000001",
+                };
+                let headers = format!("x-oss-request-id: 1\r\nx-oss-ec: {ec}\r\n");
+                response("403 Forbidden", &headers, body.as_bytes())
             }
         }
     }

@@ -15,7 +15,7 @@ const WASM_TARGET: &str = "wasm32-wasip1";
 /// there is, and Envoy calls each one that a module exports, at some
 /// microseconds of every request, though nothing is behind it. (ABI 0.2.1;
 /// `_initialize` is WASI's.)
-const EXPORTS: [&str; 15] = [
+const EXPORTS: [&str; 16] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -30,6 +30,7 @@ const EXPORTS: [&str; 15] = [
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_response_body",
+    "proxy_on_response_trailers",
     "proxy_on_delete",
 ];
 

@@ -121,7 +121,7 @@ pub fn run(options: &Options) -> Result {
             // Names live as long as the program: a handful.
             name: String::leak(name.clone()),
             downstream: None,
-            upstream: Some(testkit::envoy::errors_only(&envoy::wasm(
+            upstream: Some(testkit::envoy::not_of_2xx(&envoy::wasm(
                 name,
                 file,
                 &settings("v4", 0, 1),
@@ -413,11 +413,11 @@ fn chains(modules: &Modules) -> Vec<Chain> {
     let peer = |name, module| envoy::wasm(name, module, &json!({}));
     // Out of the way of good answers, as ours is.
     let floor = |name, steps: u8| {
-        testkit::envoy::errors_only(&envoy::wasm(name, &modules.floor, &json!(steps)))
+        testkit::envoy::not_of_2xx(&envoy::wasm(name, &modules.floor, &json!(steps)))
     };
     let all_answers = |name, settings| envoy::wasm(name, &modules.filter, &settings);
     // As the shipped configurations have it.
-    let ours = |name, settings| testkit::envoy::errors_only(&all_answers(name, settings));
+    let ours = |name, settings| testkit::envoy::not_of_2xx(&all_answers(name, settings));
     let v4 = |routes, credentials| settings("v4", routes, credentials);
     let v1 = || settings("v1", 0, 1);
     vec![
