@@ -21,6 +21,8 @@ pub enum Position {
 /// An Envoy with one listener for each position, both with the same routes.
 #[derive(Clone, Debug)]
 pub struct EnvoyBuilder {
+    /// The Envoy to start.
+    pub binary: PathBuf,
     pub filter: Value,
     pub oss_port: u16,
     pub sidecar_port: u16,
@@ -33,6 +35,8 @@ pub struct EnvoyBuilder {
     pub retry_policy: Value,
     /// `host_rewrite_literal` of every route.
     pub oss_host: Option<String>,
+    /// HTTP/2 to OSS.
+    pub oss_http2: bool,
     /// `metadata` of the OSS clusters.
     pub cluster_metadata: Value,
     pub environment: Vec<(String, String)>,
@@ -55,6 +59,7 @@ pub struct Envoy {
 impl EnvoyBuilder {
     pub fn new(filter: Value, oss_port: u16, sidecar_port: u16) -> EnvoyBuilder {
         EnvoyBuilder {
+            binary: tools::envoy(),
             filter,
             oss_port,
             sidecar_port,
@@ -63,6 +68,7 @@ impl EnvoyBuilder {
             routes: Vec::new(),
             retry_policy: json!(null),
             oss_host: None,
+            oss_http2: false,
             cluster_metadata: json!(null),
             environment: Vec::new(),
             log_level: "info",
@@ -88,7 +94,7 @@ impl EnvoyBuilder {
     pub fn launch(&self) -> Envoy {
         let ports = [free_port(), free_port(), free_port()];
         let file = self.write_config(ports);
-        let mut command = Command::new(tools::envoy());
+        let mut command = Command::new(&self.binary);
         command
             .arg("--config-path")
             .arg(file)
@@ -148,6 +154,7 @@ impl EnvoyBuilder {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": name,
                 "max_request_headers_kb": 96,
+                "http_protocol_options": {"accept_http_10": true},
                 "access_log": self.access_logs(),
                 "route_config": {"virtual_hosts": [
                     {"name": "all", "domains": ["*"], "routes": routes}]},
@@ -176,6 +183,10 @@ impl EnvoyBuilder {
     fn oss_cluster(&self, name: &str, mut filters: Vec<Value>) -> Value {
         filters.push(json!({"name": "envoy.filters.http.upstream_codec", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}));
+        let protocol = match self.oss_http2 {
+            true => "http2_protocol_options",
+            false => "http_protocol_options",
+        };
         let mut cluster = cluster(name, self.oss_port);
         cluster["metadata"] = self.cluster_metadata.clone();
         cluster["circuit_breakers"] = json!({"thresholds": [{"max_retries": 1000,
@@ -183,7 +194,7 @@ impl EnvoyBuilder {
         cluster["typed_extension_protocol_options"] = json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {}},
+            "explicit_http_config": {protocol: {}},
             "http_filters": filters,
         }});
         cluster
