@@ -2,6 +2,7 @@
 //! steps into calls. It decides nothing.
 
 mod abi;
+mod bodies;
 mod stats;
 mod worker;
 
@@ -20,6 +21,7 @@ use crate::flow::{Event, Flow, Step};
 use crate::request::{Changes, Refusal};
 use crate::response::{Redaction, needs_redaction, redact};
 use crate::signing::SignedHeaders;
+use bodies::Wanted;
 use worker::Worker;
 
 proxy_wasm::main! {{
@@ -100,6 +102,7 @@ impl RootContext for Root {
             waiting: false,
             sent: false,
             body: None,
+            body_wanted: None,
             request_id: Vec::new(),
         }))
     }
@@ -144,6 +147,8 @@ struct Stream {
     sent: bool,
     /// What is to stand in place of the next piece of its response's body.
     body: Option<&'static str>,
+    /// From the headers of the response on, where its body matters.
+    body_wanted: Option<Wanted>,
     /// OSS's, of a response that is an error.
     request_id: Vec<u8>,
 }
@@ -194,24 +199,31 @@ impl HttpContext for Stream {
         let Flow::Sent(sent) = &self.flow else {
             return Action::Continue;
         };
-        let route = Rc::clone(&sent.route);
         let response_header = |name| abi::header(abi::Headers::Response, name).unwrap_or_default();
         let status = response_header(":status");
         let status = std::str::from_utf8(&status).ok();
         let status = status.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let (mut ec, mut err) = (Vec::new(), Vec::new());
-        if is_error(status) {
-            ec = response_header("x-oss-ec");
-            err = response_header("x-oss-err");
-            self.request_id = response_header("x-oss-request-id");
+        let redacted = needs_redaction(&sent.route, status);
+        if !redacted && !is_error(status) {
+            self.flow = Flow::Over;
+            return Action::Continue;
         }
-        if needs_redaction(&route, status) {
+        let event = Event::Answered {
+            status,
+            ec: response_header("x-oss-ec"),
+            err: response_header("x-oss-err"),
+        };
+        self.request_id = response_header("x-oss-request-id");
+        if redacted {
+            let route = Rc::clone(&sent.route);
             self.redact(&route, status);
         }
-        let step = self.flow.on(Event::Answered { status, ec, err });
+        let step = self.flow.on(event);
         self.perform(step);
         if end_of_stream {
             self.end();
+        } else {
+            self.body_wanted = Some(Wanted::new());
         }
         Action::Continue
     }
@@ -348,7 +360,9 @@ impl Drop for Stream {
         if self.waiting {
             self.with_worker(|worker| worker.on_gone(self.stream));
         }
-        self.end();
+        if let Flow::Failed(_) = self.flow {
+            self.end();
+        }
     }
 }
 

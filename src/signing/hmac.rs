@@ -11,8 +11,8 @@ pub fn sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
     mac.finalize().into_bytes().into()
 }
 
-/// HMAC-SHA256 whose key has been absorbed: cloning it saves two blocks of
-/// every signature.
+/// HMAC-SHA256 whose key, and perhaps the beginning of the message, has been
+/// absorbed: cloning it saves these blocks in every signature.
 #[derive(Clone)]
 pub struct Sha256Key(Hmac<Sha256>);
 
@@ -30,6 +30,14 @@ impl Sha256Key {
         )
     }
 
+    /// For messages that begin so.
+    pub fn after(&self, beginning: &[u8]) -> Sha256Key {
+        let mut mac = self.0.clone();
+        mac.update(beginning);
+        Sha256Key(mac)
+    }
+
+    /// Signs a message, or the rest of one that has begun.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let mut mac = self.0.clone();
         mac.update(message);

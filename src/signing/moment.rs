@@ -32,6 +32,8 @@ enum Scheme {
     V4 {
         stamp: v4::Stamp,
         key: Sha256Key,
+        /// After that part of the string to sign which is of the second.
+        begun: Sha256Key,
     },
 }
 
@@ -58,12 +60,13 @@ impl Moment {
                 let stamp = v4::Stamp::new(at, region);
                 let shared = v4::shared_headers(credentials, &stamp);
                 let key = match before {
-                    Some(Scheme::V4 { stamp: known, key }) if known.date() == stamp.date() => {
-                        key.clone()
-                    }
+                    Some(Scheme::V4 {
+                        stamp: known, key, ..
+                    }) if known.date() == stamp.date() => key.clone(),
                     _ => v4::signing_key(credentials, &stamp, region),
                 };
-                (Scheme::V4 { stamp, key }, shared)
+                let begun = key.after(&stamp.string_to_sign());
+                (Scheme::V4 { stamp, key, begun }, shared)
             }
         };
         Moment {
@@ -93,7 +96,9 @@ impl Moment {
         let scheme = &self.scheme;
         let authorization = || match scheme {
             Scheme::V1 { date } => v1::authorization(credentials, request, date),
-            Scheme::V4 { stamp, key } => v4::authorization(credentials, key, stamp, request),
+            Scheme::V4 { stamp, begun, .. } => {
+                v4::authorization(credentials, begun, stamp, request)
+            }
         };
         SignedHeaders {
             authorization: match request.headers {

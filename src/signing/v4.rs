@@ -27,20 +27,27 @@ impl Stamp {
         }
     }
 
+    /// The string to sign up to the hash of the canonical request.
+    pub fn string_to_sign(&self) -> Vec<u8> {
+        let lines = [ALGORITHM, &self.x_oss_date, &self.scope, ""];
+        lines.join("\n").into_bytes()
+    }
+
     /// `20251205`
     pub fn date(&self) -> &str {
         self.x_oss_date.get(..8).unwrap_or_default()
     }
 }
 
-/// The value of `Authorization`.
+/// The value of `Authorization`. `begun`: the signing key, after
+/// [`Stamp::string_to_sign`].
 pub fn authorization(
     credentials: &Credentials,
-    key: &Sha256Key,
+    begun: &Sha256Key,
     stamp: &Stamp,
     request: &Request,
 ) -> Vec<u8> {
-    let string_to_sign = string_to_sign(stamp, &canonical_request(credentials, stamp, request));
+    let hash = hash(&canonical_request(credentials, stamp, request));
     let mut authorization = Vec::with_capacity(224);
     for part in [
         ALGORITHM,
@@ -52,7 +59,7 @@ pub fn authorization(
     ] {
         authorization.extend_from_slice(part.as_bytes());
     }
-    hex(&key.sign(&string_to_sign), &mut authorization);
+    hex(&begun.sign(&hash), &mut authorization);
     authorization
 }
 
@@ -108,9 +115,12 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
 }
 
 pub fn string_to_sign(stamp: &Stamp, canonical_request: &[u8]) -> Vec<u8> {
-    let mut text = [ALGORITHM, &stamp.x_oss_date, &stamp.scope, ""]
-        .join("\n")
-        .into_bytes();
+    [stamp.string_to_sign(), hash(canonical_request)].concat()
+}
+
+/// In hex.
+fn hash(canonical_request: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(64);
     hex(&Sha256::digest(canonical_request), &mut text);
     text
 }

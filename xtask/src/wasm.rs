@@ -34,6 +34,10 @@ const EXPORTS: [&str; 16] = [
     "proxy_on_delete",
 ];
 
+/// Of the filter: exports that stand in for the SDK's (`src/host/bodies.rs`).
+const STAND_INS: [(&str, &str); 1] =
+    [("oss_origin_auth_on_response_body", "proxy_on_response_body")];
+
 /// The exports of a filter that Envoy never calls.
 pub const NO_CALLBACKS: [&str; 4] = [
     "memory",
@@ -133,6 +137,14 @@ pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
         .generate_producers_section(false)
         .parse_file(from)
         .map_err(|error| format!("{}: {error}", from.display()))?;
+    for (stand_in, name) in STAND_INS {
+        let function = module.exports.iter().find(|export| export.name == stand_in);
+        if let Some(function) = function.map(|export| export.item)
+            && let Some(export) = module.exports.iter_mut().find(|export| export.name == name)
+        {
+            export.item = function;
+        }
+    }
     let dropped: Vec<_> = module
         .exports
         .iter()

@@ -33,7 +33,7 @@ const GROUPS: [&[&str]; 6] = [
     &["do-nothing-trimmed-upstream", "floor-reads"],
     &["floor-sets", "floor-upstream"],
     &["v4-upstream", "v4-downstream"],
-    &["v1-upstream", "v4-upstream-all-answers"],
+    &["v1-upstream", "v4-upstream-delegated"],
     &["no-callbacks-upstream", "v4-upstream-10000-routes"],
 ];
 
@@ -101,7 +101,7 @@ impl Counter {
         Ok(Added {
             others: self.per_request(port, &load(300, Objects::Others))?,
             one: self.per_request(port, &load(300, one))?,
-            large: self.per_request(port, &load(4, Objects::One("/large")))?,
+            large: self.per_request(port, &load(60, Objects::One("/large")))?,
             large_without: 0.0,
         })
     }

@@ -114,7 +114,6 @@ pub fn wasm(name: &str, module: &Path, configuration: &Value) -> Value {
         "config": {
             "name": name,
             "failure_policy": "FAIL_RELOAD",
-            "allow_on_headers_stop_iteration": true,
             "configuration": {
                 "@type": "type.googleapis.com/google.protobuf.StringValue",
                 "value": configuration.to_string()},

@@ -51,7 +51,7 @@ pub fn lines(measured: &Measured) -> String {
         let estimate = added_ratio(&measured.floor, subject, peer);
         line(&mut text, "added_cpu_ratio", peer, subject, estimate, None);
     }
-    let (peer, subject) = ("v4-upstream-all-answers", "v4-upstream");
+    let (peer, subject) = ("v4-upstream", "v4-upstream-delegated");
     let estimate = added_ratio(small, subject, peer);
     line(&mut text, "added_cpu_ratio", peer, subject, estimate, None);
     for (peer, subject) in [
@@ -67,7 +67,7 @@ pub fn lines(measured: &Measured) -> String {
     for (subject, limit) in [
         ("v4-upstream", Some(0.98)),
         ("v4-downstream", Some(0.98)),
-        ("v4-upstream-all-answers", None),
+        ("v4-upstream-delegated", None),
         ("do-nothing-upstream", None),
         ("aws-upstream", None),
         (AGAIN, None),
@@ -241,8 +241,7 @@ fn breakdown(costs: &Costs, instructions: &BTreeMap<String, Added>) -> String {
             "no-callbacks-upstream",
         ),
         (
-            "the request's headers are read, in one call; `match_delegate` leaves out the \
-             response's",
+            "the request's headers are read, in one call",
             "floor-reads",
             "do-nothing-trimmed-upstream",
         ),
