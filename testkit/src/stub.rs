@@ -1,6 +1,6 @@
 //! A credentials-URI server that answers whatever a test wants, also garbage.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,11 +72,11 @@ fn response(status: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn answer(mut stream: TcpStream, behaviour: &Mutex<Behaviour>, hits: &AtomicUsize) {
+    let mut reader = BufReader::new(&stream);
     let mut head: Vec<u8> = Vec::new();
-    let mut piece = [0; 1024];
-    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-        match stream.read(&mut piece) {
-            Ok(size) if size > 0 => head.extend(&piece[..size]),
+    while !head.ends_with(b"\r\n\r\n") {
+        match reader.read_until(b'\n', &mut head) {
+            Ok(size) if size > 0 => {}
             _ => return,
         }
     }

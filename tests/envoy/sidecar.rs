@@ -7,7 +7,7 @@
     reason = "test support"
 )]
 
-mod common;
+use crate::common;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! What the filter sees behind Envoy's rewrites and on its retries.
 
-mod common;
+use crate::common;
 
 use common::{SECRET, Stack, TOKEN};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Where credentials come from, in a real Envoy: the callout, what it may
 //! bring back, and the requests that wait for it.
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 
