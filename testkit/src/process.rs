@@ -1,7 +1,7 @@
 //! Child processes that end with their owner.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -201,6 +201,24 @@ pub fn in_parallel<T: Send>(cases: Vec<T>, check: impl Fn(T) + Sync) {
 /// Polls; fails if it takes too long.
 pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     poll(condition, || panic!("waited too long for {what}"));
+}
+
+/// Waits until the other side, a program on this machine, has read all that was
+/// sent: then it has accepted the connection, and what comes next finds the
+/// request under way.
+pub fn wait_until_read(stream: &TcpStream) {
+    let port = |address: std::io::Result<SocketAddr>| address.expect("address").port();
+    let ends = [port(stream.peer_addr()), port(stream.local_addr())];
+    // proc(5), /proc/net/tcp: local address, remote address, state, tx:rx queue.
+    wait_until("the other side to read the request", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+        table.lines().skip(1).any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let hex = |text: &str| u16::from_str_radix(text.rsplit(':').next()?, 16).ok();
+            let known = [fields[1], fields[2]].map(hex) == ends.map(Some);
+            known && fields[4].ends_with(":00000000")
+        })
+    });
 }
 
 /// As [`wait_until`]; the failure shows the log.

@@ -74,8 +74,9 @@ pub fn run(plan: &Plan) -> Report {
     }
     let callouts_of_rotations = stage.callouts_answered() - answered_before;
 
-    // Tokens live shortly here.
-    stage.origin.set(|settings| settings.token_life = 10);
+    // Tokens live shortly here, but long enough for a sidecar that takes a few
+    // seconds to come back.
+    stage.origin.set(|settings| settings.token_life = 12);
     loop {
         let enough = outages >= plan.outages
             && load.counts().total >= plan.requests
@@ -86,7 +87,7 @@ pub fn run(plan: &Plan) -> Report {
         stage.rotate();
         rotations += 1;
         stage.sidecar = None;
-        std::thread::sleep(Duration::from_millis(7_800));
+        std::thread::sleep(Duration::from_millis(7_500));
         stage.start_sidecar();
         outages += 1;
         std::thread::sleep(Duration::from_millis(2_000));

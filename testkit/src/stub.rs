@@ -14,6 +14,8 @@ pub enum Behaviour {
     Late(Duration, Vec<u8>),
     /// Closes the connection without a word.
     HangUp,
+    /// Nothing until a test sets another behaviour; then as that says.
+    Wait,
 }
 
 #[derive(Debug)]
@@ -81,13 +83,16 @@ fn answer(mut stream: TcpStream, behaviour: &Mutex<Behaviour>, hits: &AtomicUsiz
         }
     }
     hits.fetch_add(1, Ordering::SeqCst);
-    let behaviour = behaviour.lock().expect("lock").clone();
-    match behaviour {
+    let now = || behaviour.lock().expect("lock").clone();
+    while matches!(now(), Behaviour::Wait) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    match now() {
         Behaviour::Answer(bytes) => drop(stream.write_all(&bytes)),
         Behaviour::Late(delay, bytes) => {
             std::thread::sleep(delay);
             drop(stream.write_all(&bytes));
         }
-        Behaviour::HangUp => {}
+        Behaviour::HangUp | Behaviour::Wait => {}
     }
 }
