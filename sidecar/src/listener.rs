@@ -24,6 +24,8 @@ impl Listener {
                 let listener = TcpListener::bind(address).await;
                 let listener =
                     listener.map_err(|error| format!("listen: cannot bind {address}: {error}"))?;
+                // With port 0 the system has chosen one.
+                let address = listener.local_addr().map_err(|error| error.to_string())?;
                 Ok(Listener::Tcp(listener, address.to_string()))
             }
             Listen::Unix { path, mode } => {

@@ -676,18 +676,26 @@ def main():
             control = object.__new__(Control)
             for command in json.load(file):
                 getattr(control, "command_" + command.pop("command"))(**command)
-    ports = {Oss: options.oss_port, Sts: options.sts_port, Control: options.control_port}
-    for handler, port in ports.items():
+    # With port 0 the system chooses; "ready" tells what was chosen.
+    listen = {
+        "oss": (Oss, options.oss_port),
+        "sts": (Sts, options.sts_port),
+        "control": (Control, options.control_port),
+    }
+    ports = {}
+    for name, (handler, port) in listen.items():
         server = Server((options.host, port), handler)
+        ports[name] = server.server_port
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    if options.oss_tls_port:
+    if options.oss_tls_port is not None:
         server = Server((options.host, options.oss_tls_port), Oss)
+        ports["oss_tls"] = server.server_port
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.tls_certificate)
         context.sni_callback = lambda _, name, __: state.server_names.append(name)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    print("ready", flush=True)
+    print("ready", json.dumps(ports), flush=True)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())

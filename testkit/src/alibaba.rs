@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::http::Request;
-use crate::process::{Process, free_port, wait_until};
+use crate::process::Process;
 use crate::tools;
 
 pub const BUCKET: &str = "demo-bucket";
@@ -15,6 +15,8 @@ pub const REGION: &str = "cn-hangzhou";
 #[derive(Debug)]
 pub struct FakeAlibaba {
     pub oss_port: u16,
+    /// OSS by TLS, if it was started with a certificate.
+    pub oss_tls_port: Option<u16>,
     pub sts_port: u16,
     pub control_port: u16,
     pub process: Process,
@@ -37,36 +39,36 @@ impl FakeAlibaba {
     }
 
     /// With OSS by TLS, too; the certificate and its key in one PEM file.
-    pub fn start_with_tls(port: u16, certificate: &Path) -> FakeAlibaba {
+    pub fn start_with_tls(certificate: &Path) -> FakeAlibaba {
         FakeAlibaba::start_with(&[
             "--oss-tls-port",
-            &port.to_string(),
+            "0",
             "--tls-certificate",
             &certificate.display().to_string(),
         ])
     }
 
     fn start_with(arguments: &[&str]) -> FakeAlibaba {
-        let (oss_port, sts_port, control_port) = (free_port(), free_port(), free_port());
         let mut command = Command::new(tools::python());
         command
             .arg(tools::fakes().join("fake_alibaba.py"))
-            .args(["--oss-port", &oss_port.to_string()])
-            .args(["--sts-port", &sts_port.to_string()])
-            .args(["--control-port", &control_port.to_string()])
+            .args(["--oss-port", "0", "--sts-port", "0", "--control-port", "0"])
             .args(["--bucket", BUCKET, "--region", REGION])
             .args(arguments);
         let mut process = Process::start("fake-alibaba", &mut command);
         // Not by trying its ports: a connection that ends without a request
         // would be the first thing that the servers see.
-        wait_until("the fake OSS", || {
-            process.assert_running();
-            process.output().contains("ready")
+        let ports: Value = process.wait_for_output("the fake OSS", |output| {
+            let mut lines = output.split_inclusive('\n');
+            let line = lines.find_map(|line| line.strip_prefix("ready "))?;
+            serde_json::from_str(line).ok()
         });
+        let port = |name: &str| u16::try_from(ports[name].as_u64()?).ok();
         FakeAlibaba {
-            oss_port,
-            sts_port,
-            control_port,
+            oss_port: port("oss").expect("a port"),
+            oss_tls_port: port("oss_tls"),
+            sts_port: port("sts").expect("a port"),
+            control_port: port("control").expect("a port"),
             process,
         }
     }

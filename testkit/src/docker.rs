@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use crate::process::free_port;
 use crate::tools;
 
-/// Set to `1` to leave out the tests that need a Docker engine.
+/// Set to `1` for `cargo xtask test --all` to leave out the tests that need a
+/// Docker engine.
 pub const SKIP: &str = "OSS_SKIP_DOCKER";
 
 /// What the Dockerfile starts from.
@@ -30,29 +31,43 @@ impl Compose {
     /// Builds the images from what `cargo xtask build --image` has built, and
     /// starts everything.
     pub fn up() -> Compose {
-        let compose = Compose {
+        let mut compose = Compose {
             project: format!("oss-origin-auth-test-{}", std::process::id()),
             port: free_port(),
         };
         compose.run(&["build"]);
-        compose.run(&["up", "--detach"]);
-        compose
+        // Somebody may have taken the port meanwhile.
+        for _ in 0..3 {
+            let started = compose.output(&["up", "--detach"]);
+            let problem = started.as_ref().map(|output| output.stderr.as_slice());
+            let problem = String::from_utf8_lossy(problem.unwrap_or_default()).into_owned();
+            if !["already allocated", "already in use"]
+                .iter()
+                .any(|taken| problem.contains(taken))
+            {
+                succeeded("docker-compose", started);
+                return compose;
+            }
+            compose.port = free_port();
+        }
+        panic!("somebody has taken each port of the stack");
     }
 
     /// Runs docker-compose; fails if that does.
     pub fn run(&self, arguments: &[&str]) -> String {
-        succeeded(
-            "docker-compose",
-            Command::new("docker-compose")
-                .args(["--project-name", &self.project])
-                .args(arguments)
-                .current_dir(tools::root())
-                .env("BINARIES", "prebuilt")
-                .env("DOCKER_BUILDKIT", "0")
-                .env("COMPOSE_DOCKER_CLI_BUILD", "0")
-                .env("LISTEN_PORT", self.port.to_string())
-                .output(),
-        )
+        succeeded("docker-compose", self.output(arguments))
+    }
+
+    fn output(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        Command::new("docker-compose")
+            .args(["--project-name", &self.project])
+            .args(arguments)
+            .current_dir(tools::root())
+            .env("BINARIES", "prebuilt")
+            .env("DOCKER_BUILDKIT", "0")
+            .env("COMPOSE_DOCKER_CLI_BUILD", "0")
+            .env("LISTEN_PORT", self.port.to_string())
+            .output()
     }
 
     /// The name of the image of a service.
@@ -92,9 +107,8 @@ pub fn docker(arguments: &[&str]) -> String {
 }
 
 fn succeeded(name: &str, output: std::io::Result<Output>) -> String {
-    let output = output.unwrap_or_else(|error| {
-        panic!("{name}: {error}; `cargo xtask test` installs it, {SKIP}=1 leaves these tests out")
-    });
+    let output = output
+        .unwrap_or_else(|error| panic!("{name}: {error}; `cargo xtask test --all` installs it"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::http::Request;
-use crate::process::{Process, free_port, scratch, wait_until};
+use crate::process::{Process, scratch};
 use crate::tools;
 
 /// Where the filter sits.
@@ -21,7 +21,7 @@ pub enum Position {
 /// An Envoy with one listener for each position, both with the same routes.
 #[derive(Clone, Debug)]
 pub struct EnvoyBuilder {
-    /// The Envoy to start.
+    /// Envoy 1.40 unless a test says otherwise: [`tools::envoy_version`].
     pub binary: PathBuf,
     pub filter: Value,
     pub oss_port: u16,
@@ -80,44 +80,39 @@ impl EnvoyBuilder {
 
     /// Starts it and waits until it serves.
     pub fn start(&self) -> Envoy {
-        let mut envoy = self.launch();
-        wait_until("Envoy", || {
-            envoy.process.assert_running();
-            Request::get("/ready")
-                .try_send(envoy.admin_port)
-                .is_ok_and(|response| response.status == 200)
-        });
-        envoy
-    }
-
-    /// Starts it; it may end at once, if it refuses its configuration.
-    pub fn launch(&self) -> Envoy {
-        let ports = [free_port(), free_port(), free_port()];
-        let file = self.write_config(ports);
-        let mut command = Command::new(&self.binary);
-        command
-            .arg("--config-path")
-            .arg(file)
-            .args(["--concurrency", &self.workers.to_string()])
-            .args(["--disable-hot-restart", "--log-level", self.log_level])
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let [upstream_port, downstream_port, admin_port] = ports;
+        let (process, ports) = serve(&mut self.command());
         Envoy {
-            upstream_port,
-            downstream_port,
-            admin_port,
-            process: Process::start("envoy", &mut command),
+            upstream_port: ports.of("upstream"),
+            downstream_port: ports.of("downstream"),
+            admin_port: ports.admin,
+            process,
         }
     }
 
-    fn write_config(&self, [upstream, downstream, admin]: [u16; 3]) -> PathBuf {
+    /// Starts it; it may end at once, if it refuses its configuration.
+    pub fn launch(&self) -> Process {
+        Process::start("envoy", &mut self.command())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("--config-path")
+            .arg(self.write_config())
+            .args(["--concurrency", &self.workers.to_string()])
+            .args(["--disable-hot-restart", "--log-level", self.log_level])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn write_config(&self) -> PathBuf {
         let file = scratch("envoy.json");
         let config = json!({
-            "admin": {"address": address(admin)},
+            "admin": {"address": address(0)},
             "static_resources": {
                 "listeners": [
-                    self.listener("upstream", upstream, "oss_signed", vec![]),
-                    self.listener("downstream", downstream, "oss_plain", vec![self.wasm()]),
+                    self.listener("upstream", "oss_signed", vec![]),
+                    self.listener("downstream", "oss_plain", vec![self.wasm()]),
                 ],
                 "clusters": [
                     self.oss_cluster("oss_signed", vec![self.wasm()]),
@@ -130,7 +125,7 @@ impl EnvoyBuilder {
         file
     }
 
-    fn listener(&self, name: &str, port: u16, cluster: &str, mut filters: Vec<Value>) -> Value {
+    fn listener(&self, name: &str, cluster: &str, mut filters: Vec<Value>) -> Value {
         filters.push(
             json!({"name": "envoy.filters.http.router", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}),
@@ -148,7 +143,7 @@ impl EnvoyBuilder {
                 }
             }
         }
-        json!({"name": name, "address": address(port), "filter_chains": [{"filters": [{
+        json!({"name": name, "address": address(0), "filter_chains": [{"filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -248,12 +243,72 @@ impl Envoy {
 
     /// The value of a counter or gauge; 0 if there is none of that name.
     pub fn stat(&self, name: &str) -> u64 {
-        let stats = self.admin("/stats");
-        stats
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok())
-            .unwrap_or(0)
+        stat(self.admin_port, name)
     }
+}
+
+/// The value of a counter or gauge on an admin page; 0 if there is none of that
+/// name.
+pub fn stat(admin_port: u16, name: &str) -> u64 {
+    let stats = Request::get("/stats").send(admin_port).text();
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok();
+    stats.lines().find_map(value).unwrap_or(0)
+}
+
+/// Where an Envoy listens.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    pub admin: u16,
+    /// Name and port.
+    listeners: Vec<(String, u16)>,
+}
+
+impl Ports {
+    /// The port of a listener.
+    pub fn of(&self, name: &str) -> u16 {
+        let found = self.listeners.iter().find(|(known, _)| known == name);
+        found
+            .unwrap_or_else(|| panic!("no listener {name}: {self:?}"))
+            .1
+    }
+
+    /// The port of the one listener.
+    pub fn only(&self) -> u16 {
+        match self.listeners.as_slice() {
+            [(_, port)] => *port,
+            others => panic!("not one listener: {others:?}"),
+        }
+    }
+}
+
+/// Starts an Envoy, with all its arguments, and waits until it serves. Its
+/// ports may be 0 in its configuration; it says which ones it got.
+pub fn serve(command: &mut Command) -> (Process, Ports) {
+    let file = scratch("admin-address");
+    command.arg("--admin-address-path").arg(&file);
+    let mut process = Process::start("envoy", command);
+    let mut admin = 0;
+    process.wait_for("Envoy to serve", || {
+        let address = std::fs::read_to_string(&file).unwrap_or_default();
+        let port = address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok());
+        admin = port.unwrap_or(0);
+        admin != 0
+            && Request::get("/ready")
+                .try_send(admin)
+                .is_ok_and(|response| response.status == 200)
+    });
+    let shown = Request::get("/listeners?format=json").send(admin).json();
+    let listener = |status: &Value| {
+        let port = status["local_address"]["socket_address"]["port_value"].as_u64()?;
+        let name = status["name"].as_str()?.to_owned();
+        Some((name, u16::try_from(port).ok()?))
+    };
+    let listeners = shown["listener_statuses"].as_array().expect("listeners");
+    let listeners = listeners.iter().filter_map(listener).collect();
+    (process, Ports { admin, listeners })
 }
 
 /// The filter within Envoy's `match_delegate`, which leaves it out where an answer

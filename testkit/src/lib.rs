@@ -16,12 +16,13 @@ pub mod load;
 pub mod origin;
 pub mod process;
 pub mod shipped;
+pub mod sidecar;
 pub mod soak;
 pub mod stub;
 pub mod tools;
 
 pub use alibaba::FakeAlibaba;
 pub use envoy::{Envoy, EnvoyBuilder, Position};
-pub use http::{Request, Response};
+pub use http::{Request, Response, SendError};
 pub use process::{Process, free_port, in_parallel};
 pub use stub::StubSidecar;

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::process::PATIENCE;
+
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -89,7 +91,7 @@ fn ask(connection: &mut Option<BufReader<TcpStream>>, port: u16, path: &str) -> 
     if connection.is_none() {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(named)?;
         stream.set_nodelay(true).map_err(named)?;
-        let limit = Some(Duration::from_secs(30));
+        let limit = Some(PATIENCE);
         stream.set_read_timeout(limit).map_err(named)?;
         *connection = Some(BufReader::new(stream));
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::alibaba::{BUCKET, REGION};
-use crate::process::{Process, free_port, scratch};
+use crate::envoy::serve;
+use crate::process::{Process, scratch};
 use crate::tools;
 
 /// Runs `envoy/render.sh` for a file with these settings; where its output is.
@@ -46,18 +47,16 @@ impl Shipped {
         more: &[(&str, &str)],
         adapt: impl Fn(String) -> String,
     ) -> Shipped {
-        let (port, admin_port) = (free_port(), free_port());
         let oss = format!("127.0.0.1:{oss_port}");
         let sidecar = format!("127.0.0.1:{sidecar_port}");
-        let ports = [port.to_string(), admin_port.to_string()];
         let mut settings = vec![
             ("OSS_BUCKET", BUCKET),
             ("OSS_REGION", REGION),
             ("OSS_ADDRESS", &oss),
             ("OSS_TLS", "off"),
             ("SIDECAR_ADDRESS", &sidecar),
-            ("LISTEN_PORT", &ports[0]),
-            ("ADMIN_PORT", &ports[1]),
+            ("LISTEN_PORT", "0"),
+            ("ADMIN_PORT", "0"),
         ];
         settings.extend(more);
         let file = render(name, &settings);
@@ -66,12 +65,11 @@ impl Shipped {
         let mut command = Command::new(tools::envoy());
         command.arg("--config-path").arg(file);
         command.args(["--concurrency", "2", "--disable-hot-restart"]);
-        let mut process = Process::start("envoy", &mut command);
-        process.wait_for_port(port);
+        let (process, ports) = serve(&mut command);
         Shipped {
             process,
-            port,
-            admin_port,
+            port: ports.only(),
+            admin_port: ports.admin,
         }
     }
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::alibaba::{BUCKET, REGION};
+use crate::envoy::stat;
 use crate::load::{Counts, Load};
 use crate::origin::Origin;
-use crate::process::wait_until;
-use crate::{Envoy, EnvoyBuilder, Position, Process, Request, free_port, tools};
+use crate::{Envoy, EnvoyBuilder, Position, Process, Request, tools};
 
 /// How much of what happens at the least.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +74,9 @@ pub fn run(plan: &Plan) -> Report {
     }
     let callouts_of_rotations = stage.callouts_answered() - answered_before;
 
-    // Tokens live shortly here.
-    stage.origin.set(|settings| settings.token_life = 10);
+    // Tokens live shortly here, but long enough for a sidecar that takes a few
+    // seconds to come back.
+    stage.origin.set(|settings| settings.token_life = 12);
     loop {
         let enough = outages >= plan.outages
             && load.counts().total >= plan.requests
@@ -86,7 +87,7 @@ pub fn run(plan: &Plan) -> Report {
         stage.rotate();
         rotations += 1;
         stage.sidecar = None;
-        std::thread::sleep(Duration::from_millis(7_800));
+        std::thread::sleep(Duration::from_millis(7_500));
         stage.start_sidecar();
         outages += 1;
         std::thread::sleep(Duration::from_millis(2_000));
@@ -121,7 +122,8 @@ pub fn run(plan: &Plan) -> Report {
 impl Stage {
     fn start() -> Stage {
         let origin = Origin::start(100);
-        let sidecar_port = free_port();
+        let (sidecar, sidecar_port) =
+            Process::start_on_port("sidecar", |port| sidecar_command(port, origin.sts_port));
         let filter = json!({
             "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar", "clock_margin_ms": 500}}},
             "defaults": {"bucket": BUCKET, "region": REGION},
@@ -130,32 +132,18 @@ impl Stage {
         builder.retry_policy = json!({"retry_on": "retriable-status-codes", "num_retries": 2,
                                       "retriable_status_codes": [403]});
         builder.access_log = false;
-        let mut stage = Stage {
+        Stage {
             origin,
-            sidecar: None,
+            sidecar: Some(sidecar),
             sidecar_port,
             envoy: builder.start(),
-        };
-        stage.start_sidecar();
-        stage
+        }
     }
 
+    /// Starts it on the port that it had before.
     fn start_sidecar(&mut self) {
-        let mut sidecar = Process::start(
-            "sidecar",
-            Command::new(tools::sidecar())
-                .env(
-                    "STS_SIDECAR_LISTEN",
-                    format!("127.0.0.1:{}", self.sidecar_port),
-                )
-                .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIexample")
-                .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")
-                .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r")
-                .env(
-                    "ALIBABA_CLOUD_STS_ENDPOINT",
-                    format!("http://127.0.0.1:{}", self.origin.sts_port),
-                ),
-        );
+        let mut command = sidecar_command(self.sidecar_port, self.origin.sts_port);
+        let mut sidecar = Process::start("sidecar", &mut command);
         sidecar.wait_for_port(self.sidecar_port);
         self.sidecar = Some(sidecar);
     }
@@ -163,19 +151,39 @@ impl Stage {
     /// Revokes all tokens, waits for the callout that this takes, and then a
     /// little longer than the second in which the filter, having dropped
     /// credentials, drops no others.
-    fn rotate(&self) {
+    fn rotate(&mut self) {
         let before = self.callouts_answered();
         self.origin.revoke_all();
-        wait_until("the callout of a rotation", || {
-            self.callouts_answered() > before
+        let admin = self.envoy.admin_port;
+        let envoy = &mut self.envoy.process;
+        envoy.wait_for("the callout of a rotation", || {
+            callouts_answered(admin) > before
         });
         std::thread::sleep(Duration::from_millis(1_100));
     }
 
     fn callouts_answered(&self) -> u64 {
-        self.envoy
-            .stat("cluster.sts_sidecar.internal.upstream_rq_200")
+        callouts_answered(self.envoy.admin_port)
     }
+}
+
+fn callouts_answered(admin_port: u16) -> u64 {
+    stat(admin_port, "cluster.sts_sidecar.internal.upstream_rq_200")
+}
+
+fn sidecar_command(port: u16, sts_port: u16) -> Command {
+    let mut command = Command::new(tools::sidecar());
+    command.envs([
+        ("STS_SIDECAR_LISTEN", format!("127.0.0.1:{port}")),
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIexample".into()),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret".into()),
+        ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r".into()),
+        (
+            "ALIBABA_CLOUD_STS_ENDPOINT",
+            format!("http://127.0.0.1:{sts_port}"),
+        ),
+    ]);
+    command
 }
 
 impl std::fmt::Display for Report {

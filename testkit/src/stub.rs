@@ -1,6 +1,6 @@
 //! A credentials-URI server that answers whatever a test wants, also garbage.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,8 @@ pub enum Behaviour {
     Late(Duration, Vec<u8>),
     /// Closes the connection without a word.
     HangUp,
+    /// Nothing until a test sets another behaviour; then as that says.
+    Wait,
 }
 
 #[derive(Debug)]
@@ -72,22 +74,25 @@ fn response(status: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn answer(mut stream: TcpStream, behaviour: &Mutex<Behaviour>, hits: &AtomicUsize) {
+    let mut reader = BufReader::new(&stream);
     let mut head: Vec<u8> = Vec::new();
-    let mut piece = [0; 1024];
-    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-        match stream.read(&mut piece) {
-            Ok(size) if size > 0 => head.extend(&piece[..size]),
+    while !head.ends_with(b"\r\n\r\n") {
+        match reader.read_until(b'\n', &mut head) {
+            Ok(size) if size > 0 => {}
             _ => return,
         }
     }
     hits.fetch_add(1, Ordering::SeqCst);
-    let behaviour = behaviour.lock().expect("lock").clone();
-    match behaviour {
+    let now = || behaviour.lock().expect("lock").clone();
+    while matches!(now(), Behaviour::Wait) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    match now() {
         Behaviour::Answer(bytes) => drop(stream.write_all(&bytes)),
         Behaviour::Late(delay, bytes) => {
             std::thread::sleep(delay);
             drop(stream.write_all(&bytes));
         }
-        Behaviour::HangUp => {}
+        Behaviour::HangUp | Behaviour::Wait => {}
     }
 }

@@ -14,12 +14,51 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Envoy 1.40: `ENVOY_BIN`, else the one that setup has installed.
+/// Envoy 1.40: `ENVOY_BIN`, else the one that setup has installed. The program
+/// itself: what lies on the PATH of a venv is a script that starts it.
 pub fn envoy() -> PathBuf {
-    let path = std::env::var_os("ENVOY_BIN")
-        .map_or_else(|| target().join("venv/bin/envoy"), PathBuf::from);
-    found(path)
+    match std::env::var_os("ENVOY_BIN") {
+        Some(path) => found(PathBuf::from(path)),
+        None => found(site_packages().join("envoy/_bin/envoy")),
+    }
 }
+
+/// The versions of Envoy that the filter is tried with, as PyPI names them.
+pub const ENVOYS: [&str; 4] = ["1.36.4", "1.37.0", "1.39.3", "1.40.0"];
+
+/// One of [`ENVOYS`], which `cargo xtask test --all` installs.
+pub fn envoy_version(version: &str) -> PathBuf {
+    let path = target()
+        .join("envoys")
+        .join(version)
+        .join("envoy/_bin/envoy");
+    assert!(
+        path.exists(),
+        "{} is missing; `cargo xtask test --all` provides it",
+        path.display()
+    );
+    path
+}
+
+/// Where setup has installed Python's packages.
+pub fn site_packages() -> PathBuf {
+    let lib = target().join("venv/lib");
+    let folders = std::fs::read_dir(&lib).into_iter().flatten().flatten();
+    let python = folders.map(|folder| folder.path().join("site-packages"));
+    python
+        .into_iter()
+        .find(|folder| folder.exists())
+        .unwrap_or_else(|| lib.join("python3/site-packages"))
+}
+
+/// Whether a matrix is to be covered by pairs and not by all its combinations:
+/// `cargo xtask test --pairwise`.
+pub fn pairwise() -> bool {
+    std::env::var(PAIRWISE).is_ok_and(|value| value == "1")
+}
+
+/// What that option sets for the tests.
+pub const PAIRWISE: &str = "OSS_PAIRWISE";
 
 /// The Python that has Alibaba's SDKs.
 pub fn python() -> PathBuf {

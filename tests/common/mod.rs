@@ -2,6 +2,9 @@
 //! the sidecar that has good credentials, and Envoy.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod certificate;
+pub mod refusals;
+
 use serde_json::{Value, json};
 use testkit::alibaba::{BUCKET, REGION};
 use testkit::stub::Behaviour;
@@ -42,11 +45,13 @@ impl Stack {
     }
 }
 
-/// The smallest configuration.
+/// The smallest configuration; but it is as patient as it may be, since no test
+/// counts on a machine that is quick.
 pub fn filter() -> Value {
     json!({
-        "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar"}}},
+        "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar", "timeout_ms": 30_000}}},
         "defaults": {"bucket": BUCKET, "region": REGION},
+        "wait_timeout_ms": 30_000,
     })
 }
 

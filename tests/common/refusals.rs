@@ -1,14 +1,16 @@
 //! What OSS's refusals do to Envoy and to clients, in whatever form they come.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::process::wait_until;
+use testkit::http::Version;
+use testkit::process::{Process, wait_until};
 use testkit::stub::Behaviour;
-use testkit::{Position, Request, Response};
+use testkit::{EnvoyBuilder, Position, Request, Response, SendError, StubSidecar, tools};
 
-use super::common::{self, SECRET, Stack, TOKEN};
+use super::{SECRET, Stack, TOKEN, filter, good_answer, good_json};
 
 /// How Envoy is set up.
 #[derive(Clone, Debug)]
@@ -99,6 +101,33 @@ fn forms() -> Vec<Form> {
     forms
 }
 
+/// All ways of setting it up.
+pub fn setups(envoy: &Path) -> Vec<Setup> {
+    let bits = (0..16_u8).map(|number| [0, 1, 2, 3].map(|bit| number >> bit & 1 == 1));
+    bits.map(|bits| setup(envoy, bits)).collect()
+}
+
+/// Of all ways, with each of four Envoys, two an Envoy: they hold every pair of
+/// two choices. `number`: the Envoy's, from 0 to 3.
+pub fn paired_setups(envoy: &Path, number: usize) -> Vec<Setup> {
+    let (low, high) = (number & 1 == 1, number >> 1 & 1 == 1);
+    let bits = |bit: bool| [bit, bit ^ low, bit ^ high, bit ^ low ^ high];
+    [false, true].map(|bit| setup(envoy, bits(bit))).into()
+}
+
+fn setup(envoy: &Path, [upstream, retry, stop_iteration, delegated]: [bool; 4]) -> Setup {
+    Setup {
+        envoy: envoy.to_owned(),
+        position: match upstream {
+            true => Position::Upstream,
+            false => Position::Downstream,
+        },
+        retry,
+        stop_iteration,
+        delegated,
+    }
+}
+
 /// Refuses in every form, then heals from a revoked token; fails if a client gets
 /// what it should not, or if Envoy does not come through it.
 pub fn check(setup: &Setup) {
@@ -142,7 +171,6 @@ fn start(setup: &Setup) -> Stack {
                 "num_retries": 1, "retriable_status_codes": [403]});
         }
         builder.filter["credentials"]["other"] = json!({"sidecar": {"cluster": "sts_sidecar"}});
-        builder.filter["wait_timeout_ms"] = json!(1_000);
         builder.filter["routes"] = json!({
             "neutral": {"errors": "neutral"},
             "other": {"credentials": "other"},
@@ -179,7 +207,7 @@ fn serves(port: u16) {
     }
 }
 
-fn ask(port: u16, method: &str, neutral: bool, refusal: &Value) -> std::io::Result<Response> {
+fn ask(port: u16, method: &str, neutral: bool, refusal: &Value) -> Result<Response, SendError> {
     let route = if neutral { "neutral" } else { "default" };
     let request = Request::new(method, "/a").header("x-test-route", route);
     request
@@ -192,7 +220,7 @@ fn judge(
     form: &Form,
     method: &str,
     neutral: bool,
-    response: std::io::Result<Response>,
+    response: Result<Response, SendError>,
 ) {
     let shown = format!("{response:?}");
     if neutral {
@@ -206,7 +234,7 @@ fn judge(
     let response = match response {
         Ok(response) => response,
         // The client is told that it has not got the whole.
-        Err(_) if form.body == Body::Cut && method == "GET" => return,
+        Err(SendError::CutShort(_)) if form.body == Body::Cut && method == "GET" => return,
         Err(error) => panic!("{name}: {error}"),
     };
     let status = form.refusal["status"].as_u64().unwrap_or(403);
@@ -264,7 +292,7 @@ fn without_a_sidecar(setup: &Setup, stack: &Stack) {
     assert_eq!(get(refusal), want, "{setup:?}");
     assert_eq!(get(json!({"ec": null})), 403, "{setup:?}");
     wait_until("a fetch", || stack.stub.hits() > hits);
-    stack.stub.set(common::good_answer());
+    stack.stub.set(good_answer());
 }
 
 fn many_at_once(port: u16) {
@@ -286,7 +314,7 @@ fn heals(setup: &Setup, stack: &Stack) {
     stack
         .alibaba
         .add_key("STS.second", SECRET, Some(TOKEN), None);
-    let body = common::good_json().replace("STS.example", "STS.second");
+    let body = good_json().replace("STS.example", "STS.second");
     stack
         .stub
         .set(Behaviour::late_body(Duration::from_millis(100), 200, body));
@@ -299,5 +327,117 @@ fn heals(setup: &Setup, stack: &Stack) {
     } else {
         // Each worker learns of it at its next tick.
         wait_until("newer credentials", || (0..20).all(|_| get() == 200));
+    }
+}
+
+/// An origin that speaks HTTP/2 and ends its refusals with trailers, a client that
+/// does, and one that speaks HTTP/1.0.
+pub fn check_versions_of_http(envoy: &Path) {
+    let script = tools::fakes().join("http2.py");
+    let mut origin = Process::start(
+        "http2",
+        Command::new(tools::python()).arg(&script).arg("origin"),
+    );
+    let origin_port = origin.wait_for_output("the origin's port", |output| {
+        output.lines().next()?.trim().parse().ok()
+    });
+    let stub = StubSidecar::start(good_answer());
+    let mut builder = EnvoyBuilder::new(filter(), origin_port, stub.port);
+    builder.binary = envoy.to_owned();
+    builder.oss_http2 = true;
+    builder.filter["routes"] = json!({"neutral": {"errors": "neutral"}});
+    builder.routes = vec![
+        json!({"name": "neutral", "route": {}, "match": {"prefix": "/",
+        "headers": [{"name": "x-test-route", "string_match": {"exact": "neutral"}}]}}),
+    ];
+    let started = builder.start();
+    for position in [Position::Upstream, Position::Downstream] {
+        let port = started.port(position);
+        for path in ["/whole", "/trailers", "/headers", "/cut"] {
+            for route in ["neutral", "default"] {
+                let output = Command::new(tools::python())
+                    .arg(&script)
+                    .args([
+                        "get",
+                        &port.to_string(),
+                        path,
+                        &format!("x-test-route={route}"),
+                    ])
+                    .output()
+                    .unwrap();
+                let came: Value = serde_json::from_slice(&output.stdout).unwrap();
+                let name = format!("{} {position:?} {path} {route}: {came}", envoy.display());
+                judge_http2(&name, path, route, &came);
+                for version in [Version::Http10, Version::Http11] {
+                    let request = Request::get(path).header("x-test-route", route);
+                    let response = request.version(version).try_send(port);
+                    judge_http1(&name, path, route, version, response);
+                }
+            }
+        }
+    }
+    assert!(!started.process.output().contains("panicked"));
+}
+
+const NEUTRAL: &str = "{\"error\":\"forbidden\"}\n";
+
+fn judge_http2(name: &str, path: &str, route: &str, came: &Value) {
+    assert_eq!(came["status"], 403, "{name}");
+    assert_eq!(came["reset"], path == "/cut", "{name}");
+    let body = came["body"].as_str().unwrap();
+    match (route, path) {
+        ("neutral", _) => {
+            assert!(
+                !came.to_string().to_lowercase().contains("bucket"),
+                "{name}"
+            );
+            assert!(!came.to_string().to_lowercase().contains("oss"), "{name}");
+            assert_eq!(came["trailers"], json!({}), "{name}");
+            let whole = if path == "/whole" { NEUTRAL } else { "" };
+            assert!(
+                body == whole || path == "/cut" && NEUTRAL.starts_with(body),
+                "{name}"
+            );
+        }
+        (_, "/whole") => {
+            assert!(body.ends_with("</Error>\n"), "{name}");
+            assert_eq!(came["trailers"]["x-checksum"], "of my-bucket", "{name}");
+        }
+        (_, "/trailers") => assert_eq!(came["trailers"]["x-checksum"], "of my-bucket", "{name}"),
+        _ => {}
+    }
+}
+
+fn judge_http1(
+    name: &str,
+    path: &str,
+    route: &str,
+    version: Version,
+    response: Result<Response, SendError>,
+) {
+    let shown = format!("{response:?}").to_lowercase();
+    if route == "neutral" {
+        assert!(
+            !shown.contains("bucket") && !shown.contains("oss"),
+            "{name}: {shown}"
+        );
+    }
+    let response = match response {
+        Ok(response) => response,
+        Err(SendError::CutShort(part)) if path == "/cut" => part,
+        Err(error) => panic!("{name}: {error}"),
+    };
+    assert_eq!(response.status, 403, "{name}");
+    if route == "neutral" {
+        let whole = if path == "/whole" { NEUTRAL } else { "" };
+        let body = response.text();
+        assert!(
+            body == whole || path == "/cut" && NEUTRAL.starts_with(&body),
+            "{name}: {shown}"
+        );
+        let length = response.header("content-length");
+        // Of a head alone Envoy knows the length.
+        let known = path == "/headers" && length == Some("0");
+        assert!(length.is_none() || known, "{name}: {version:?} {shown}");
     }
 }

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use testkit::alibaba::{BUCKET, REGION};
-use testkit::process::wait_until;
+use testkit::envoy::serve;
 use testkit::shipped::render;
-use testkit::{FakeAlibaba, Process, Request, free_port, tools};
+use testkit::{FakeAlibaba, Request, tools};
 
 use crate::{Result, setup};
 
@@ -31,17 +31,14 @@ pub fn run(options: &Options) -> Result {
         Some(bucket) => Origin::real(bucket)?,
         None => Origin::fake(),
     };
-    let sidecar_port = free_port();
     let mut sidecar = Command::new(tools::sidecar());
-    sidecar.env("STS_SIDECAR_LISTEN", format!("127.0.0.1:{sidecar_port}"));
+    sidecar.env("STS_SIDECAR_LISTEN", "127.0.0.1:0");
     sidecar.envs(origin.environment.drain(..));
-    let mut sidecar = Process::start("sidecar", &mut sidecar);
-    sidecar.wait_for_port(sidecar_port);
+    let (mut sidecar, sidecar_port) = testkit::sidecar::start(&mut sidecar);
 
-    let (listen, admin) = (free_port(), free_port());
     origin.set("SIDECAR_ADDRESS", format!("127.0.0.1:{sidecar_port}"));
-    origin.set("LISTEN_PORT", listen);
-    origin.set("ADMIN_PORT", admin);
+    origin.set("LISTEN_PORT", 0);
+    origin.set("ADMIN_PORT", 0);
     let settings: Vec<(&str, &str)> = origin
         .settings
         .iter()
@@ -52,12 +49,8 @@ pub fn run(options: &Options) -> Result {
         .arg("--config-path")
         .arg(render("minimal.yaml", &settings));
     envoy.args(["--concurrency", "2", "--disable-hot-restart"]);
-    let mut envoy = Process::start("envoy", &mut envoy);
-    wait_until("Envoy", || {
-        envoy.assert_running();
-        let ready = Request::get("/ready").try_send(admin);
-        ready.is_ok_and(|response| response.status == 200)
-    });
+    let (mut envoy, ports) = serve(&mut envoy);
+    let (listen, admin) = (ports.only(), ports.admin);
 
     let path = format!("/{}", origin.object);
     origin.show_direct(&path)?;

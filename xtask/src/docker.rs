@@ -22,18 +22,29 @@ impl Drop for Engine {
     }
 }
 
-/// Provides all that `tests/compose.rs` needs.
-pub fn provide() -> Result<Option<Engine>> {
+/// The programs that this needs at any rate, each with its Debian package.
+pub fn packages() -> Vec<(&'static str, &'static str)> {
+    let mut needs = vec![
+        ("docker", "docker.io"),
+        ("docker-compose", "docker-compose"),
+        ("musl-gcc", "musl-tools"),
+    ];
+    if !answers() {
+        needs.extend([("dockerd", "docker.io"), ("iptables", "iptables")]);
+    }
+    needs
+}
+
+/// Provides all that `tests/system/compose.rs` needs; `yes`: Debian packages are
+/// installed without asking.
+pub fn provide(yes: bool) -> Result<Option<Engine>> {
     if is_skipped() {
-        eprintln!("{SKIP} is set: the tests with Docker are left out");
         return Ok(None);
     }
-    install::provide("docker", "docker.io")?;
-    install::provide("docker-compose", "docker-compose")?;
     let engine = start()?;
     for image in BASE_IMAGES {
         if !has(image) && !pull(image) {
-            stand_in()?;
+            stand_in(yes)?;
             break;
         }
     }
@@ -49,8 +60,6 @@ fn start() -> Result<Option<Engine>> {
     if answers() {
         return Ok(None);
     }
-    install::provide("dockerd", "docker.io")?;
-    install::provide("iptables", "iptables")?;
     step("starting a Docker engine");
     // An engine that was killed leaves these behind, and the next takes whoever
     // has got the number meanwhile for its predecessor.
@@ -104,13 +113,13 @@ fn quiet(command: &mut Command) -> bool {
 
 /// Where no image can be pulled: one of Debian with Envoy and Python in it
 /// stands in for all of them.
-fn stand_in() -> Result {
+fn stand_in(yes: bool) -> Result {
     eprintln!(
         "NOTE: the base images cannot be pulled. A Debian made here, with the Envoy of PyPI, \
          stands in for {}",
         BASE_IMAGES.join(", ")
     );
-    install::provide("debootstrap", "debootstrap")?;
+    install::provide_all(&[("debootstrap", "debootstrap")], yes)?;
     let root = tools::target().join("stand-in");
     let complete = root.join("complete");
     if !complete.exists() {

@@ -8,12 +8,12 @@ mod docker;
 mod fuzz;
 mod install;
 mod instructions;
+mod runner;
 mod setup;
+mod test;
 mod wasm;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
-
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -38,11 +38,7 @@ enum Task {
         #[arg(long)]
         image: bool,
     },
-    /// Run every test; what follows `--` goes to cargo test
-    Test {
-        #[arg(last = true)]
-        arguments: Vec<String>,
-    },
+    Test(test::Options),
     /// Show a private object served through Envoy
     Demo(demo::Options),
     Bench(bench::Options),
@@ -66,7 +62,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Build { image: false } => setup::build(),
         Task::Build { image: true } => setup::build_image(),
-        Task::Test { arguments } => test(&arguments),
+        Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Instructions(options) => instructions::run(&options),
@@ -82,50 +78,6 @@ fn main() -> ExitCode {
             eprintln!("cargo xtask: {problem}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Runs `cargo test`, repeats what it says, and closes with the sum.
-fn test(arguments: &[String]) -> Result {
-    setup::run()?;
-    install::provide("curl", "curl")?;
-    install::provide("promtool", "prometheus")?;
-    // Ends with this command, if it was started here.
-    let _engine = docker::provide()?;
-    let mut command = setup::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
-    command.args(arguments).stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("cargo test: {error}"))?;
-    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
-    let output = child.stdout.take().map(BufReader::new);
-    for line in output
-        .into_iter()
-        .flat_map(BufRead::lines)
-        .map_while(std::io::Result::ok)
-    {
-        println!("{line}");
-        if let Some(result) = line.strip_prefix("test result: ") {
-            let count = |word: &str| {
-                let mut parts = result.split([';', '.']);
-                let part = parts.find_map(|part| part.trim().strip_suffix(word));
-                part.and_then(|number| number.trim().parse().ok())
-                    .unwrap_or(0_u32)
-            };
-            passed += count("passed");
-            failed += count("failed");
-            ignored += count("ignored");
-        }
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    println!("tests: {passed} passed, {failed} failed, {ignored} skipped");
-    if !status.success() || passed == 0 {
-        return Err(format!("cargo test ended with {status}"));
-    }
-    match arguments.is_empty() {
-        true => instructions::run(&instructions::Options::default()),
-        false => Ok(()),
     }
 }
 

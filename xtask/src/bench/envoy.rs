@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testkit::process::{Process, free_port, scratch, wait_until};
-use testkit::{Request, tools};
+use testkit::envoy::{Ports, serve};
+use testkit::process::{Process, scratch};
+use testkit::tools;
 
 use crate::Result;
 
@@ -25,7 +26,7 @@ pub struct Chain {
 
 pub struct Envoy {
     pub process: Process,
-    ports: Vec<(&'static str, u16)>,
+    ports: Ports,
     /// From its start until it serves.
     pub started_in: Duration,
 }
@@ -44,39 +45,27 @@ impl Envoy {
         sidecar: u16,
         workers: u32,
     ) -> Result<Envoy> {
-        let admin = free_port();
-        let ports: Vec<_> = chains
-            .iter()
-            .map(|chain| (chain.name, free_port()))
-            .collect();
         let mut clusters = vec![cluster("sts_sidecar", sidecar, None)];
         let mut listeners = Vec::new();
-        for (chain, (name, port)) in chains.iter().zip(&ports) {
-            clusters.push(cluster(name, origin, chain.upstream.clone()));
-            listeners.push(listener(name, *port, chain.downstream.clone()));
+        for chain in chains {
+            clusters.push(cluster(chain.name, origin, chain.upstream.clone()));
+            listeners.push(listener(chain.name, chain.downstream.clone()));
         }
         let config = json!({
-            "admin": {"address": address(admin)},
+            "admin": {"address": address(0)},
             "static_resources": {"listeners": listeners, "clusters": clusters},
         });
         let file = scratch("bench.json");
         std::fs::write(&file, config.to_string())
             .map_err(|error| format!("{}: {error}", file.display()))?;
         let begin = Instant::now();
-        let mut process = Process::start(
-            "bench-envoy",
+        let (process, ports) = serve(
             command
                 .arg("--config-path")
                 .arg(file)
                 .args(["--concurrency", &workers.to_string()])
                 .args(["--disable-hot-restart", "--log-level", "warn"]),
         );
-        wait_until("Envoy", || {
-            process.assert_running();
-            Request::get("/ready")
-                .try_send(admin)
-                .is_ok_and(|response| response.status == 200)
-        });
         Ok(Envoy {
             process,
             ports,
@@ -85,8 +74,7 @@ impl Envoy {
     }
 
     pub fn port(&self, chain: &str) -> u16 {
-        let found = self.ports.iter().find(|(name, _)| *name == chain);
-        found.map_or(0, |(_, port)| *port)
+        self.ports.of(chain)
     }
 
     /// What all its threads have used so far.
@@ -145,13 +133,13 @@ pub fn aws_request_signing() -> Value {
 /// The name of the one route of every listener.
 pub const ROUTE: &str = "objects";
 
-fn listener(name: &str, port: u16, filter: Option<Value>) -> Value {
+fn listener(name: &str, filter: Option<Value>) -> Value {
     let mut filters: Vec<Value> = filter.into_iter().collect();
     filters.push(
         json!({"name": "envoy.filters.http.router", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}),
     );
-    json!({"name": name, "address": address(port), "filter_chains": [{"filters": [{
+    json!({"name": name, "address": address(0), "filter_chains": [{"filters": [{
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -6,17 +6,18 @@
     reason = "test support"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::common::certificate::self_signed;
+use crate::common::{SECRET, TOKEN, good_answer};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use testkit::process::{scratch, wait_until};
 use testkit::shipped::{Shipped, render};
-use testkit::stub::Behaviour;
-use testkit::{FakeAlibaba, Process, Request, StubSidecar, free_port, tools};
+use testkit::{FakeAlibaba, Process, Request, StubSidecar, tools};
 
 const FILES: [&str; 6] = [
     "minimal.yaml",
@@ -174,7 +175,6 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
     alibaba.put_into("their-bucket", "a", "content of theirs");
     alibaba.add_key("LTAIours", "sesame-1", None, None);
     alibaba.add_key("LTAItheirs", "sesame-2", None, None);
-    let sidecar_port = free_port();
     let file = scratch("sidecar.toml");
     let source = |name: &str, variable: &str| {
         format!(
@@ -184,13 +184,11 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
     };
     let sources = [source("default", "OURS"), source("partner", "THEIRS")].concat();
     std::fs::write(&file, sources).unwrap();
-    let mut sidecar = Process::start(
-        "sidecar",
+    let (_sidecar, sidecar_port) = testkit::sidecar::start(
         Command::new(tools::sidecar())
             .arg("--config")
             .arg(&file)
-            .arg("--listen")
-            .arg(format!("127.0.0.1:{sidecar_port}"))
+            .args(["--listen", "127.0.0.1:0"])
             .envs([
                 ("OURS_ID", "LTAIours"),
                 ("OURS_SECRET", "sesame-1"),
@@ -198,7 +196,6 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
                 ("THEIRS_SECRET", "sesame-2"),
             ]),
     );
-    sidecar.wait_for_port(sidecar_port);
     let fake = format!("address: 127.0.0.1, port_value: {}", alibaba.oss_port);
     let shipped = "address: their-bucket.oss-cn-hangzhou.aliyuncs.com, port_value: 443";
     let (port, sidecar_port) = (alibaba.oss_port, sidecar_port);
@@ -262,11 +259,11 @@ fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
         // Trusted, but somebody else.
         (&of_another, &of_another, 503),
     ] {
-        let tls_port = free_port();
-        let alibaba = FakeAlibaba::start_with_tls(tls_port, &certificate.folder.join("both.pem"));
+        let alibaba = FakeAlibaba::start_with_tls(&certificate.folder.join("both.pem"));
+        let tls_port = alibaba.oss_tls_port.unwrap();
         alibaba.put("a", "content of a");
-        alibaba.add_key("STS.example", "secret", Some("token"), None);
-        let stub = StubSidecar::start(credentials());
+        alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
+        let stub = StubSidecar::start(good_answer());
         let ca = trusted.folder.join("tls.crt").display().to_string();
         let more = [("OSS_TLS", "on"), ("CA_FILE", ca.as_str())];
         let envoy = Shipped::start_with("minimal.yaml", tls_port, stub.port, &more, |text| text);
@@ -276,50 +273,16 @@ fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
     }
 }
 
-#[test]
-fn the_edge_speaks_http2_and_asks_the_internal_endpoint() {
-    let alibaba = FakeAlibaba::start();
-    alibaba.put("a", "content of a");
-    alibaba.add_key("STS.example", "secret", Some("token"), None);
-    let stub = StubSidecar::start(credentials());
-    let certificate = self_signed("media.example.com");
-    let folder = certificate.folder.display().to_string();
-    let more = [("TLS_FOLDER", folder.as_str())];
-    let envoy = Shipped::start_with("edge.yaml", alibaba.oss_port, stub.port, &more, |text| text);
-    for version in ["--http2", "--http1.1"] {
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", version, "--cacert"])
-            .arg(certificate.folder.join("tls.crt"))
-            .args([
-                "--resolve",
-                &format!("media.example.com:{}:127.0.0.1", envoy.port),
-            ])
-            .args(["--write-out", " %{http_version} %{http_code}"])
-            .arg(format!("https://media.example.com:{}/a", envoy.port))
-            .output()
-            .expect("curl");
-        let want = match version {
-            "--http2" => "content of a 2 200",
-            _ => "content of a 1.1 200",
-        };
-        assert_eq!(String::from_utf8_lossy(&output.stdout), want, "{output:?}");
-    }
-    assert_eq!(
-        alibaba.seen()[0].header("host"),
-        ["demo-bucket.oss-cn-hangzhou-internal.aliyuncs.com"]
-    );
-}
-
 /// An Envoy with a cache of its own.
 fn start_cached() -> (FakeAlibaba, StubSidecar, Shipped) {
     let alibaba = FakeAlibaba::start();
     alibaba.set("cache_control", json!("public, max-age=3600"));
-    alibaba.add_key("STS.example", "secret", Some("token"), None);
+    alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
     for number in 0..10 {
         alibaba.put(format!("{number}"), format!("content of {number}"));
     }
     alibaba.put("members/a", "content of members/a");
-    let stub = StubSidecar::start(credentials());
+    let stub = StubSidecar::start(good_answer());
     let cache = scratch("cache");
     std::fs::create_dir_all(&cache).unwrap();
     let cache = cache.display().to_string();
@@ -338,7 +301,9 @@ fn hits_cost_no_fetch_and_no_signature() {
     for number in 0..10 {
         assert_eq!(get(number).status, 200);
     }
-    wait_until("a hit", || get(9).header("age").is_some());
+    for number in 0..10 {
+        wait_until("a hit", || get(number).header("age").is_some());
+    }
     let (before, mut hits) = (alibaba.seen().len(), 0_u32);
     // As objects are asked for: some of them often.
     let mut state: u64 = 7;
@@ -423,24 +388,6 @@ fn what_is_cached_for_members_is_served_to_members_alone() {
     assert_eq!(Request::get("/5").send(envoy.port).status, 403);
 }
 
-/// A certificate for a name, which is its own authority: `tls.crt`, `tls.key`,
-/// and `both.pem`.
-struct Certificate {
-    folder: PathBuf,
-}
-
-fn self_signed(name: &str) -> Certificate {
-    let folder = scratch("tls");
-    std::fs::create_dir_all(&folder).unwrap();
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    let (cert, key) = (cert.pem(), signing_key.serialize_pem());
-    std::fs::write(folder.join("both.pem"), [key.as_str(), &cert].concat()).unwrap();
-    std::fs::write(folder.join("tls.crt"), cert).unwrap();
-    std::fs::write(folder.join("tls.key"), key).unwrap();
-    Certificate { folder }
-}
-
 /// A token under the example key of protected.yaml.
 fn jwt(claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -460,16 +407,8 @@ fn start(name: &str, keys: &[&str]) -> (FakeAlibaba, StubSidecar, Shipped) {
     for key in keys {
         alibaba.put(key, format!("content of {key}"));
     }
-    alibaba.add_key("STS.example", "secret", Some("token"), None);
-    let stub = StubSidecar::start(credentials());
+    alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
+    let stub = StubSidecar::start(good_answer());
     let envoy = Shipped::start(name, alibaba.oss_port, stub.port);
     (alibaba, stub, envoy)
-}
-
-fn credentials() -> Behaviour {
-    Behaviour::body(
-        200,
-        r#"{"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": "secret",
-            "SecurityToken": "token", "Expiration": "2099-01-01T00:00:00Z"}"#,
-    )
 }

@@ -2,7 +2,7 @@
 //! operation × signature, seen from the client and from OSS.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
-mod common;
+use crate::common;
 
 use std::collections::HashMap;
 

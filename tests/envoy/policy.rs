@@ -1,7 +1,7 @@
 //! What may leave for OSS, seen from OSS: reads of objects, in the filter's
 //! own name, and nothing that a client brings along to sign.
 
-mod common;
+use crate::common;
 
 use common::{SECRET, Stack, TOKEN};
 use testkit::{Position, Request};

@@ -10,9 +10,10 @@
 use std::process::Command;
 
 use serde_json::Value;
+use testkit::envoy::stat;
 use testkit::process::{scratch, wait_until};
 use testkit::shipped::Shipped;
-use testkit::{FakeAlibaba, Process, Request, free_port, tools};
+use testkit::{FakeAlibaba, Process, Request, Response, free_port, tools};
 
 fn deploy(file: &str) -> std::path::PathBuf {
     tools::root().join("deploy").join(file)
@@ -29,7 +30,7 @@ fn the_alert_rules_fire_and_hold_their_peace_as_promised() {
             .args(command)
             .arg(deploy(file))
             .output()
-            .expect("promtool; `cargo xtask test` installs it");
+            .expect("promtool; `cargo xtask test --all` installs it");
         assert!(output.status.success(), "{file}: {output:?}");
     }
 }
@@ -39,7 +40,6 @@ fn prometheus_gets_what_the_dashboard_and_the_alerts_ask_for() {
     let alibaba = FakeAlibaba::start();
     alibaba.put("a", "content");
     alibaba.add_key("LTAIcaller", "secret", None, None);
-    let sidecar_port = free_port();
     let sidecar_file = scratch("sidecar.toml");
     let key = "access_key_id_env = \"KEY_ID\"\naccess_key_secret_env = \"KEY_SECRET\"\n";
     let role = format!(
@@ -50,24 +50,42 @@ fn prometheus_gets_what_the_dashboard_and_the_alerts_ask_for() {
     );
     alibaba.add_role("acs:ram::1:role/r", None);
     std::fs::write(&sidecar_file, role).unwrap();
-    let start_sidecar = || {
+    let sidecar = |port: u16| {
         let mut command = Command::new(tools::sidecar());
         command.arg("--config").arg(&sidecar_file);
-        command.args(["--listen", &format!("127.0.0.1:{sidecar_port}")]);
+        command.args(["--listen", &format!("127.0.0.1:{port}")]);
         command.envs([("KEY_ID", "LTAIcaller"), ("KEY_SECRET", "secret")]);
-        Process::start("sidecar", &mut command)
+        command
     };
     // First nobody answers, so that failures and waits are counted, too.
-    let envoy = Shipped::start("accounts.yaml", alibaba.oss_port, sidecar_port);
-    let waiting = std::thread::spawn(move || Request::get("/a").send(envoy.port).status);
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let _sidecar = start_sidecar();
-    assert_eq!(waiting.join().unwrap(), 200);
+    let sidecar_port = free_port();
+    let patient = |text: String| {
+        let wanted = "\"defaults\":";
+        assert!(text.contains(wanted), "{text}");
+        text.replacen(wanted, &format!("\"wait_timeout_ms\": 60000, {wanted}"), 1)
+    };
+    let envoy = Shipped::start_with(
+        "accounts.yaml",
+        alibaba.oss_port,
+        sidecar_port,
+        &[],
+        patient,
+    );
+    let waiting = Request::get("/a").start(envoy.port).unwrap();
+    for counter in [
+        "http.ingress.downstream_rq_active",
+        "cluster.sts_sidecar.upstream_cx_connect_fail",
+    ] {
+        wait_until(counter, || stat(envoy.admin_port, counter) > 0);
+    }
+    // On the port that Envoy knows.
+    let mut sidecar = Process::start("sidecar", &mut sidecar(sidecar_port));
+    sidecar.wait_for_port(sidecar_port);
+    assert_eq!(Response::read(waiting, false).unwrap().status, 200);
     for path in ["/a", "/absent", "/a?acl"] {
         let _ = Request::get(path).send(envoy.port);
     }
 
-    let port = free_port();
     let config = std::fs::read_to_string(deploy("prometheus/prometheus.yml")).unwrap();
     let config = config
         .replace("scrape_interval: 15s", "scrape_interval: 1s")
@@ -79,15 +97,15 @@ fn prometheus_gets_what_the_dashboard_and_the_alerts_ask_for() {
         .replace("127.0.0.1:8181", &format!("127.0.0.1:{sidecar_port}"));
     let config_file = scratch("prometheus.yml");
     std::fs::write(&config_file, config).unwrap();
-    let mut prometheus = Process::start(
-        "prometheus",
-        Command::new("prometheus")
+    let (mut prometheus, port) = Process::start_on_port("prometheus", |port| {
+        let mut command = Command::new("prometheus");
+        command
             .arg(format!("--config.file={}", config_file.display()))
             .arg(format!("--storage.tsdb.path={}", scratch("tsdb").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
-    );
-    wait_until("Prometheus", || {
-        prometheus.assert_running();
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command
+    });
+    prometheus.wait_for("Prometheus to be ready", || {
         let ready = Request::get("/-/ready").try_send(port);
         ready.is_ok_and(|response| response.status == 200)
     });

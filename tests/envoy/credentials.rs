@@ -1,23 +1,21 @@
 //! Where credentials come from, in a real Envoy: the callout, what it may
 //! bring back, and the requests that wait for it.
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 
-use common::{SECRET, Stack, TOKEN, filter, good_answer, good_json};
+use common::{SECRET, Stack, TOKEN, good_answer, good_json};
 use serde_json::json;
+use testkit::process::wait_until;
 use testkit::stub::Behaviour;
-use testkit::{Position, Request, StubSidecar};
+use testkit::{Position, Request, Response, StubSidecar};
 
 const POSITIONS: [Position; 2] = [Position::Upstream, Position::Downstream];
 
-/// Requests wait for less long than by default, but long enough for a
-/// machine that is busy.
+/// Requests wait for less long than by default.
 fn short_wait(builder: &mut testkit::EnvoyBuilder) {
-    builder.filter = filter();
     builder.filter["wait_timeout_ms"] = json!(1_500);
-    builder.filter["credentials"]["default"]["sidecar"]["timeout_ms"] = json!(1_000);
 }
 
 #[test]
@@ -27,7 +25,7 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
         ("down", Behaviour::HangUp, "nobody answers"),
         (
             "slow",
-            Behaviour::late_body(Duration::from_secs(5), 200, good_json()),
+            Behaviour::late_body(Duration::from_secs(600), 200, good_json()),
             "no answer within",
         ),
         ("500", Behaviour::body(500, "sesame"), "status 500"),
@@ -86,7 +84,20 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
         ),
     ];
     testkit::in_parallel(cases, |(name, behaviour, reason)| {
-        let stack = Stack::start_on(behaviour, short_wait);
+        let mut stack = Stack::start_on(behaviour, |builder| {
+            short_wait(builder);
+            if name == "slow" {
+                let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+                sidecar["timeout_ms"] = json!(1_000);
+            }
+        });
+        // Not before the first attempt has failed, however long that takes.
+        let process = &mut stack.envoy.process;
+        process.wait_for_output(name, |output| {
+            let mut lines = output.lines();
+            let of_failure = |line: &&str| line.contains("credentials default: not fetched");
+            lines.find(of_failure).map(drop)
+        });
         for position in POSITIONS {
             let response = Request::get("/a").send(stack.envoy.port(position));
             assert_eq!(response.status, 503, "{name}");
@@ -105,7 +116,7 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
         );
 
         stack.stub.set(good_answer());
-        testkit::process::wait_until(name, || {
+        wait_until(name, || {
             let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
             (response.status, response.body.as_slice()) == (200, b"content")
         });
@@ -158,20 +169,15 @@ fn a_cluster_that_does_not_exist_is_named() {
 
 #[test]
 fn a_cold_start_makes_one_callout_and_answers_all() {
-    let late = Behaviour::late_body(Duration::from_millis(700), 200, good_json());
-    let stack = Stack::start_on(late, |builder| builder.workers = 4);
+    let stack = Stack::start_on(Behaviour::Wait, |builder| builder.workers = 4);
     let port = stack.envoy.port(Position::Upstream);
     let streams: Vec<_> = (0..500)
         .map(|_| Request::get("/a").start(port).unwrap())
         .collect();
-    for mut stream in streams {
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
-        assert!(
-            bytes.starts_with(b"HTTP/1.1 200"),
-            "{}",
-            bytes.escape_ascii()
-        );
+    wait_until("500 requests that wait", || active(&stack) == 500);
+    stack.stub.set(good_answer());
+    for stream in streams {
+        assert_eq!(Response::read(stream, false).unwrap().status, 200);
     }
     assert_eq!(stack.stub.hits(), 1, "one callout for all workers");
     assert!(stack.alibaba.seen().iter().all(|seen| seen.status == 200));
@@ -179,25 +185,29 @@ fn a_cold_start_makes_one_callout_and_answers_all() {
 
 #[test]
 fn more_than_may_wait_get_a_503_at_once() {
-    let late = Behaviour::late_body(Duration::from_secs(5), 200, good_json());
-    let stack = Stack::start_on(late, |builder| {
+    let stack = Stack::start_on(Behaviour::Wait, |builder| {
         builder.workers = 1;
-        builder.filter = filter();
         builder.filter["max_waiting"] = json!(3);
-        builder.filter["wait_timeout_ms"] = json!(30_000);
-        builder.filter["credentials"]["default"]["sidecar"]["timeout_ms"] = json!(30_000);
     });
     let port = stack.envoy.port(Position::Upstream);
     let waiting: Vec<_> = (0..3)
         .map(|_| Request::get("/a").start(port).unwrap())
         .collect();
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until("three requests that wait", || active(&stack) == 3);
     let refused = Request::get("/a").send(port);
     assert_eq!(refused.status, 503);
     // A client that goes away gives its place to another.
     drop(waiting);
-    std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(Request::get("/a").send(port).status, 200);
+    wait_until("the clients to be gone", || active(&stack) == 0);
+    let next = Request::get("/a").start(port).unwrap();
+    wait_until("a request that waits", || active(&stack) == 1);
+    stack.stub.set(good_answer());
+    assert_eq!(Response::read(next, false).unwrap().status, 200);
+}
+
+/// How many requests Envoy has begun and not answered yet.
+fn active(stack: &Stack) -> u64 {
+    stack.envoy.stat("http.upstream.downstream_rq_active")
 }
 
 #[test]
@@ -227,10 +237,9 @@ fn an_unset_variable_of_an_access_key_stops_envoy() {
         "defaults": {"bucket": "demo-bucket", "region": "cn-hangzhou"},
     });
     let mut envoy = testkit::EnvoyBuilder::new(filter, 1, stub.port).launch();
-    assert_ne!(envoy.process.wait(), Some(0));
+    assert_ne!(envoy.wait(), Some(0));
     assert!(
         envoy
-            .process
             .output()
             .contains("credentials.default.access_key.id_env: names a variable")
     );

@@ -15,7 +15,7 @@ struct Wrong {
 
 #[test]
 fn every_wrong_configuration_stops_envoy_with_its_message() {
-    let file = include_str!("data/wrong-configurations.json");
+    let file = include_str!("../data/wrong-configurations.json");
     let cases: Vec<Wrong> = serde_json::from_str(file).unwrap();
     assert!(cases.len() >= 20);
     testkit::in_parallel(cases, |wrong| check(&wrong));
@@ -30,8 +30,8 @@ fn check(wrong: &Wrong) {
         ("SPACED".into(), "a b".into()),
     ];
     let mut envoy = builder.launch();
-    let code = envoy.process.wait();
-    let output = envoy.process.output();
+    let code = envoy.wait();
+    let output = envoy.output();
     let text = &wrong.configuration;
     assert_ne!(code, Some(0), "{text}: accepted\n{output}");
     let expected = "oss-origin-auth: configuration refused: ";

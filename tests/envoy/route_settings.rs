@@ -1,7 +1,7 @@
 //! What a route's settings make of paths, hosts and answers, in a real Envoy.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
-mod common;
+use crate::common;
 
 use common::Stack;
 use serde_json::{Value, json};

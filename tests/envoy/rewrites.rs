@@ -1,6 +1,6 @@
 //! What the filter sees behind Envoy's rewrites and on its retries.
 
-mod common;
+use crate::common;
 
 use common::{SECRET, Stack, TOKEN};
 use serde_json::json;
@@ -56,7 +56,8 @@ fn a_retry_is_signed_again() {
 
     // Signing time is in whole seconds, and Envoy may retry at once: the first
     // answer comes late, so that the second signature is of another second.
-    stack.alibaba.set("refusal", json!({"delay": 1.2}));
+    // It is late enough for the key to be good again before the second.
+    stack.alibaba.set("refusal", json!({"delay": 4}));
     stack.alibaba.set_key_state("STS.example", "denied");
     let response = std::thread::scope(|scope| {
         let client = scope.spawn(|| Request::get("/a").send(port));

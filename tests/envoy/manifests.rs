@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::process::scratch;
 use testkit::stub::Behaviour;
-use testkit::{FakeAlibaba, Process, Request, StubSidecar, free_port, tools};
+use testkit::{FakeAlibaba, Request, StubSidecar, free_port, tools};
 
 fn deploy(file: &str) -> PathBuf {
     tools::root().join("deploy").join(file)
@@ -121,7 +121,6 @@ fn the_patches_for_istio_make_an_envoy_that_serves() {
         .as_object_mut()
         .unwrap()
         .remove("transport_socket");
-    let (port, admin) = (free_port(), free_port());
     let address =
         |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     for (cluster, port) in clusters.iter_mut().zip([alibaba.oss_port, stub.port]) {
@@ -132,9 +131,9 @@ fn the_patches_for_istio_make_an_envoy_that_serves() {
                    http_connection_manager.v3.HttpConnectionManager";
     let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
     let config = json!({
-        "admin": {"address": address(admin)},
+        "admin": {"address": address(0)},
         "static_resources": {"clusters": clusters, "listeners": [
-            {"address": address(port), "filter_chains": [{"filters": [
+            {"address": address(0), "filter_chains": [{"filters": [
                 {"name": "envoy.filters.network.http_connection_manager", "typed_config": {
                     "@type": manager, "stat_prefix": "ingress",
                     "route_config": {"virtual_hosts": [{"name": "objects.example.com:443",
@@ -151,8 +150,7 @@ fn the_patches_for_istio_make_an_envoy_that_serves() {
     let mut command = Command::new(tools::envoy());
     command.arg("--config-path").arg(file);
     command.args(["--concurrency", "1", "--disable-hot-restart"]);
-    let mut envoy = Process::start("envoy", &mut command);
-    envoy.wait_for_port(port);
-    let response = Request::get("/a").send(port);
+    let (_envoy, ports) = testkit::envoy::serve(&mut command);
+    let response = Request::get("/a").send(ports.only());
     assert_eq!((response.status, response.text()), (200, "content".into()));
 }

@@ -1,17 +1,13 @@
 //! docker-compose.yml on a real Docker engine.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
-use testkit::docker::{Compose, docker, is_skipped};
+use testkit::docker::{Compose, docker};
 use testkit::process::{scratch, wait_until};
 use testkit::{Request, tools};
 
 /// One test, since the stack takes its time.
 #[test]
 fn the_stack_serves_an_object_and_survives_its_sidecar() {
-    if is_skipped() {
-        eprintln!("left out, as OSS_SKIP_DOCKER says");
-        return;
-    }
     let stack = Compose::up();
     let get = || {
         let response = Request::get("/hello.txt").try_send(stack.port);
@@ -78,10 +74,6 @@ fn the_stack_serves_an_object_and_survives_its_sidecar() {
 
 #[test]
 fn the_module_has_an_image_of_its_own() {
-    if is_skipped() {
-        eprintln!("left out, as OSS_SKIP_DOCKER says");
-        return;
-    }
     let tag = format!("oss-origin-auth-filter-test-{}", std::process::id());
     let root = tools::root().display().to_string();
     docker(&[

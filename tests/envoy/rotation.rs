@@ -1,7 +1,7 @@
 //! What OSS condemns is replaced, once, and the client does not notice.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
-mod common;
+use crate::common;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,0 +1,27 @@
+//! What needs the built filter, the sidecar, a real Envoy or the fake OSS: `cargo
+//! xtask test` provides them, and runs each test in a process of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod configuration;
+mod credentials;
+mod lapse;
+mod manifests;
+mod module;
+mod objects;
+mod policies;
+mod policy;
+mod refusals;
+mod rewrites;
+mod rotation;
+mod route_settings;
+mod shipped;
+mod sidecar;
+mod sources;

@@ -1,0 +1,16 @@
+//! What needs more than `cargo xtask setup` installs: Docker, Prometheus, curl,
+//! other versions of Envoy. `cargo xtask test --all` provides them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod compose;
+mod edge;
+mod envoys;
+mod observability;

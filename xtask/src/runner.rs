@@ -1,0 +1,327 @@
+//! Runs each test of a program in a process of its own, a few at a time.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use testkit::process::scratch;
+use testkit::tools;
+
+use crate::{Result, setup};
+
+/// These measure or load, and others beside them would suffer: they come after all
+/// others, one after the other.
+const ALONE: [&str; 1] = ["lapse::no_request_fails_through_rotations_restarts_and_outages"];
+
+/// A test that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// A test in a built program.
+#[derive(Clone, Debug)]
+pub struct Test {
+    pub program: PathBuf,
+    pub name: String,
+    /// Marked with `#[ignore]`.
+    pub ignored: bool,
+}
+
+/// A test that has ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub name: String,
+    pub took: Duration,
+    /// What went wrong.
+    pub problem: Option<String>,
+}
+
+/// Builds the test targets of these names; their programs, in this order.
+pub fn build(targets: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut command = setup::cargo();
+    // The packages of `cargo test --workspace`: with others, features would be
+    // others, and all would be built twice.
+    command.args(["test", "--workspace", "--no-run"]);
+    command.arg("--message-format=json-render-diagnostics");
+    for target in targets {
+        command.args(["--test", target]);
+    }
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cargo: {error}"))?;
+    let mut programs = BTreeMap::new();
+    let output = child.stdout.take().map(BufReader::new);
+    let lines = output.into_iter().flat_map(BufRead::lines);
+    for line in lines.map_while(std::io::Result::ok) {
+        let message: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        let name = message["target"]["name"].as_str();
+        if let (Some(name), Some(path)) = (name, message["executable"].as_str()) {
+            programs.insert(name.to_owned(), PathBuf::from(path));
+        }
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("cargo test --no-run ended with {status}"));
+    }
+    let program = |target: &&str| {
+        let found = programs.get(*target).cloned();
+        found.ok_or_else(|| format!("cargo built no program of the tests `{target}`"))
+    };
+    targets.iter().map(program).collect()
+}
+
+/// The tests of a program.
+pub fn list(program: &Path) -> Result<Vec<Test>> {
+    let names = |more: &[&str]| -> Result<Vec<String>> {
+        let output = Command::new(program)
+            .args(["--list", "--format", "terse"])
+            .args(more)
+            .output()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+        Ok(names.map(str::to_owned).collect())
+    };
+    let ignored = names(&["--ignored"])?;
+    let test = |name: String| Test {
+        program: program.to_owned(),
+        ignored: ignored.contains(&name),
+        name,
+    };
+    Ok(names(&[])?.into_iter().map(test).collect())
+}
+
+/// Runs them, `jobs` at a time, and shows each as it ends.
+pub fn run(mut tests: Vec<Test>, jobs: usize, pairwise: bool) -> Result<Vec<Outcome>> {
+    let watchdog = Watchdog::start()?;
+    let known = Seconds::read();
+    // The longest first, so that none is left over at the end.
+    tests.sort_by_key(|test| std::cmp::Reverse(known.of(&test.name)));
+    let is_alone = |test: &Test| ALONE.contains(&test.name.as_str());
+    let (alone, beside): (Vec<Test>, Vec<Test>) = tests.into_iter().partition(is_alone);
+    let outcomes = Mutex::new(Vec::new());
+    for (tests, jobs) in [(beside, jobs), (alone, 1)] {
+        let tests = Mutex::new(tests.into_iter());
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                scope.spawn(|| {
+                    while let Some(test) = lock(&tests).next() {
+                        let outcome = run_one(&test, pairwise, &watchdog);
+                        show(&outcome);
+                        lock(&outcomes).push(outcome);
+                    }
+                });
+            }
+        });
+    }
+    let outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    known.write(&outcomes)?;
+    Ok(outcomes)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn show(outcome: &Outcome) {
+    let (name, seconds) = (&outcome.name, outcome.took.as_secs_f64());
+    match &outcome.problem {
+        None => println!("ok     {seconds:6.1} s  {name}"),
+        Some(problem) => println!("FAILED {seconds:6.1} s  {name}\n{problem}"),
+    }
+}
+
+fn run_one(test: &Test, pairwise: bool, watchdog: &Watchdog) -> Outcome {
+    let begin = Instant::now();
+    let log = scratch("test.log");
+    let ended = run_to_end(test, pairwise, watchdog, &log);
+    let problem = match ended {
+        Ok(Some(status)) if status.success() => None,
+        Ok(Some(status)) => Some(format!("ended with {status}")),
+        Ok(None) => Some(format!(
+            "killed after {} minutes: it hangs",
+            LIMIT.as_secs() / 60
+        )),
+        Err(problem) => Some(problem),
+    };
+    let output = std::fs::read(&log).unwrap_or_default();
+    let _ = std::fs::remove_file(&log);
+    let shown = |problem| format!("{}{problem}", String::from_utf8_lossy(&output));
+    Outcome {
+        name: test.name.clone(),
+        took: begin.elapsed(),
+        problem: problem.map(shown),
+    }
+}
+
+/// How it ended; nothing if it had to be killed.
+fn run_to_end(
+    test: &Test,
+    pairwise: bool,
+    watchdog: &Watchdog,
+    log: &Path,
+) -> Result<Option<ExitStatus>> {
+    let text = |error: std::io::Error| format!("{}: {error}", test.program.display());
+    let output = File::create(log).map_err(text)?;
+    let mut command = Command::new(&test.program);
+    command
+        .args(["--exact", &test.name, "--nocapture", "--test-threads", "1"])
+        .current_dir(tools::root())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(text)?)
+        .stderr(output)
+        // All that it starts is in a group with it, and can be killed with it.
+        .process_group(0);
+    if pairwise {
+        command.env(tools::PAIRWISE, "1");
+    }
+    let mut child = command.spawn().map_err(text)?;
+    watchdog.tell('+', child.id());
+    let status = wait(&mut child).map_err(text);
+    kill_group(child.id());
+    if !matches!(status, Ok(Some(_))) {
+        let _ = child.wait();
+    }
+    watchdog.tell('-', child.id());
+    status
+}
+
+fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    let begin = Instant::now();
+    while begin.elapsed() < LIMIT {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(None)
+}
+
+/// Also what a test has left behind.
+fn kill_group(group: u32) {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "kill -KILL -- \"-$0\" 2> /dev/null",
+        &group.to_string(),
+    ]);
+    let _ = command.status();
+}
+
+/// Kills the groups of the tests that run when this program ends, however it
+/// ends: a shell that is told of each, and that notices the end of its input.
+struct Watchdog {
+    child: Child,
+    input: Mutex<Option<ChildStdin>>,
+}
+
+const WATCHDOG: &str = r#"
+groups=" "
+while read -r verb group; do
+  case $verb in
+  +) groups="$groups$group " ;;
+  -) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+  esac
+done
+for group in $groups; do kill -KILL -- "-$group"; done
+"#;
+
+impl Watchdog {
+    fn start() -> Result<Watchdog> {
+        let mut child = Command::new("sh")
+            .args(["-c", WATCHDOG])
+            .stdin(Stdio::piped())
+            // Out of reach of Ctrl-C.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("sh: {error}"))?;
+        let input = Mutex::new(child.stdin.take());
+        Ok(Watchdog { child, input })
+    }
+
+    fn tell(&self, verb: char, group: u32) {
+        if let Some(input) = lock(&self.input).as_mut() {
+            let _ = writeln!(input, "{verb} {group}");
+        }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(lock(&self.input).take());
+        let _ = self.child.wait();
+    }
+}
+
+/// What each test took when it last ran: it only decides the order.
+struct Seconds {
+    file: PathBuf,
+    of: BTreeMap<String, f64>,
+}
+
+impl Seconds {
+    fn read() -> Seconds {
+        let file = tools::target().join("test-seconds.json");
+        let text = std::fs::read(&file).unwrap_or_default();
+        let of = serde_json::from_slice(&text).unwrap_or_default();
+        Seconds { file, of }
+    }
+
+    /// A test of which nothing is known comes first.
+    fn of(&self, name: &str) -> Duration {
+        let seconds = self.of.get(name).copied();
+        let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        known.unwrap_or(LIMIT)
+    }
+
+    fn write(mut self, outcomes: &[Outcome]) -> Result {
+        for outcome in outcomes {
+            let seconds = outcome.took.as_secs_f64();
+            self.of.insert(outcome.name.clone(), seconds);
+        }
+        let text = serde_json::to_string_pretty(&self.of).map_err(|error| error.to_string())?;
+        std::fs::write(&self.file, text).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a process of this id runs; one that has ended and that nobody has
+    /// asked for does not.
+    fn runs(id: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    #[test]
+    fn the_watchdog_kills_what_runs_and_nothing_else() {
+        let watchdog = Watchdog::start().unwrap();
+        let mut children: Vec<Child> = (0..3)
+            .map(|_| {
+                let mut command = Command::new("sleep");
+                command.arg("600").process_group(0).spawn().unwrap()
+            })
+            .collect();
+        for child in &children {
+            watchdog.tell('+', child.id());
+        }
+        watchdog.tell('-', children[1].id());
+        assert!(children.iter().all(|child| runs(child.id())));
+        // As the end of this program does.
+        drop(watchdog);
+        testkit::process::wait_until("the killed", || {
+            !runs(children[0].id()) && !runs(children[2].id())
+        });
+        assert!(runs(children[1].id()));
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The tests, in three tiers: `cargo test` has those that need no set-up, this
+//! command adds those that need a real Envoy, `--all` those that need what only a
+//! system's packages provide.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use testkit::docker::{SKIP, is_skipped};
+use testkit::tools;
+
+use crate::runner::{self, Outcome, Test};
+use crate::setup::step;
+use crate::{Result, docker, install, instructions, setup};
+
+/// Run the tests, those that need a real Envoy included; installs only into
+/// target/
+///
+/// Each test that needs Envoy has a process of its own. The last line is
+/// `tests: N passed, N failed, N skipped`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Also the tests that need Docker, Prometheus, curl, valgrind or other
+    /// versions of Envoy. Asks before it installs Debian packages as root;
+    /// OSS_SKIP_DOCKER=1 leaves out those with Docker
+    #[arg(long)]
+    all: bool,
+    /// Install Debian packages without asking
+    #[arg(long, requires = "all")]
+    yes: bool,
+    /// Cover matrices by pairs, not by all their combinations
+    #[arg(long)]
+    pairwise: bool,
+    /// How many tests run at the same time
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+    /// Run only the tests whose name contains this
+    #[arg(last = true)]
+    filter: Option<String>,
+}
+
+/// How many tests ended how.
+#[derive(Default)]
+struct Sum {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// What stands for the count of instructions among the names of tests.
+const INSTRUCTIONS: &str = "instructions";
+
+pub fn run(options: &Options) -> Result {
+    // Ends with this command, if it was started here.
+    let mut _engine = None;
+    if options.all {
+        install::provide_all(&packages(), options.yes)?;
+    }
+    setup::run()?;
+    if options.all {
+        setup::install_envoys()?;
+        _engine = docker::provide(options.yes)?;
+    }
+
+    let mut sum = Sum::default();
+    step("tests that need no set-up");
+    let mut problems = Vec::from_iter(run_plain(options, &mut sum)?);
+
+    step("tests that need set-up");
+    let plan = Plan::new(options)?;
+    let outcomes = runner::run(plan.run, options.jobs.into(), options.pairwise)?;
+    for outcome in &outcomes {
+        sum.count(outcome.problem.is_none());
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.problem.is_some());
+    problems.extend(failed.map(|outcome| outcome.name.clone()));
+    if options.wants(INSTRUCTIONS) {
+        if options.all {
+            let result = instructions::run(&instructions::Options::default());
+            sum.count(result.is_ok());
+            problems.extend(result.err());
+        } else {
+            sum.skipped += 1;
+        }
+    }
+
+    show_slowest(outcomes);
+    for (count, why) in plan.skipped {
+        sum.skipped += count;
+        println!("skipped: {count} {why}");
+    }
+    println!(
+        "tests: {} passed, {} failed, {} skipped",
+        sum.passed, sum.failed, sum.skipped
+    );
+    match (problems.as_slice(), sum.passed) {
+        ([], 0) => Err("no test has run; is the filter right?".into()),
+        ([], _) => Ok(()),
+        (problems, _) => Err(format!("failed: {}", problems.join(", "))),
+    }
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.filter.as_ref().is_none_or(|part| name.contains(part))
+    }
+}
+
+impl Sum {
+    fn count(&mut self, good: bool) {
+        match good {
+            true => self.passed += 1,
+            false => self.failed += 1,
+        }
+    }
+}
+
+/// The programs that `--all` needs, each with its Debian package.
+fn packages() -> Vec<(&'static str, &'static str)> {
+    let mut needs = vec![
+        ("curl", "curl"),
+        ("promtool", "prometheus"),
+        ("prometheus", "prometheus"),
+        ("valgrind", "valgrind"),
+    ];
+    if !is_skipped() {
+        needs.extend(docker::packages());
+    }
+    needs
+}
+
+/// Which of the tests that need set-up run.
+struct Plan {
+    run: Vec<Test>,
+    /// How many are left out, and why.
+    skipped: Vec<(usize, String)>,
+}
+
+impl Plan {
+    fn new(options: &Options) -> Result<Plan> {
+        let mut plan = Plan {
+            run: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let (mut ignored, mut of_all, mut with_docker) = (0, 0, 0);
+        // Both are built, so that what is left out is counted and compiles.
+        for (index, program) in runner::build(&["envoy", "system"])?.iter().enumerate() {
+            for test in runner::list(program)? {
+                let is_system = index == 1;
+                if !options.wants(&test.name) {
+                    continue;
+                } else if is_system && !options.all {
+                    of_all += 1;
+                } else if test.ignored {
+                    ignored += 1;
+                } else if is_system && is_skipped() && test.name.starts_with("compose::") {
+                    with_docker += 1;
+                } else {
+                    plan.run.push(test);
+                }
+            }
+        }
+        if options.wants(INSTRUCTIONS) && !options.all {
+            of_all += 1;
+        }
+        let reasons = [
+            (
+                of_all,
+                "that need Docker, Prometheus, curl, valgrind or other versions of Envoy; \
+                 `cargo xtask test --all` runs them"
+                    .to_owned(),
+            ),
+            (
+                with_docker,
+                format!(
+                    "that need Docker, as {SKIP} says; without it `cargo xtask test --all` runs them"
+                ),
+            ),
+            (ignored, "that are marked `#[ignore]`".to_owned()),
+        ];
+        plan.skipped
+            .extend(reasons.into_iter().filter(|(count, _)| *count > 0));
+        Ok(plan)
+    }
+}
+
+/// Runs `cargo test` for the workspace, and repeats what it says; a problem if
+/// it did not end well.
+fn run_plain(options: &Options, sum: &mut Sum) -> Result<Option<String>> {
+    let mut command = setup::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    if options.pairwise {
+        command.env(tools::PAIRWISE, "1");
+    }
+    if let Some(filter) = &options.filter {
+        command.args(["--", filter]);
+    }
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cargo test: {error}"))?;
+    let failed_before = sum.failed;
+    let output = child.stdout.take().map(BufReader::new);
+    let lines = output.into_iter().flat_map(BufRead::lines);
+    for line in lines.map_while(std::io::Result::ok) {
+        println!("{line}");
+        if let Some(result) = line.strip_prefix("test result: ") {
+            sum.passed += number_before(result, "passed");
+            sum.failed += number_before(result, "failed");
+            sum.skipped += number_before(result, "ignored");
+        }
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() {
+        return Ok(None);
+    }
+    if sum.failed == failed_before {
+        // It did not get as far as to count.
+        sum.failed += 1;
+    }
+    Ok(Some(format!("cargo test ended with {status}")))
+}
+
+/// From `ok. 3 passed; 0 failed; 1 ignored; …`.
+fn number_before(result: &str, word: &str) -> usize {
+    let mut parts = result.split([';', '.']);
+    let part = parts.find_map(|part| part.trim().strip_suffix(word));
+    let number = part.and_then(|number| number.trim().parse().ok());
+    number.unwrap_or(0)
+}
+
+fn show_slowest(mut outcomes: Vec<Outcome>) {
+    outcomes.sort_by_key(|outcome| std::cmp::Reverse(outcome.took));
+    let sum: Duration = outcomes.iter().map(|outcome| outcome.took).sum();
+    let count = outcomes.len();
+    println!(
+        "the slowest of {count} tests, which took {:.0} s:",
+        sum.as_secs_f64()
+    );
+    for outcome in outcomes.iter().take(10) {
+        println!("  {:6.1} s  {}", outcome.took.as_secs_f64(), outcome.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_before;
+
+    #[test]
+    fn a_result_of_cargo_is_read() {
+        let line = "FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 4 filtered out; finished";
+        let numbers = ["passed", "failed", "ignored"].map(|word| number_before(line, word));
+        assert_eq!(numbers, [12, 3, 1]);
+    }
+}
