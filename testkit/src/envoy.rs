@@ -131,7 +131,7 @@ impl EnvoyBuilder {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}),
         );
         let action = json!({"cluster": cluster, "retry_policy": self.retry_policy,
-                            "host_rewrite_literal": self.oss_host, "timeout": "30s"});
+                            "host_rewrite_literal": self.oss_host, "timeout": "120s"});
         let mut routes: Vec<Value> = self.routes.clone();
         routes.push(json!({"name": "default", "match": {"prefix": "/"}, "route": {}}));
         for route in &mut routes {

@@ -125,7 +125,10 @@ impl Stage {
         let (sidecar, sidecar_port) =
             Process::start_on_port("sidecar", |port| sidecar_command(port, origin.sts_port));
         let filter = json!({
-            "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar", "clock_margin_ms": 500}}},
+            // A third of the way through the shortest life newer ones are fetched: well
+            // within an outage, and with time to come back from it.
+            "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar",
+                "clock_margin_ms": 500, "refresh_margin_ms": 8_000}}},
             "defaults": {"bucket": BUCKET, "region": REGION},
         });
         let mut builder = EnvoyBuilder::new(filter, origin.oss_port, sidecar_port);

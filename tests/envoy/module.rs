@@ -33,7 +33,8 @@ fn envoy_calls_nothing_of_it_that_does_nothing() {
     for unused in [
         "proxy_on_log",
         "proxy_on_done",
-        "proxy_on_response_trailers",
+        "proxy_on_downstream_data",
+        "oss_origin_auth_on_response_body",
     ] {
         assert!(!has(&module, unused), "{unused}");
     }

@@ -298,6 +298,7 @@ fn with_a_token_only_those_who_show_it_are_served() {
 
     let mut configuration = filter();
     let mut builder = EnvoyBuilder::new(configuration.clone(), alibaba.oss_port, port);
+    builder.filter["wait_timeout_ms"] = json!(500);
     let envoy = builder.start();
     let refused = Request::get("/a").send(envoy.port(Position::Upstream));
     assert_eq!(refused.status, 503);

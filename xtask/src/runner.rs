@@ -206,7 +206,7 @@ fn kill_group(group: u32) {
     let mut command = Command::new("sh");
     command.args([
         "-c",
-        "kill -KILL -- \"-$0\" 2> /dev/null",
+        "kill -s KILL -- \"-$0\" 2> /dev/null",
         &group.to_string(),
     ]);
     let _ = command.status();
@@ -227,7 +227,7 @@ while read -r verb group; do
   -) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
   esac
 done
-for group in $groups; do kill -KILL -- "-$group"; done
+for group in $groups; do kill -s KILL -- "-$group"; done
 "#;
 
 impl Watchdog {
