@@ -34,6 +34,10 @@ pub struct Options {
     /// How many tests run at the same time
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
+    /// Of the tests that need Envoy, leave out those whose name contains this; they
+    /// are shown as skipped
+    #[arg(long)]
+    skip: Option<String>,
     /// Run only the tests whose name contains this
     #[arg(last = true)]
     filter: Option<String>,
@@ -104,6 +108,10 @@ impl Options {
     fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|part| name.contains(part))
     }
+
+    fn skips(&self, name: &str) -> bool {
+        self.skip.as_ref().is_some_and(|part| name.contains(part))
+    }
 }
 
 impl Sum {
@@ -142,13 +150,15 @@ impl Plan {
             run: Vec::new(),
             skipped: Vec::new(),
         };
-        let (mut ignored, mut of_all, mut with_docker) = (0, 0, 0);
+        let (mut ignored, mut of_all, mut with_docker, mut unwanted) = (0, 0, 0, 0);
         // Both are built, so that what is left out is counted and compiles.
         for (index, program) in runner::build(&["envoy", "system"])?.iter().enumerate() {
             for test in runner::list(program)? {
                 let is_system = index == 1;
                 if !options.wants(&test.name) {
                     continue;
+                } else if options.skips(&test.name) {
+                    unwanted += 1;
                 } else if is_system && !options.all {
                     of_all += 1;
                 } else if test.ignored {
@@ -177,6 +187,7 @@ impl Plan {
                 ),
             ),
             (ignored, "that are marked `#[ignore]`".to_owned()),
+            (unwanted, "as --skip says".to_owned()),
         ];
         plan.skipped
             .extend(reasons.into_iter().filter(|(count, _)| *count > 0));
