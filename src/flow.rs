@@ -7,13 +7,14 @@
 //!   │   │ admitted; none at hand, or these   │ │ good        │ its body has
 //!   │   │ were refused in the attempt before │ │ answer      │ passed, or
 //!   │   └──────────────────► Waiting ────────┘ │             │ never will
-//!   │ refused, or passed      │    │ they came,│             │
-//!   │ unsigned           none │    │ or time   │             │
+//!   │ refused                 │    │ they came,│             │
+//!   │                    none │    │ or time   │             │
 //!   ▼                 in time │    │ is up     ▼             ▼
 //!  Over ◄─────────────────────┴────┴───────────┴─────────────┘
 //! ```
 //!
-//! A request comes here once for every attempt: Envoy's retry is a new one. No
+//! What passes unsigned is `Passed` until it is answered, and then `Over`. A request
+//! comes here once for every attempt: Envoy's retry is a new one. No
 //! response stands still: what its headers say of the credentials is acted on at
 //! once, and its body only explains, as it passes.
 
@@ -38,6 +39,9 @@ pub enum Flow {
     },
     /// It left with a signature.
     Sent(Sent),
+    /// It left without a signature of ours: only what clients see of the answer is
+    /// our matter.
+    Passed(Rc<Route>),
     /// OSS answered with an error, whose body may tell more as it passes.
     Failed(Failure),
     /// It was answered, here or by OSS, or its client went away.
@@ -76,7 +80,10 @@ pub enum Event<'a> {
     },
     Refused(Refusal),
     /// It may leave without a signature of ours.
-    Passed(Changes),
+    Passed {
+        route: Rc<Route>,
+        changes: Changes,
+    },
     /// Credentials came, or older ones must do. `now` as above.
     Credentials {
         signer: &'a mut Signer,
@@ -126,7 +133,9 @@ impl Flow {
     pub fn on(&mut self, event: Event) -> Step {
         let (next, step) = match (std::mem::replace(self, Flow::Over), event) {
             (Flow::Arrived, Event::Refused(refusal)) => (Flow::Over, Step::Reply(refusal)),
-            (Flow::Arrived, Event::Passed(changes)) => (Flow::Over, Step::Send(changes)),
+            (Flow::Arrived, Event::Passed { route, changes }) => {
+                (Flow::Passed(route), Step::Send(changes))
+            }
             (
                 Flow::Arrived,
                 Event::Admitted {
@@ -172,7 +181,9 @@ impl Flow {
                 };
                 (Flow::Failed(failure), step)
             }
-            (Flow::Sent(_), Event::Answered { .. }) => (Flow::Over, Step::Nothing),
+            (Flow::Sent(_) | Flow::Passed(_), Event::Answered { .. }) => {
+                (Flow::Over, Step::Nothing)
+            }
             (Flow::Failed(mut failure), Event::Body(piece)) => {
                 let room = MAX_BODY.saturating_sub(failure.xml.len());
                 let piece = piece.get(..room).unwrap_or(piece);
@@ -199,7 +210,16 @@ impl Flow {
             Flow::Waiting {
                 route, newer_than, ..
             } => Some((route.credentials, *newer_than)),
-            Flow::Arrived | Flow::Sent(_) | Flow::Failed(_) | Flow::Over => None,
+            _ => None,
+        }
+    }
+
+    /// The settings of a request that has left, until it is answered.
+    pub fn route(&self) -> Option<&Rc<Route>> {
+        match self {
+            Flow::Sent(sent) => Some(&sent.route),
+            Flow::Passed(route) => Some(route),
+            _ => None,
         }
     }
 }
@@ -296,6 +316,21 @@ mod tests {
         let mut flow = Flow::Arrived;
         assert_eq!(flow.on(Event::Refused(refusal())), Step::Reply(refusal()));
         assert!(matches!(flow, Flow::Over));
+    }
+
+    #[test]
+    fn what_passes_unsigned_keeps_its_settings_until_it_is_answered() {
+        let mut flow = Flow::Arrived;
+        let changes = Changes::default();
+        let passed = Event::Passed {
+            route: route(),
+            changes: changes.clone(),
+        };
+        assert_eq!(flow.on(passed), Step::Send(changes));
+        assert_eq!(flow.route(), Some(&route()));
+        // It says nothing of our credentials.
+        assert_eq!(flow.on(answered(403, "0002-00000007")), Step::Nothing);
+        assert_eq!(flow.route(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! comes, or whether it comes at all; and the status is OSS's, so that Envoy's
 //! router retries as if nothing had been changed.
 
-use crate::config::Route;
+use crate::config::{Route, Treatment};
 
 /// What to do to the headers of a response, and to its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,9 +19,10 @@ pub struct Redaction {
 }
 
 /// Whether [`redact`] has anything to do, so that most responses cost no
-/// reading of their headers.
+/// reading of their headers. Where `enabled` is off, all is as it is without us.
 pub fn needs_redaction(route: &Route, status: u16) -> bool {
-    !route.strip_response_headers.is_empty() || is_neutral(route, status)
+    let strips = !route.strip_response_headers.is_empty();
+    route.treatment == Treatment::Sign && (strips || is_neutral(route, status))
 }
 
 /// `headers`: names in lower case.
@@ -113,6 +114,11 @@ mod tests {
     #[test]
     fn a_neutral_error_has_only_headers_that_are_known_to_name_nothing() {
         assert!(!needs_redaction(&route(true), 206));
+        let off = Route {
+            treatment: Treatment::PassUnsigned,
+            ..route(true)
+        };
+        assert!(!needs_redaction(&off, 403));
         let redaction = redact(&route(true), 403, HEADERS);
         assert_eq!(
             redaction.remove,

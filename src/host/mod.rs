@@ -196,14 +196,14 @@ impl HttpContext for Stream {
     // resumes it then takes the process or the VM down.
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.take_back();
-        let Flow::Sent(sent) = &self.flow else {
+        let Some(route) = self.flow.route().cloned() else {
             return Action::Continue;
         };
         let response_header = |name| abi::header(abi::Headers::Response, name).unwrap_or_default();
         let status = response_header(":status");
         let status = std::str::from_utf8(&status).ok();
         let status = status.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let redacted = needs_redaction(&sent.route, status);
+        let redacted = needs_redaction(&route, status);
         if !redacted && !is_error(status) {
             self.flow = Flow::Over;
             return Action::Continue;
@@ -215,7 +215,6 @@ impl HttpContext for Stream {
         };
         self.request_id = response_header("x-oss-request-id");
         if redacted {
-            let route = Rc::clone(&sent.route);
             self.redact(&route, status);
         }
         let step = self.flow.on(event);
@@ -360,8 +359,11 @@ impl Drop for Stream {
         if self.waiting {
             self.with_worker(|worker| worker.on_gone(self.stream));
         }
-        if let Flow::Failed(_) = self.flow {
-            self.end();
+        // Its body did not come to an end: Envoy tries again, or somebody went away.
+        if let Flow::Failed(_) = self.flow
+            && let Step::Diagnosed { sent, cause } = self.flow.on(Event::Ended)
+        {
+            self.with_worker(|worker| worker.on_diagnosed(&sent, cause, &self.request_id));
         }
     }
 }

@@ -111,7 +111,11 @@ impl Worker {
             Ok(Admission::Unsigned(changes)) => {
                 self.stats.count(Group::Requests, "unsigned");
                 let mut flow = Flow::Arrived;
-                (flow.on(Event::Passed(changes)), flow)
+                let step = match route {
+                    Some(route) => flow.on(Event::Passed { route, changes }),
+                    None => Step::Nothing,
+                };
+                (step, flow)
             }
             Ok(Admission::Signed(outgoing)) => match route {
                 Some(route) => self.on_admitted(stream, route, outgoing, remembered),

@@ -170,6 +170,11 @@ fn a_client_sees_no_more_of_an_error_than_the_settings_say() {
         );
         add_route(
             builder,
+            "presigned",
+            json!({"errors": "neutral", "presigned_urls": "pass"}),
+        );
+        add_route(
+            builder,
             "cause",
             json!({"cause_header": true, "strip_prefix": "/cause/"}),
         );
@@ -226,6 +231,10 @@ fn a_client_sees_no_more_of_an_error_than_the_settings_say() {
         }
         stack.alibaba.set_key_state("STS.example", "ok");
         assert_eq!(get("/neutral/dir/a").text(), "content");
+        // What passes with the client's own signature is no exception.
+        let passed = get("/presigned/a?OSSAccessKeyId=i&Expires=9999999999&Signature=s");
+        assert_eq!(passed.json(), json!({"error": "forbidden"}));
+        assert_eq!(passed.header("x-oss-request-id"), None);
     }
     let log = stack.envoy.process.output();
     let line = "OSS refused: kms_forbidden (settings routes.neutral, bucket demo-bucket, \
