@@ -31,7 +31,7 @@ enum Scheme {
     /// signature.
     V4 {
         stamp: v4::Stamp,
-        key: Sha256Key,
+        key: Box<Sha256Key>,
         /// After that part of the string to sign which is of the second.
         begun: Sha256Key,
     },
@@ -63,7 +63,7 @@ impl Moment {
                     Some(Scheme::V4 {
                         stamp: known, key, ..
                     }) if known.date() == stamp.date() => key.clone(),
-                    _ => v4::signing_key(credentials, &stamp, region),
+                    _ => v4::signing_key(credentials, &stamp, region).into(),
                 };
                 let begun = key.after(&stamp.string_to_sign());
                 (Scheme::V4 { stamp, key, begun }, shared)
