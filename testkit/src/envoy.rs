@@ -332,7 +332,7 @@ fn address(port: u16) -> Value {
 }
 
 fn cluster(name: &str, port: u16) -> Value {
-    json!({"name": name, "type": "STATIC", "connect_timeout": "1s",
+    json!({"name": name, "type": "STATIC", "connect_timeout": "30s",
            "load_assignment": {"cluster_name": name, "endpoints": [
                {"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]}})
 }

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::origin::rfc3339;
 
 #[derive(Clone, Debug)]
 pub enum Behaviour {
@@ -14,42 +15,69 @@ pub enum Behaviour {
     Late(Duration, Vec<u8>),
     /// Closes the connection without a word.
     HangUp,
+    /// Credentials that live so long from this answer on; it replaces
+    /// [`FAR_FUTURE`] in the body.
+    Lasting(Duration, String),
     /// Nothing until a test sets another behaviour; then as that says.
     Wait,
 }
 
+/// The expiry that [`Behaviour::Lasting`] replaces.
+pub const FAR_FUTURE: &str = "2099-01-01T00:00:00Z";
+
 #[derive(Debug)]
 pub struct StubSidecar {
     pub port: u16,
-    behaviour: Arc<Mutex<Behaviour>>,
-    hits: Arc<AtomicUsize>,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    behaviour: Mutex<Behaviour>,
+    /// When requests came.
+    hits: Mutex<Vec<Instant>>,
+    /// Of the last [`Behaviour::Lasting`], in seconds since 1970.
+    expiry: Mutex<u64>,
 }
 
 impl StubSidecar {
     pub fn start(behaviour: Behaviour) -> StubSidecar {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("stub sidecar");
+        let state = Arc::new(State {
+            behaviour: Mutex::new(behaviour),
+            hits: Mutex::default(),
+            expiry: Mutex::default(),
+        });
         let stub = StubSidecar {
             port: listener.local_addr().expect("address").port(),
-            behaviour: Arc::new(Mutex::new(behaviour)),
-            hits: Arc::default(),
+            state: Arc::clone(&state),
         };
-        let (behaviour, hits) = (Arc::clone(&stub.behaviour), Arc::clone(&stub.hits));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (behaviour, hits) = (Arc::clone(&behaviour), Arc::clone(&hits));
-                std::thread::spawn(move || answer(stream, &behaviour, &hits));
+                let state = Arc::clone(&state);
+                std::thread::spawn(move || state.answer(stream));
             }
         });
         stub
     }
 
     pub fn set(&self, behaviour: Behaviour) {
-        *self.behaviour.lock().expect("lock") = behaviour;
+        *self.state.behaviour.lock().expect("lock") = behaviour;
     }
 
     /// How many requests have come.
     pub fn hits(&self) -> usize {
-        self.hits.load(Ordering::SeqCst)
+        self.hit_times().len()
+    }
+
+    /// When each request came.
+    pub fn hit_times(&self) -> Vec<Instant> {
+        self.state.hits.lock().expect("lock").clone()
+    }
+
+    /// When the credentials of the last [`Behaviour::Lasting`] expire, since 1970.
+    pub fn expiry(&self) -> Duration {
+        Duration::from_secs(*self.state.expiry.lock().expect("lock"))
     }
 }
 
@@ -73,26 +101,35 @@ fn response(status: u16, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn answer(mut stream: TcpStream, behaviour: &Mutex<Behaviour>, hits: &AtomicUsize) {
-    let mut reader = BufReader::new(&stream);
-    let mut head: Vec<u8> = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match reader.read_until(b'\n', &mut head) {
-            Ok(size) if size > 0 => {}
-            _ => return,
+impl State {
+    fn answer(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(&stream);
+        let mut head: Vec<u8> = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match reader.read_until(b'\n', &mut head) {
+                Ok(size) if size > 0 => {}
+                _ => return,
+            }
         }
-    }
-    hits.fetch_add(1, Ordering::SeqCst);
-    let now = || behaviour.lock().expect("lock").clone();
-    while matches!(now(), Behaviour::Wait) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    match now() {
-        Behaviour::Answer(bytes) => drop(stream.write_all(&bytes)),
-        Behaviour::Late(delay, bytes) => {
-            std::thread::sleep(delay);
-            drop(stream.write_all(&bytes));
+        self.hits.lock().expect("lock").push(Instant::now());
+        let now = || self.behaviour.lock().expect("lock").clone();
+        while matches!(now(), Behaviour::Wait) {
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Behaviour::HangUp | Behaviour::Wait => {}
+        match now() {
+            Behaviour::Answer(bytes) => drop(stream.write_all(&bytes)),
+            Behaviour::Late(delay, bytes) => {
+                std::thread::sleep(delay);
+                drop(stream.write_all(&bytes));
+            }
+            Behaviour::Lasting(life, body) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                let expiry = (now.expect("a time after 1970") + life).as_secs();
+                *self.expiry.lock().expect("lock") = expiry;
+                let body = body.replace(FAR_FUTURE, &rfc3339(expiry));
+                drop(stream.write_all(&response(200, body.as_bytes())));
+            }
+            Behaviour::HangUp | Behaviour::Wait => {}
+        }
     }
 }

@@ -155,8 +155,10 @@ fn the_sidecar_that_gives_the_same_again_is_not_asked_without_end() {
         requests += 1;
     }
     let asked = stack.stub.hits() - hits;
+    // One a second, on a machine of any speed.
+    let most = begin.elapsed().as_secs() as usize + 2;
     assert!(
-        (1..=5).contains(&asked),
+        (1..=most).contains(&asked),
         "{asked} fetches for {requests} requests"
     );
 }
@@ -261,20 +263,17 @@ fn mere_suspicion_asks_the_sidecar_once_in_ten_seconds() {
     let stack = Stack::start_with(with_retry);
     let port = stack.envoy.port(Position::Upstream);
     assert_eq!(Request::get("/a").send(port).status, 200);
-    let begin = Instant::now();
     let hits = stack.stub.hits();
     let refusal = json!({"ec": null}).to_string();
-    let mut asked = Vec::new();
-    while begin.elapsed() < Duration::from_secs(13) {
+    while stack.stub.hits() < hits + 2 {
         let request = Request::get("/a").header("x-test-refusal", &refusal);
         assert_eq!(request.send(port).status, 403);
-        if stack.stub.hits() - hits > asked.len() {
-            asked.push(begin.elapsed());
-        }
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(asked.len(), 2, "{asked:?}");
-    assert!(asked[1] - asked[0] > Duration::from_secs(9), "{asked:?}");
+    let times = stack.stub.hit_times();
+    let between = times[hits + 1] - times[hits];
+    // Less some time on the way of the first.
+    assert!(between > Duration::from_secs(7), "{between:?}");
 }
 
 #[test]
@@ -292,31 +291,38 @@ fn errors_keep_their_body_and_headers() {
 
 #[test]
 fn credentials_are_refreshed_before_they_expire() {
-    let stack = Stack::start_on(expires(now() + Duration::from_secs(12)), short_margin);
+    let life = Duration::from_secs(20);
+    let stack = Stack::start_on(Behaviour::Lasting(life, common::good_json()), |builder| {
+        let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+        sidecar["refresh_margin_ms"] = json!(16_000);
+    });
     let port = stack.envoy.port(Position::Upstream);
-    assert_eq!(Request::get("/a").send(port).status, 200);
-    stack.stub.set(good_answer());
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(14) {
+    while stack.stub.hits() < 2 {
         assert_eq!(Request::get("/a").send(port).status, 200);
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(stack.stub.hits(), 2, "the first, and one refresh");
+    let times = stack.stub.hit_times();
+    let between = times[1] - times[0];
+    assert!(between < life, "refreshed after {between:?}");
+    assert!(
+        between > Duration::from_secs(2),
+        "refreshed after {between:?}"
+    );
 }
 
 #[test]
 fn the_old_ones_serve_until_they_expire_then_a_503_says_why_until_it_heals() {
-    let expiry = Duration::from_secs(now().as_secs() + 15);
-    let stack = Stack::start_on(expires(expiry), |builder| {
-        short_margin(builder);
+    let life = Duration::from_secs(15);
+    let stack = Stack::start_on(Behaviour::Lasting(life, common::good_json()), |builder| {
         let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+        sidecar["clock_margin_ms"] = json!(1_000);
         sidecar["refresh_margin_ms"] = json!(12_000);
         builder.filter["wait_timeout_ms"] = json!(300);
     });
     let get = || Request::get("/a").send(stack.envoy.port(Position::Upstream));
     wait_until("the object", || get().status == 200);
     stack.stub.set(Behaviour::body(500, "sesame"));
-    let hits = stack.stub.hits();
+    let (hits, expiry) = (stack.stub.hits(), stack.stub.expiry());
     let lapsed = loop {
         let begin = now();
         let response = get();
@@ -375,19 +381,6 @@ fn names_have_their_own_state() {
     }
 }
 
-fn short_margin(builder: &mut EnvoyBuilder) {
-    builder.filter["credentials"]["default"]["sidecar"]["clock_margin_ms"] = json!(1_000);
-}
-
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
-}
-
-/// Good credentials that expire at that time since 1970.
-fn expires(expiry: Duration) -> Behaviour {
-    let expiry = testkit::origin::rfc3339(expiry.as_secs());
-    Behaviour::body(
-        200,
-        common::good_json().replace("2099-01-01T00:00:00Z", &expiry),
-    )
 }
