@@ -20,8 +20,8 @@ pub struct Entry {
     pub problem: String,
     /// When OSS last rejected credentials of this name.
     pub rejected_at: u64,
-    /// Whether it rejected the last that were stored.
-    pub rejected: bool,
+    /// The AccessKey id of the last that were stored, if it rejected these.
+    pub rejected: Option<String>,
     /// The last suspicion that was acted on.
     pub suspicion: Option<Suspicion>,
 }
@@ -35,8 +35,17 @@ pub struct Suspicion {
     pub at: u64,
     /// For so long after `at`, no other suspicion is acted on.
     pub pause: u64,
-    /// Whether the fetch that it takes has not ended.
-    pub pending: bool,
+    /// How the fetch that it takes has ended.
+    pub outcome: Outcome,
+}
+
+/// Of the fetch that a suspicion takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has not ended.
+    Pending,
+    Answered,
+    Failed,
 }
 
 /// Credentials as they were stored.
@@ -94,7 +103,8 @@ impl Entry {
     pub fn suspected(&self) -> Option<u64> {
         let generation = self.issued.as_ref()?.generation;
         let suspicion = self.suspicion?;
-        (suspicion.pending && suspicion.generation == generation).then_some(generation)
+        (suspicion.outcome == Outcome::Pending && suspicion.generation == generation)
+            .then_some(generation)
     }
 
     /// Takes the lease, if a fetch is due.
@@ -108,8 +118,9 @@ impl Entry {
         })
     }
 
-    /// Stores what was fetched. An answer that comes after the lease passed to
-    /// another replaces nothing that lives longer. `jitter` is any number.
+    /// Stores what was fetched. An answer that comes after the lease has passed to
+    /// another, or was taken back, replaces nothing that lives longer, and is no
+    /// answer to a complaint if it brings the same again. `jitter` is any number.
     pub fn succeed(
         &self,
         holder: u64,
@@ -118,16 +129,27 @@ impl Entry {
         timing: &Timing,
         jitter: u64,
     ) -> Entry {
-        let lives_longer =
-            |issued: &Issued| match (issued.credentials.expires_at, credentials.expires_at) {
-                (_, None) => false,
-                (None, Some(_)) => true,
-                (Some(old), Some(new)) => old > new,
-            };
-        if !self.is_held_by(holder) && self.usable(now, timing).is_some_and(lives_longer) {
-            return self.clone();
+        let issued = self.issued.as_ref();
+        if !self.is_held_by(holder) {
+            let lives_longer =
+                |issued: &Issued| match (issued.credentials.expires_at, credentials.expires_at) {
+                    (_, None) => false,
+                    (None, Some(_)) => true,
+                    (Some(old), Some(new)) => old > new,
+                };
+            let id = &credentials.access_key_id;
+            let suspect = issued.filter(|_| self.suspected().is_some());
+            let suspect = suspect.map(|issued| &issued.credentials.access_key_id);
+            let the_same_again = self.rejected.as_ref() == Some(id) || suspect == Some(id);
+            if the_same_again || self.usable(now, timing).is_some_and(lives_longer) {
+                return self.clone();
+            }
         }
-        let generation = self.generation + 1;
+        // The same again are no newer ones: a refusal of them is one of these.
+        let generation = match issued {
+            Some(issued) if issued.credentials == credentials => issued.generation,
+            _ => self.generation + 1,
+        };
         Entry {
             generation,
             issued: Some(Issued {
@@ -140,8 +162,8 @@ impl Entry {
             not_before: 0,
             problem: String::new(),
             rejected_at: self.rejected_at,
-            rejected: false,
-            suspicion: self.suspicion.map(Suspicion::ended),
+            rejected: None,
+            suspicion: self.suspicion.map(|last| last.ended(Outcome::Answered)),
         }
     }
 
@@ -172,21 +194,24 @@ impl Entry {
             failures,
             not_before: now + backoff + jitter % (backoff / 4 + 1),
             problem: problem.to_owned(),
-            suspicion: self.suspicion.map(Suspicion::ended),
+            suspicion: self.suspicion.map(|last| last.ended(Outcome::Failed)),
             ..self.clone()
         }
     }
 
     /// Drops credentials that OSS has rejected. `None` if they have been
     /// replaced already, or if others were rejected a moment ago: then newer
-    /// ones are no better, and asking on would only load the sidecar.
+    /// ones are no better, and asking on would only load the sidecar. A fetch under
+    /// way may bring the same again, so its lease is taken back.
     pub fn reject(&self, generation: u64, now: u64) -> Option<Entry> {
-        let current = self.issued.as_ref()?.generation == generation;
+        let issued = self.issued.as_ref()?;
+        let current = issued.generation == generation;
         let allowed = !in_near_future(self.rejected_at + REJECTION_PAUSE, now, REJECTION_PAUSE);
         (current && allowed).then(|| Entry {
             issued: None,
+            lease: None,
             rejected_at: now,
-            rejected: true,
+            rejected: Some(issued.credentials.access_key_id.clone()),
             ..self.clone()
         })
     }
@@ -202,18 +227,19 @@ impl Entry {
         let pause = match self.suspicion {
             None => FIRST_SUSPICION_PAUSE,
             Some(last) if in_near_future(last.at + last.pause, now, last.pause) => return None,
-            // No newer ones came.
-            Some(last) if last.generation == generation => last.pause,
+            // Nobody has answered.
+            Some(last) if last.outcome == Outcome::Failed => last.pause,
             // The newer ones have been good for a while.
             Some(last) if now >= last.at + last.pause * 2 => FIRST_SUSPICION_PAUSE,
             Some(last) => (last.pause * 2).min(LONGEST_SUSPICION_PAUSE),
         };
         Some(Entry {
+            lease: None,
             suspicion: Some(Suspicion {
                 generation,
                 at: now,
                 pause,
-                pending: true,
+                outcome: Outcome::Pending,
             }),
             ..self.clone()
         })
@@ -225,10 +251,10 @@ impl Entry {
 }
 
 impl Suspicion {
-    fn ended(self) -> Suspicion {
-        Suspicion {
-            pending: false,
-            ..self
+    fn ended(self, outcome: Outcome) -> Suspicion {
+        match self.outcome {
+            Outcome::Pending => Suspicion { outcome, ..self },
+            Outcome::Answered | Outcome::Failed => self,
         }
     }
 }
@@ -416,11 +442,12 @@ mod tests {
         let entry = stored(3600);
         let now = NOW + 60_000;
         let rejected = entry.reject(1, now).unwrap();
-        assert!(rejected.issued.is_none() && rejected.rejected && rejected.is_due(now, &TIMING));
+        assert!(rejected.issued.is_none() && rejected.is_due(now, &TIMING));
+        assert_eq!(rejected.rejected.as_deref(), Some("STS.3600"));
         assert_eq!(rejected.reject(1, now), None, "a storm of refusals is one");
         let begun = rejected.begin(1, now, &TIMING).unwrap();
         let renewed = begun.succeed(1, credentials(3600), now, &TIMING, 0);
-        assert!(!renewed.rejected);
+        assert_eq!(renewed.rejected, None);
         assert_eq!(
             renewed.reject(1, now + 5_000),
             None,
@@ -443,7 +470,7 @@ mod tests {
     fn suspected_and_renewed(entry: &Entry, now: u64) -> Entry {
         let suspected = entry.suspect(entry.generation, now).unwrap();
         let begun = suspected.begin(1, now, &TIMING).unwrap();
-        begun.succeed(1, credentials(36_000), now, &TIMING, 0)
+        begun.succeed(1, credentials(36_000 + entry.generation), now, &TIMING, 0)
     }
 
     #[test]
@@ -456,7 +483,9 @@ mod tests {
         assert_eq!(suspected.suspect(1, now + 1), None, "a storm is one");
         let begun = suspected.begin(1, now, &TIMING).unwrap();
         assert_eq!(begun.begin(2, now, &TIMING), None);
-        let renewed = begun.succeed(1, credentials(3600), now, &TIMING, 0);
+        let same = begun.succeed(1, credentials(3600), now, &TIMING, 0);
+        assert_eq!((same.suspected(), same.generation), (None, 1), "no newer");
+        let renewed = begun.succeed(1, credentials(3601), now, &TIMING, 0);
         assert_eq!((renewed.suspected(), renewed.generation), (None, 2));
         assert!(!renewed.is_due(now, &TIMING));
         assert_eq!(renewed.suspect(1, now + 20_000), None, "of the old ones");
@@ -502,6 +531,31 @@ mod tests {
             assert!(!entry.is_due(later, &TIMING), "one fetch is enough");
             assert_eq!(entry.suspect(1, now + 9_999), None);
         }
+    }
+
+    #[test]
+    fn a_fetch_from_before_a_complaint_is_no_answer_to_it() {
+        let now = NOW + 2_990_000;
+        let fetching = stored(3600).begin(7, now, &TIMING).unwrap();
+        for complained in [fetching.reject(1, now), fetching.suspect(1, now)] {
+            let complained = complained.unwrap();
+            // The same again: another fetch is due, and waited for.
+            let late = complained.succeed(7, credentials(3600), now, &TIMING, 0);
+            assert_eq!(late, complained);
+            assert!(late.is_due(now, &TIMING));
+            // Others are welcome.
+            let late = complained.succeed(7, credentials(7200), now, &TIMING, 0);
+            assert_eq!((late.generation, late.suspected()), (2, None));
+            assert_eq!(late.rejected, None);
+        }
+    }
+
+    #[test]
+    fn the_same_again_do_not_hide_a_rejection() {
+        let now = NOW + 2_990_000;
+        let begun = stored(3600).begin(1, now, &TIMING).unwrap();
+        let same = begun.succeed(1, credentials(3600), now, &TIMING, 0);
+        assert!(same.reject(1, now).is_some());
     }
 
     #[test]

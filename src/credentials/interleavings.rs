@@ -136,7 +136,7 @@ fn in_every_order<T: Send>(
                         store: Arc::clone(&store),
                     };
                     scope.spawn(move || {
-                        let mut keyring = Keyring::new(worker as u64);
+                        let mut keyring = Keyring::new((worker as u64 + 1) << 8);
                         keyring.add_fetched(KEY.into(), TIMING);
                         action(&mut keyring, &mut view)
                     })
@@ -175,15 +175,15 @@ fn id(entry: &Entry) -> Option<&str> {
 
 #[test]
 fn of_workers_that_start_together_exactly_one_fetches() {
-    let refresh = |keyring: &mut Keyring, view: &mut View| keyring.refresh(0, NOW, view).is_some();
+    let refresh = |keyring: &mut Keyring, view: &mut View| keyring.refresh(0, NOW, view);
     in_every_order(
         &Entry::default(),
         6,
         &[&refresh, &refresh, &refresh],
         |fetches, entry| {
-            let winners: Vec<_> = (0..3).filter(|&worker| fetches[worker]).collect();
+            let winners: Vec<_> = fetches.iter().flatten().collect();
             assert_eq!(winners.len(), 1, "{fetches:?}");
-            assert_eq!(entry.lease.unwrap().holder, winners[0] as u64);
+            assert_eq!(entry.lease.unwrap().holder, winners[0].holder);
         },
     );
 }
@@ -232,7 +232,7 @@ fn a_storm_of_suspicions_fetches_once_and_every_worker_knows_of_it() {
         |did, entry| {
             assert_eq!(did.iter().filter(|(first, _)| *first).count(), 1, "{did:?}");
             let fetches: Vec<_> = did.iter().filter_map(|(_, fetch)| *fetch).collect();
-            assert_eq!(fetches, [Fetch { anew: true }], "{did:?}");
+            assert!(matches!(fetches[..], [Fetch { anew: true, .. }]), "{did:?}");
             assert_eq!(entry.suspected(), Some(1));
         },
     );
@@ -246,7 +246,7 @@ fn newer_credentials_survive_a_refusal_of_the_old_ones() {
         8,
         &[
             &|keyring, view| {
-                keyring.answered(0, now, Ok(credentials("second")), view);
+                keyring.answered(0, 0, now, Ok(credentials("second")), view);
             },
             &|keyring, view| {
                 keyring.reject(0, 1, now, view);
@@ -264,6 +264,27 @@ fn newer_credentials_survive_a_refusal_of_the_old_ones() {
 }
 
 #[test]
+fn a_fetch_from_before_a_rejection_does_not_bring_the_rejected_back() {
+    let now = NOW + 2_991_000;
+    in_every_order(
+        &stored(true),
+        8,
+        &[
+            &|keyring, view| {
+                keyring.answered(0, 0, now, Ok(credentials("first")), view);
+            },
+            &|keyring, view| {
+                assert!(keyring.reject(0, 1, now, view), "they are the same still");
+            },
+        ],
+        |_, entry| {
+            assert_eq!(id(entry), None);
+            assert!(entry.is_due(now, &TIMING));
+        },
+    );
+}
+
+#[test]
 fn a_dead_holder_that_comes_back_spoils_nothing() {
     // Worker 0 took the lease, was taken for dead, and then fails; worker 1
     // took over meanwhile, or is about to.
@@ -273,10 +294,11 @@ fn a_dead_holder_that_comes_back_spoils_nothing() {
         &begun,
         8,
         &[
-            &|keyring, view| keyring.answered(0, now, Err(FetchError::Unreachable), view),
+            &|keyring, view| keyring.answered(0, 0, now, Err(FetchError::Unreachable), view),
             &|keyring, view| {
-                if keyring.refresh(0, now, view).is_some() {
-                    keyring.answered(0, now, Ok(credentials("second")), view);
+                if let Some(fetch) = keyring.refresh(0, now, view) {
+                    let result = Ok(credentials("second"));
+                    keyring.answered(0, fetch.holder, now, result, view);
                 }
             },
         ],
@@ -298,7 +320,7 @@ fn a_reader_never_sees_half_an_entry() {
         6,
         &[
             &|keyring, view| {
-                keyring.answered(0, now, Ok(credentials("second")), view);
+                keyring.answered(0, 0, now, Ok(credentials("second")), view);
                 None
             },
             &|keyring, view| {

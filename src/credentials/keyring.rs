@@ -18,14 +18,16 @@ pub trait SharedData {
 #[derive(Debug)]
 pub struct Keyring {
     slots: Vec<Slot>,
-    /// Names this worker in leases.
-    holder: u64,
-    jitter: u64,
+    /// The last random number: see [`Keyring::next_random`].
+    random: u64,
 }
 
-/// What a fetch must ask for.
+/// A fetch to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetch {
+    /// Names it in the lease, and is given back with its result: an earlier fetch of
+    /// the same worker is not mistaken for it.
+    pub holder: u64,
     /// The last credentials were rejected, or are suspected: a copy of them will
     /// not do.
     pub anew: bool,
@@ -64,8 +66,7 @@ impl Keyring {
     pub fn new(random: u64) -> Keyring {
         Keyring {
             slots: Vec::new(),
-            holder: random,
-            jitter: random | 1,
+            random: random | 1,
         }
     }
 
@@ -125,6 +126,7 @@ impl Keyring {
         now: u64,
         shared: &mut impl SharedData,
     ) -> Option<Fetch> {
+        let holder = self.next_random();
         let Some(Slot::Fetched {
             key,
             timing,
@@ -137,9 +139,10 @@ impl Keyring {
         let (entry, cas) = read(shared, key);
         held.follow(&entry, now, timing);
         problem.clone_from(&entry.problem);
-        let begun = entry.begin(self.holder, now, timing)?;
+        let begun = entry.begin(holder, now, timing)?;
         let fetch = Fetch {
-            anew: entry.rejected || entry.suspected().is_some(),
+            holder,
+            anew: entry.rejected.is_some() || entry.suspected().is_some(),
         };
         shared.set(key, &begun.encode(), cas).then_some(fetch)
     }
@@ -203,15 +206,16 @@ impl Keyring {
         false
     }
 
-    /// Takes in the result of a fetch.
+    /// Takes in the result of a fetch. `holder`: the fetch's.
     pub fn answered(
         &mut self,
         index: usize,
+        holder: u64,
         now: u64,
         result: Result<Credentials, FetchError>,
         shared: &mut impl SharedData,
     ) {
-        let jitter = self.next_jitter();
+        let jitter = self.next_random();
         let Some(Slot::Fetched {
             key,
             timing,
@@ -222,8 +226,8 @@ impl Keyring {
             return;
         };
         let changed = |entry: &Entry| match &result {
-            Ok(credentials) => entry.succeed(self.holder, credentials.clone(), now, timing, jitter),
-            Err(error) => entry.fail(self.holder, &error.to_string(), now, timing, jitter),
+            Ok(credentials) => entry.succeed(holder, credentials.clone(), now, timing, jitter),
+            Err(error) => entry.fail(holder, &error.to_string(), now, timing, jitter),
         };
         for _ in 0..MAX_TURNS {
             let (entry, cas) = read(shared, key);
@@ -244,12 +248,12 @@ impl Keyring {
         }
     }
 
-    /// xorshift64: spreads refreshes, guards nothing.
-    fn next_jitter(&mut self) -> u64 {
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        self.jitter
+    /// xorshift64: spreads refreshes and tells fetches apart, guards nothing.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
     }
 }
 

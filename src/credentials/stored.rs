@@ -1,7 +1,7 @@
 //! The bytes in which shared data holds an [`Entry`]. They have the secrets in
 //! clear, as the memory of Envoy does.
 
-use super::entry::{Entry, Issued, Lease, Suspicion};
+use super::entry::{Entry, Issued, Lease, Outcome, Suspicion};
 use super::{Credentials, Secret};
 
 /// What the bytes begin with. Another layout gets another number.
@@ -39,13 +39,17 @@ impl Entry {
         put.number(self.not_before);
         put.text(&self.problem);
         put.number(self.rejected_at);
-        put.flag(self.rejected);
+        put.flag(self.rejected.is_some());
+        if let Some(id) = &self.rejected {
+            put.text(id);
+        }
         put.flag(self.suspicion.is_some());
         if let Some(suspicion) = &self.suspicion {
             put.number(suspicion.generation);
             put.number(suspicion.at);
             put.number(suspicion.pause);
-            put.flag(suspicion.pending);
+            put.flag(suspicion.outcome == Outcome::Pending);
+            put.flag(suspicion.outcome == Outcome::Failed);
         }
         bytes
     }
@@ -97,13 +101,20 @@ impl Reader<'_> {
             not_before: self.number()?,
             problem: self.text()?,
             rejected_at: self.time()?,
-            rejected: self.flag()?,
+            rejected: match self.flag()? {
+                true => Some(self.text()?),
+                false => None,
+            },
             suspicion: match self.flag()? {
                 true => Some(Suspicion {
                     generation: self.number()?,
                     at: self.time()?,
                     pause: self.time()?,
-                    pending: self.flag()?,
+                    outcome: match (self.flag()?, self.flag()?) {
+                        (true, _) => Outcome::Pending,
+                        (false, true) => Outcome::Failed,
+                        (false, false) => Outcome::Answered,
+                    },
                 }),
                 false => None,
             },
@@ -181,12 +192,12 @@ mod tests {
             not_before: 10,
             problem: "no\nanswer é".into(),
             rejected_at: 11,
-            rejected: true,
+            rejected: Some("STS.old".into()),
             suspicion: Some(Suspicion {
                 generation: 7,
                 at: 12,
                 pause: 13,
-                pending: true,
+                outcome: Outcome::Failed,
             }),
         };
         vec![

@@ -81,7 +81,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         for (index, sidecar, fetch) in self.with_worker(Worker::due_fetches).unwrap_or_default() {
             let token = dispatch(&sidecar, fetch);
-            self.with_worker(|worker| worker.on_dispatched(index, token));
+            self.with_worker(|worker| worker.on_dispatched(index, fetch, token));
         }
         self.answer_waiting();
         self.with_worker(Worker::flush_stats);

@@ -42,8 +42,9 @@ pub struct Worker {
     stats: Stats,
     /// The second of the last word on how the credentials stand.
     told_at: u64,
-    /// The callouts under way: which credentials each is for.
-    callouts: Vec<(u32, usize)>,
+    /// The callouts under way: which credentials each is for, and the fetch's
+    /// holder.
+    callouts: Vec<(u32, usize, u64)>,
     tick_period: u32,
 }
 
@@ -272,26 +273,24 @@ impl Worker {
     }
 
     /// A fetch was sent under this token, or Envoy refused to.
-    pub fn on_dispatched(&mut self, index: usize, token: Option<u32>) {
+    pub fn on_dispatched(&mut self, index: usize, fetch: Fetch, token: Option<u32>) {
         match token {
-            Some(token) => {
-                self.callouts.push((token, index));
-            }
-            None => self.on_fetched(index, Err(FetchError::NotSent)),
+            Some(token) => self.callouts.push((token, index, fetch.holder)),
+            None => self.on_fetched(index, fetch.holder, Err(FetchError::NotSent)),
         }
     }
 
     /// The answer to a fetch. `body` is empty if `body_size` is too large.
     pub fn on_answer(&mut self, token: u32, status: u16, body_size: usize, body: &[u8]) {
-        let known = self.callouts.iter().position(|(known, _)| *known == token);
-        let Some((_, index)) = known.map(|at| self.callouts.swap_remove(at)) else {
+        let known = self.callouts.iter().position(|(known, ..)| *known == token);
+        let Some((_, index, holder)) = known.map(|at| self.callouts.swap_remove(at)) else {
             return;
         };
         let result = match (status, body_size) {
             (200, size) if size > MAX_BODY => Err(FetchError::TooLarge(size)),
             _ => answer::parse(status, body, now_ms() / 1000),
         };
-        self.on_fetched(index, result);
+        self.on_fetched(index, holder, result);
     }
 
     /// What happens to those requests for which the wait is over.
@@ -343,6 +342,7 @@ impl Worker {
     fn on_fetched(
         &mut self,
         index: usize,
+        holder: u64,
         result: Result<crate::credentials::Credentials, FetchError>,
     ) {
         let label = result.as_ref().map_or_else(FetchError::label, |_| "ok");
@@ -361,7 +361,8 @@ impl Worker {
             }
             Err(_) => {}
         }
-        self.keyring.answered(index, now_ms(), result, &mut Envoy);
+        self.keyring
+            .answered(index, holder, now_ms(), result, &mut Envoy);
     }
 
     fn name(&self, index: usize) -> &str {

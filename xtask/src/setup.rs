@@ -77,6 +77,14 @@ pub fn build_image() -> Result {
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(tools::root());
+    // What cargo has told this program of itself. The build script of ring reads it,
+    // and would run again whenever cargo is started by somebody else.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
