@@ -18,6 +18,13 @@ fn short_wait(builder: &mut testkit::EnvoyBuilder) {
     builder.filter["wait_timeout_ms"] = json!(1_500);
 }
 
+/// Waits until the first attempt to fetch has failed, however long that takes.
+fn wait_for_a_failure(stack: &mut Stack) {
+    let failed = |output: &str| output.contains("credentials default: not fetched");
+    let process = &mut stack.envoy.process;
+    process.wait_for_output("a fetch that fails", |output| failed(output).then_some(()));
+}
+
 #[test]
 fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
     let without = |field: &str| Behaviour::body(200, good_json().replace(field, "Other"));
@@ -91,13 +98,7 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
                 sidecar["timeout_ms"] = json!(1_000);
             }
         });
-        // Not before the first attempt has failed, however long that takes.
-        let process = &mut stack.envoy.process;
-        process.wait_for_output(name, |output| {
-            let mut lines = output.lines();
-            let of_failure = |line: &&str| line.contains("credentials default: not fetched");
-            lines.find(of_failure).map(drop)
-        });
+        wait_for_a_failure(&mut stack);
         for position in POSITIONS {
             let response = Request::get("/a").send(stack.envoy.port(position));
             assert_eq!(response.status, 503, "{name}");
@@ -136,10 +137,11 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
 #[test]
 fn a_sidecar_that_does_not_run_is_named() {
     let stub_port = testkit::free_port();
-    let stack = Stack::start_on(good_answer(), |builder| {
+    let mut stack = Stack::start_on(good_answer(), |builder| {
         short_wait(builder);
         builder.sidecar_port = stub_port;
     });
+    wait_for_a_failure(&mut stack);
     let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
     assert_eq!(response.status, 503);
     assert!(
@@ -151,10 +153,11 @@ fn a_sidecar_that_does_not_run_is_named() {
 
 #[test]
 fn a_cluster_that_does_not_exist_is_named() {
-    let stack = Stack::start_on(good_answer(), |builder| {
+    let mut stack = Stack::start_on(good_answer(), |builder| {
         short_wait(builder);
         builder.filter["credentials"]["default"]["sidecar"]["cluster"] = json!("nowhere");
     });
+    wait_for_a_failure(&mut stack);
     for position in POSITIONS {
         let response = Request::get("/a").send(stack.envoy.port(position));
         assert_eq!(response.status, 503);

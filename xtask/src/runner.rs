@@ -104,10 +104,13 @@ pub fn run(mut tests: Vec<Test>, jobs: usize, pairwise: bool) -> Result<Vec<Outc
     let outcomes = Mutex::new(Vec::new());
     for (tests, jobs) in [(beside, jobs), (alone, 1)] {
         let tests = Mutex::new(tests.into_iter());
+        // The lock ends with the call; in a condition of `while let` it would last for
+        // the whole test.
+        let next = || lock(&tests).next();
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
-                    while let Some(test) = lock(&tests).next() {
+                    while let Some(test) = next() {
                         let outcome = run_one(&test, pairwise, &watchdog);
                         show(&outcome);
                         lock(&outcomes).push(outcome);
