@@ -5,7 +5,7 @@
 //! once, without a length, then a text of ours stands in place of the body's first
 //! piece and nothing in place of the others. So it makes no difference how the body
 //! comes, or whether it comes at all; and the status is OSS's, so that Envoy's
-//! router retries as if nothing had been changed.
+//! router retries by status as it would without this.
 
 use crate::config::{Route, Treatment};
 

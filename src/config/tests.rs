@@ -87,7 +87,7 @@ fn deep_nesting_is_an_error_and_no_overflow() {
 }
 
 /// Each wrong in one way; the message is the operator's only help. A real
-/// Envoy is given the same ones in tests/configuration.rs.
+/// Envoy is given the same ones in tests/envoy/configuration.rs.
 #[derive(serde::Deserialize)]
 struct Wrong {
     configuration: String,

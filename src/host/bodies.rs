@@ -1,8 +1,8 @@
-//! Pieces of response bodies, which Envoy hands over whether anybody wants them or
-//! not: a module cannot say so for each response. Going through the SDK costs twice
-//! what entering the VM does (`cargo xtask bench --instructions`), and hardly any
-//! body is wanted. So `cargo xtask build` has Envoy call the function of here in
-//! place of the SDK's.
+//! Pieces of response bodies. Envoy hands over each piece of every body, and a module
+//! cannot say for each response whether it wants them. Hardly any body is wanted, and
+//! the way through the SDK costs some hundred instructions a piece, on top of entering
+//! the VM. So `cargo xtask build` makes Envoy call this function in place of the
+//! SDK's.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -5,6 +5,8 @@
 pub mod certificate;
 pub mod refusals;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use testkit::alibaba::{BUCKET, REGION};
 use testkit::stub::Behaviour;
@@ -42,6 +44,14 @@ impl Stack {
             stub,
             envoy,
         }
+    }
+
+    /// From now on the sidecar has other credentials, of this id, which OSS knows
+    /// too; each answer takes `delay`.
+    pub fn give_others(&self, id: &str, delay: Duration) {
+        self.alibaba.add_key(id, SECRET, Some(TOKEN), None);
+        let body = good_json().replace("STS.example", id);
+        self.stub.set(Behaviour::late_body(delay, 200, body));
     }
 }
 

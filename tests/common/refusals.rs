@@ -10,7 +10,7 @@ use testkit::process::{Process, wait_until};
 use testkit::stub::Behaviour;
 use testkit::{EnvoyBuilder, Position, Request, Response, SendError, StubSidecar, tools};
 
-use super::{SECRET, Stack, TOKEN, filter, good_answer, good_json};
+use super::{SECRET, Stack, TOKEN, filter, good_answer};
 
 /// How Envoy is set up.
 #[derive(Clone, Debug)]
@@ -311,13 +311,7 @@ fn many_at_once(port: u16) {
 /// A revoked token is replaced; where Envoy tries again, no client sees it.
 fn heals(setup: &Setup, stack: &Stack) {
     let port = stack.envoy.port(setup.position);
-    stack
-        .alibaba
-        .add_key("STS.second", SECRET, Some(TOKEN), None);
-    let body = good_json().replace("STS.example", "STS.second");
-    stack
-        .stub
-        .set(Behaviour::late_body(Duration::from_millis(100), 200, body));
+    stack.give_others("STS.second", Duration::from_millis(100));
     stack.alibaba.set_key_state("STS.example", "revoked");
     let get = || Request::get("/a").send(port).status;
     if setup.position == Position::Upstream && setup.retry {

