@@ -202,7 +202,8 @@ impl Entry {
     /// Drops credentials that OSS has rejected. `None` if they have been
     /// replaced already, or if others were rejected a moment ago: then newer
     /// ones are no better, and asking on would only load the sidecar. A fetch under
-    /// way may bring the same again, so its lease is taken back.
+    /// way may bring the same again, so its lease is taken back; and earlier
+    /// failures hold nobody off any longer, since requests wait now.
     pub fn reject(&self, generation: u64, now: u64) -> Option<Entry> {
         let issued = self.issued.as_ref()?;
         let current = issued.generation == generation;
@@ -210,6 +211,7 @@ impl Entry {
         (current && allowed).then(|| Entry {
             issued: None,
             lease: None,
+            not_before: 0,
             rejected_at: now,
             rejected: Some(issued.credentials.access_key_id.clone()),
             ..self.clone()
@@ -219,7 +221,8 @@ impl Entry {
     /// Has newer credentials fetched, since these may be why OSS refused a
     /// request. `None` if they have been replaced already, or if there was such a
     /// suspicion a while ago: ten seconds, and twice as long each time that newer
-    /// ones were refused as well.
+    /// ones were refused as well. As with [`reject`](Self::reject), nothing from
+    /// before holds the fetch off.
     pub fn suspect(&self, generation: u64, now: u64) -> Option<Entry> {
         if self.issued.as_ref()?.generation != generation {
             return None;
@@ -235,6 +238,7 @@ impl Entry {
         };
         Some(Entry {
             lease: None,
+            not_before: 0,
             suspicion: Some(Suspicion {
                 generation,
                 at: now,
@@ -547,6 +551,23 @@ mod tests {
             let late = complained.succeed(7, credentials(7200), now, &TIMING, 0);
             assert_eq!((late.generation, late.suspected()), (2, None));
             assert_eq!(late.rejected, None);
+        }
+    }
+
+    #[test]
+    fn failures_from_before_a_complaint_hold_nobody_off() {
+        let mut entry = stored(3600);
+        let mut now = NOW + 2_880_000;
+        for _ in 0..10 {
+            now = entry.not_before.max(now);
+            let begun = entry.begin(1, now, &TIMING).unwrap();
+            entry = begun.fail(1, "down", now, &TIMING, 0);
+        }
+        assert!(!entry.is_due(now + 20_000, &TIMING), "held off for long");
+        for complained in [entry.reject(1, now), entry.suspect(1, now)] {
+            let begun = complained.unwrap().begin(2, now, &TIMING).unwrap();
+            let failed = begun.fail(2, "down", now, &TIMING, 0);
+            assert!(!failed.is_due(now + 199, &TIMING), "but these do");
         }
     }
 

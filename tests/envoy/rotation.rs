@@ -257,6 +257,48 @@ fn mere_suspicion_asks_the_sidecar_once_in_ten_seconds() {
     assert!(between > Duration::from_secs(7), "{between:?}");
 }
 
+/// After failed refreshes the next try is some seconds off. A complaint does not wait
+/// for that, neither a plain one nor a suspicion.
+#[test]
+fn failed_refreshes_do_not_hold_off_the_fetch_that_a_complaint_takes() {
+    let life = Duration::from_secs(90);
+    std::thread::scope(|scope| {
+        for plain in [true, false] {
+            scope.spawn(move || {
+                let good = Behaviour::Lasting(life, common::good_json());
+                let stack = Stack::start_on(good, |builder| {
+                    with_retry(builder);
+                    builder.filter["wait_timeout_ms"] = json!(5_000);
+                    let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+                    sidecar["refresh_margin_ms"] = json!(life.as_millis() as u64);
+                });
+                let port = stack.envoy.port(Position::Upstream);
+                assert_eq!(Request::get("/a").send(port).status, 200);
+                stack.stub.set(Behaviour::body(500, ""));
+                // The next would come 6.4 s after this one, with the default of a
+                // tenth of the life that is left: about 7 s.
+                let failed = stack.stub.hits() + 6;
+                wait_until("six failed refreshes", || stack.stub.hits() >= failed);
+                wait_until("the end of the last", || {
+                    stack.envoy.stat("cluster.sts_sidecar.upstream_rq_active") == 0
+                });
+
+                stack.give_others("STS.second", Duration::ZERO);
+                let mut request = Request::get("/a");
+                if plain {
+                    stack.alibaba.set_key_state("STS.example", "revoked");
+                } else {
+                    let once = json!({"ec": null, "times": 1, "id": "once"});
+                    request = request.header("x-test-refusal", once.to_string());
+                }
+                assert_eq!(request.send(port).status, 200, "plain: {plain}");
+                let last = stack.alibaba.seen().pop().unwrap();
+                assert!(last.header("authorization")[0].contains("STS.second/"));
+            });
+        }
+    });
+}
+
 #[test]
 fn errors_keep_their_body_and_headers() {
     let stack = Stack::start();
