@@ -6,13 +6,16 @@ use oss_origin_auth::config::{Config, schema::schema};
 use serde_json::Value;
 use testkit::tools;
 
+mod envoy;
+
 use crate::Result;
+use envoy::{Filter, Found};
 
 /// Say what is wrong in a configuration of the filter, before Envoy sees it.
 ///
 /// FILE is the filter's configuration (JSON), or a whole configuration of
-/// Envoy (YAML or JSON), in which the configuration of every wasm filter of
-/// the name oss_origin_auth is checked. Variables that hold AccessKeys need
+/// Envoy (YAML or JSON), in which the configuration of every wasm filter is
+/// checked that has oss_origin_auth in its name or in its vm_config. Variables that hold AccessKeys need
 /// not be set here.
 #[derive(clap::Args)]
 pub struct CheckOptions {
@@ -30,36 +33,34 @@ pub fn check(options: &CheckOptions) -> Result {
 
 /// Checks every configuration of ours in a text; how many there were.
 fn check_text(text: &str) -> Result<usize> {
-    let mut found = Found::default();
-    // JSON of ours that YAML cannot read is told by the parser below.
-    if let Ok(document) = serde_yaml_ng::from_str::<Value>(text) {
-        found.collect(&document, None)?;
-    }
-    let kind = match found.filters.is_empty() {
-        true => "the configuration",
-        false => "a filter's configuration",
-    };
+    let found = Found::new(text)?;
     if found.filters.is_empty() {
-        found.filters.push(Filter {
-            text: text.to_owned(),
-            delegated: false,
-        });
+        check_settings("the configuration", text)?;
+        return Ok(1);
     }
-    for Filter { text, delegated } in &found.filters {
-        let config = Config::parse(text.as_bytes(), |_| Some("set".to_owned()))
-            .map_err(|error| format!("{kind} is wrong: {error}"))?;
+    for Filter {
+        text, delegated, ..
+    } in &found.filters
+    {
+        let config = check_settings("a filter's configuration", text)?;
         let reads_metadata = config.metadata.route || config.metadata.cluster;
         let strips = strips(text) || (reads_metadata && found.metadata.iter().any(|m| strips(m)));
         if *delegated && strips {
-            return Err(format!(
-                "{kind} is wrong: strip_response_headers: the filter stands in \
-                 envoy.filters.http.match_delegate, which keeps good answers from it, so that \
-                 their headers would not be stripped; let the filter stand there alone, or use \
-                 Envoy's response_headers_to_remove"
-            ));
+            return Err(
+                "a filter's configuration is wrong: strip_response_headers: the filter \
+                 stands in envoy.filters.http.match_delegate, which keeps good answers from it, \
+                 so that their headers would not be stripped; let the filter stand there alone, \
+                 or use Envoy's response_headers_to_remove"
+                    .into(),
+            );
         }
     }
     Ok(found.filters.len())
+}
+
+fn check_settings(what: &str, text: &str) -> Result<Config> {
+    Config::parse(text.as_bytes(), |_| Some("set".to_owned()))
+        .map_err(|error| format!("{what} is wrong: {error}"))
 }
 
 /// Whether settings act on answers that are no errors.
@@ -75,82 +76,6 @@ fn strips(text: &str) -> bool {
         }
     }
     serde_json::from_str(text).is_ok_and(|settings: Value| has(&settings))
-}
-
-/// What a document of Envoy has of ours.
-#[derive(Debug, Default)]
-struct Found {
-    filters: Vec<Filter>,
-    /// Settings in the metadata of routes and clusters.
-    metadata: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Filter {
-    text: String,
-    /// Whether `match_delegate` is around it.
-    delegated: bool,
-}
-
-impl Found {
-    /// `matcher`: that of the `match_delegate` in which `document` stands.
-    fn collect(&mut self, document: &Value, matcher: Option<&Value>) -> Result {
-        match document {
-            Value::Object(fields) => {
-                let ours = fields.get("name").and_then(Value::as_str) == Some("oss_origin_auth");
-                if let (true, Some(configuration)) = (ours, fields.get("configuration")) {
-                    if let Some(matcher) = matcher {
-                        check_matcher(matcher)?;
-                    }
-                    let text = match configuration.get("value").unwrap_or(configuration) {
-                        Value::String(text) => text.clone(),
-                        object => object.to_string(),
-                    };
-                    let delegated = matcher.is_some();
-                    self.filters.push(Filter { text, delegated });
-                }
-                let metadata = fields.get("filter_metadata");
-                let metadata = metadata.and_then(|m| m.get("oss_origin_auth")?.get("config"));
-                let metadata = metadata.and_then(Value::as_str);
-                self.metadata.extend(metadata.map(str::to_owned));
-                for (name, value) in fields {
-                    let matcher = match name.as_str() {
-                        "extension_config" => fields.get("xds_matcher").or(Some(&Value::Null)),
-                        _ => matcher,
-                    };
-                    self.collect(value, matcher)?;
-                }
-            }
-            Value::Array(items) => {
-                for item in items {
-                    self.collect(item, matcher)?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// The filter may be left out where OSS's answer is good, and nowhere else: the
-/// rest it must see, to replace credentials and to say why OSS refused.
-fn check_matcher(matcher: &Value) -> Result {
-    let tree = &matcher["matcher_tree"];
-    let input = tree["input"]["typed_config"]["@type"].as_str();
-    let by_class =
-        input.is_some_and(|kind| kind.ends_with(".HttpResponseStatusCodeClassMatchInput"));
-    let map = tree["exact_match_map"]["map"].as_object();
-    let of_2xx = map.is_some_and(|map| map.keys().all(|class| class == "2xx"));
-    let others = matcher["on_no_match"].is_object() || tree["on_no_match"].is_object();
-    match by_class && of_2xx && !others {
-        true => Ok(()),
-        false => Err(
-            "envoy.filters.http.match_delegate around the filter may skip it for the status class \
-             2xx alone, as in envoy/edge.yaml; leave nothing but `2xx` in its exact_match_map, or \
-             let the filter stand there alone"
-                .to_owned(),
-        ),
-    }
 }
 
 pub const SCHEMA: &str = "docs/configuration.schema.json";
@@ -185,17 +110,177 @@ mod tests {
         }
     }
 
+    /// A shipped configuration after some replacements, each of which must be one.
+    fn changed(name: &str, replacements: &[(&str, &str)]) -> String {
+        let mut text = shipped(name);
+        for (from, to) in replacements {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        text
+    }
+
+    const TYPE: &str = "type.googleapis.com/";
+    const CLASS: &str =
+        "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput";
+    const DELEGATE: &str = "type.googleapis.com/envoy.extensions.common.matching.v3.";
+
+    /// The shipped `match_delegate` after a replacement, in both spellings.
+    fn spellings(replacement: (&str, &str)) -> [String; 2] {
+        let text = changed("edge.yaml", &[replacement]);
+        let mut camel = text.clone();
+        for (from, to) in [
+            ("xds_matcher:", "xdsMatcher:"),
+            ("matcher_tree:", "matcherTree:"),
+            ("on_no_match:", "onNoMatch:"),
+            ("exact_match_map:", "exactMatchMap:"),
+            ("extension_config:", "extensionConfig:"),
+            ("typed_config:", "typedConfig:"),
+            ("type_url:", "typeUrl:"),
+            ("vm_config:", "vmConfig:"),
+        ] {
+            camel = camel.replace(from, to);
+        }
+        [text, camel]
+    }
+
     #[test]
     fn match_delegate_may_skip_good_answers_alone() {
-        let edge = shipped("edge.yaml");
-        let skip = edge.lines().find(|line| line.contains("2xx:")).unwrap();
-        for other in ["3xx", "4xx"] {
-            let both = [skip, &skip.replace("2xx", other)].join("\n");
-            let problem = check_text(&edge.replace(skip, &both)).unwrap_err();
-            assert!(problem.contains("2xx alone"), "{problem}");
+        let typed_struct =
+            format!("{{\"@type\": {TYPE}xds.type.v3.TypedStruct, type_url: {CLASS}, value: {{}}}}");
+        let input = format!("{{\"@type\": {CLASS}}}");
+        let same = ("xds_matcher:", "xds_matcher:");
+        let null = (
+            "exact_match_map:",
+            "on_no_match: null\n                exact_match_map:",
+        );
+        for good in [
+            same,
+            (&input, &typed_struct),
+            null,
+            ("xds_matcher:", "unread:"),
+        ] {
+            for text in spellings(good) {
+                assert_eq!(check_text(&text), Ok(1), "{text}");
+            }
         }
-        let input = edge.replace("HttpResponseStatusCodeClassMatchInput", "SomeOtherInput");
-        assert!(check_text(&input).unwrap_err().contains("2xx alone"));
+        for bad in [
+            ("2xx: {", "3xx: {"),
+            ("2xx: {", "4xx: {}\n                    2xx: {"),
+            ("HttpResponseStatusCodeClassMatchInput", "SomeOtherInput"),
+            (
+                "matcher_tree:",
+                "on_no_match: {action: {}}\n              matcher_tree:",
+            ),
+            (
+                "exact_match_map:",
+                "on_no_match: {action: {}}\n                exact_match_map:",
+            ),
+            ("exact_match_map:", "prefix_match_map:"),
+        ] {
+            for text in spellings(bad) {
+                let problem = check_text(&text).unwrap_err();
+                assert!(problem.contains("2xx alone"), "{text}: {problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_match_delegate_around_the_filter_is_checked() {
+        let inner = r#"{"name": "oss_origin_auth", "typed_config": {"config": {"configuration":
+            {"@type": "type.googleapis.com/google.protobuf.StringValue", "value":
+            "{\"credentials\": {\"default\": {\"sidecar\": {\"cluster\": \"sts\"}}}, \"defaults\": {\"bucket\": \"my-bucket\", \"region\": \"cn-hangzhou\"}}"}}}}"#;
+        let delegate = |name: &str, class: &str, inner: &str| {
+            format!(
+                r#"{{"name": "{name}", "typed_config": {{"xds_matcher": {{"matcher_tree": {{
+                "input": {{"typed_config": {{"@type": "{CLASS}"}}}},
+                "exact_match_map": {{"map": {{"{class}": {{}}}}}}}}}},
+                "extension_config": {inner}}}}}"#
+            )
+        };
+        let nested = |outer, within| delegate("outer", outer, &delegate("inner", within, inner));
+        assert_eq!(check_text(&nested("2xx", "2xx")), Ok(1));
+        for (outer, within) in [("2xx", "4xx"), ("4xx", "2xx")] {
+            let problem = check_text(&nested(outer, within)).unwrap_err();
+            assert!(problem.contains("2xx alone"), "{outer} {within}: {problem}");
+        }
+        // Beside our filter it may skip what it likes.
+        let beside = format!("[{}, {inner}]", delegate("other", "4xx", "{}"));
+        assert_eq!(check_text(&beside), Ok(1));
+    }
+
+    #[test]
+    fn the_matcher_of_a_route_is_checked() {
+        for (name, class, good) in [
+            ("envoy.filters.http.match_delegate", "2xx", true),
+            ("envoy.filters.http.match_delegate", "4xx", false),
+            ("another", "4xx", true),
+        ] {
+            let of_route = format!(
+                "{{match: {{prefix: /}}, typedPerFilterConfig: {{{name}: {{\"@type\": \
+                 {DELEGATE}ExtensionWithMatcherPerRoute, xdsMatcher: {{matcherTree: {{input: \
+                 {{typedConfig: {{\"@type\": {CLASS}}}}}, exactMatchMap: {{map: {{{class}: \
+                 {{}}}}}}}}}}}}}}}}"
+            );
+            let text = format!("{}\n---\nroutes: [{of_route}]\n", shipped("edge.yaml"));
+            let checked = check_text(&text);
+            match good {
+                true => assert_eq!(checked, Ok(1), "{name} {class}"),
+                false => {
+                    let problem = checked.unwrap_err();
+                    assert!(
+                        problem.contains("typed_per_filter_config of envoy"),
+                        "{problem}"
+                    );
+                    assert!(problem.contains("2xx alone"), "{problem}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_filter_is_found_under_any_name_and_its_text_in_any_message() {
+        let wrong = "\"buckets\"";
+        let of_code = changed(
+            "minimal.yaml",
+            &[
+                ("name: oss_origin_auth", "name: signer"),
+                ("\"bucket\"", wrong),
+            ],
+        );
+        let of_filter = of_code.replacen("name: signer", "name: oss_origin_auth", 1);
+        let of_filter = of_filter.replace("oss_origin_auth.wasm", "signer.wasm");
+        for text in [of_code, of_filter] {
+            let problem = check_text(&text).unwrap_err();
+            assert!(problem.contains("defaults.buckets"), "{problem}");
+        }
+
+        let of = |kind: &str, value: &str| {
+            format!(
+                r#"{{"name": "oss_origin_auth", "configuration":
+                {{"@type": "type.googleapis.com/google.protobuf.{kind}", "value": {value}}}}}"#
+            )
+        };
+        // {"a":1}
+        for text in [
+            of("StringValue", r#""{\"a\":1}""#),
+            of("BytesValue", r#""eyJhIjoxfQ==""#),
+            of("BytesValue", r#""eyJhIjoxfQ""#),
+        ] {
+            let problem = check_text(&text).unwrap_err();
+            assert!(problem.contains("wrong: a: "), "{problem}");
+        }
+        for text in [
+            of("BytesValue", r#""/w==""#),
+            of("BytesValue", "{}"),
+            of("StringValue", "{}"),
+            of("Struct", r#"{"a":1}"#),
+            of("Int32Value", "1"),
+            r#"{"name": "oss_origin_auth", "configuration": "{}"}"#.to_owned(),
+        ] {
+            let problem = check_text(&text).unwrap_err();
+            assert!(problem.contains("BytesValue"), "{problem}");
+        }
     }
 
     #[test]
@@ -223,11 +308,10 @@ mod tests {
         assert_ne!(unread, edge);
         assert_eq!(check_text(&unread), Ok(1), "metadata is not read");
         let read = unread.replace("\"defaults\"", "\"metadata\": [\"route\"], \"defaults\"");
-        assert!(
-            check_text(&read)
-                .unwrap_err()
-                .contains("strip_response_headers")
-        );
+        for metadata in ["filter_metadata", "filterMetadata"] {
+            let problem = check_text(&read.replace("filter_metadata", metadata)).unwrap_err();
+            assert!(problem.contains("strip_response_headers"), "{problem}");
+        }
     }
 
     #[test]
@@ -238,6 +322,8 @@ mod tests {
             problem.contains("a filter's configuration is wrong: defaults.buckets"),
             "{problem}"
         );
+        let problem = check_text("a: [1").unwrap_err();
+        assert!(problem.starts_with("it cannot be read: "), "{problem}");
         let problem = check_text("{\"credentials\": 1}").unwrap_err();
         assert!(
             problem.starts_with("the configuration is wrong: credentials"),
