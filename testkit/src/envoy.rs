@@ -149,6 +149,9 @@ impl EnvoyBuilder {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": name,
                 "max_request_headers_kb": 96,
+                // Of 1 s, some responses are lost where Envoy gets no CPU for as long:
+                // the timer comes before the write.
+                "delayed_close_timeout": "30s",
                 "http_protocol_options": {"accept_http_10": true},
                 "access_log": self.access_logs(),
                 "route_config": {"virtual_hosts": [
