@@ -35,6 +35,9 @@ pub fn check(options: &CheckOptions) -> Result {
 fn check_text(text: &str) -> Result<usize> {
     let found = Found::new(text)?;
     if found.filters.is_empty() {
+        if !text.trim_start().starts_with('{') {
+            return Err("no wasm filter in it has oss_origin_auth in its name or vm_config".into());
+        }
         check_settings("the configuration", text)?;
         return Ok(1);
     }
@@ -324,6 +327,8 @@ mod tests {
         );
         let problem = check_text("a: [1").unwrap_err();
         assert!(problem.starts_with("it cannot be read: "), "{problem}");
+        let problem = check_text("name: other").unwrap_err();
+        assert!(problem.starts_with("no wasm filter"), "{problem}");
         let problem = check_text("{\"credentials\": 1}").unwrap_err();
         assert!(
             problem.starts_with("the configuration is wrong: credentials"),
