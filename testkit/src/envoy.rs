@@ -149,8 +149,8 @@ impl EnvoyBuilder {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": name,
                 "max_request_headers_kb": 96,
-                // Of 1 s, some responses are lost where Envoy gets no CPU for as long:
-                // the timer comes before the write.
+                // Envoy's default is 1 s. When a worker gets no CPU for so long, the timer
+                // closes the connection before the response is written.
                 "delayed_close_timeout": "30s",
                 "http_protocol_options": {"accept_http_10": true},
                 "access_log": self.access_logs(),

@@ -275,8 +275,8 @@ fn failed_refreshes_do_not_hold_off_the_fetch_that_a_complaint_takes() {
                 let port = stack.envoy.port(Position::Upstream);
                 assert_eq!(Request::get("/a").send(port).status, 200);
                 stack.stub.set(Behaviour::body(500, ""));
-                // The next would come 6.4 s after this one, with the default of a
-                // tenth of the life that is left: about 7 s.
+                // The seventh would come about 6 s after the sixth: later than a
+                // request waits.
                 let failed = stack.stub.hits() + 6;
                 wait_until("six failed refreshes", || stack.stub.hits() >= failed);
                 wait_until("the end of the last", || {

@@ -33,22 +33,28 @@ pub fn check(options: &CheckOptions) -> Result {
 
 /// Checks every configuration of ours in a text; how many there were.
 fn check_text(text: &str) -> Result<usize> {
-    let found = Found::new(text)?;
-    if found.filters.is_empty() {
-        if !text.trim_start().starts_with('{') {
+    let json = text.trim_start().starts_with('{');
+    let documents = match envoy::documents(text) {
+        // The parser of our own configuration says better what is wrong.
+        Err(_) if json => Vec::new(),
+        documents => documents?,
+    };
+    let found = Found::new(&documents)?;
+    match (found.filters.is_empty(), json) {
+        (true, true) => {
+            check_settings("the configuration", text)?;
+            return Ok(1);
+        }
+        (true, false) => {
             return Err("no wasm filter in it has oss_origin_auth in its name or vm_config".into());
         }
-        check_settings("the configuration", text)?;
-        return Ok(1);
+        (false, _) => {}
     }
-    for Filter {
-        text, delegated, ..
-    } in &found.filters
-    {
+    for Filter { text, delegates } in &found.filters {
         let config = check_settings("a filter's configuration", text)?;
         let reads_metadata = config.metadata.route || config.metadata.cluster;
         let strips = strips(text) || (reads_metadata && found.metadata.iter().any(|m| strips(m)));
-        if *delegated && strips {
+        if !delegates.is_empty() && strips {
             return Err(
                 "a filter's configuration is wrong: strip_response_headers: the filter \
                  stands in envoy.filters.http.match_delegate, which keeps good answers from it, \
@@ -108,6 +114,7 @@ mod tests {
             ("site.yaml", 1),
             ("protected.yaml", 1),
             ("cached.yaml", 1),
+            ("accounts.yaml", 2),
         ] {
             assert_eq!(check_text(&shipped(name)), Ok(filters), "{name}");
         }
@@ -123,14 +130,12 @@ mod tests {
         text
     }
 
-    const TYPE: &str = "type.googleapis.com/";
     const CLASS: &str =
         "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput";
-    const DELEGATE: &str = "type.googleapis.com/envoy.extensions.common.matching.v3.";
 
-    /// The shipped `match_delegate` after a replacement, in both spellings.
-    fn spellings(replacement: (&str, &str)) -> [String; 2] {
-        let text = changed("edge.yaml", &[replacement]);
+    /// The shipped `match_delegate` after some replacements, in both spellings.
+    fn spellings(replacements: &[(&str, &str)]) -> [String; 2] {
+        let text = changed("edge.yaml", replacements);
         let mut camel = text.clone();
         for (from, to) in [
             ("xds_matcher:", "xdsMatcher:"),
@@ -149,42 +154,45 @@ mod tests {
 
     #[test]
     fn match_delegate_may_skip_good_answers_alone() {
-        let typed_struct =
-            format!("{{\"@type\": {TYPE}xds.type.v3.TypedStruct, type_url: {CLASS}, value: {{}}}}");
-        let input = format!("{{\"@type\": {CLASS}}}");
-        let same = ("xds_matcher:", "xds_matcher:");
-        let null = (
-            "exact_match_map:",
-            "on_no_match: null\n                exact_match_map:",
+        let typed_struct = format!(
+            "{{\"@type\": type.googleapis.com/xds.type.v3.TypedStruct, type_url: {CLASS}, \
+             value: {{}}}}"
         );
-        for good in [
-            same,
-            (&input, &typed_struct),
-            null,
-            ("xds_matcher:", "unread:"),
-        ] {
-            for text in spellings(good) {
-                assert_eq!(check_text(&text), Ok(1), "{text}");
-            }
+        let input = format!("{{\"@type\": {CLASS}}}");
+        let deprecated = ("xds_matcher:", "matcher:");
+        let of_4xx = ("2xx: {", "4xx: {");
+        let good: [&[(&str, &str)]; 4] = [
+            &[],
+            &[(&input, &typed_struct)],
+            &[(
+                "exact_match_map:",
+                "on_no_match: null\n                exact_match_map:",
+            )],
+            &[deprecated],
+        ];
+        for text in good.into_iter().flat_map(spellings) {
+            assert_eq!(check_text(&text), Ok(1), "{text}");
         }
-        for bad in [
-            ("2xx: {", "3xx: {"),
-            ("2xx: {", "4xx: {}\n                    2xx: {"),
-            ("HttpResponseStatusCodeClassMatchInput", "SomeOtherInput"),
-            (
+        let bad: [&[(&str, &str)]; 9] = [
+            &[of_4xx],
+            &[deprecated, of_4xx],
+            &[("xds_matcher:", "other:")],
+            &[("2xx: {", "3xx: {")],
+            &[("2xx: {", "4xx: {}\n                    2xx: {")],
+            &[("HttpResponseStatusCodeClassMatchInput", "SomeOtherInput")],
+            &[(
                 "matcher_tree:",
                 "on_no_match: {action: {}}\n              matcher_tree:",
-            ),
-            (
+            )],
+            &[(
                 "exact_match_map:",
                 "on_no_match: {action: {}}\n                exact_match_map:",
-            ),
-            ("exact_match_map:", "prefix_match_map:"),
-        ] {
-            for text in spellings(bad) {
-                let problem = check_text(&text).unwrap_err();
-                assert!(problem.contains("2xx alone"), "{text}: {problem}");
-            }
+            )],
+            &[("exact_match_map:", "prefix_match_map:")],
+        ];
+        for text in bad.into_iter().flat_map(spellings) {
+            let problem = check_text(&text).unwrap_err();
+            assert!(problem.contains("2xx alone"), "{text}: {problem}");
         }
     }
 
@@ -221,7 +229,8 @@ mod tests {
         ] {
             let of_route = format!(
                 "{{match: {{prefix: /}}, typedPerFilterConfig: {{{name}: {{\"@type\": \
-                 {DELEGATE}ExtensionWithMatcherPerRoute, xdsMatcher: {{matcherTree: {{input: \
+                 type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute, \
+                 xdsMatcher: {{matcherTree: {{input: \
                  {{typedConfig: {{\"@type\": {CLASS}}}}}, exactMatchMap: {{map: {{{class}: \
                  {{}}}}}}}}}}}}}}}}"
             );

@@ -10,7 +10,7 @@ use crate::Result;
 
 const OURS: &str = "oss_origin_auth";
 
-/// What a document of Envoy has of ours.
+/// What documents of Envoy have of ours.
 #[derive(Debug, Default)]
 pub struct Found {
     pub filters: Vec<Filter>,
@@ -23,18 +23,15 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Filter {
     pub text: String,
-    /// Whether a `match_delegate` around it skips it for some answers.
-    pub delegated: bool,
-    /// The names of those around it, by which routes give them other matchers.
-    delegates: Vec<String>,
+    /// The names of the `match_delegate`s around it, by which routes give them other
+    /// matchers.
+    pub delegates: Vec<String>,
 }
 
 /// What stands around a value in the document.
 #[derive(Clone, Copy, Default)]
 struct Context<'a> {
-    /// Whether the filter in which it stands has our name.
-    named: bool,
-    /// The name of that filter.
+    /// The name of the filter in which it stands.
     filter: &'a str,
     delegates: Option<&'a Delegate<'a>>,
     /// The filter for which a route has this.
@@ -44,33 +41,30 @@ struct Context<'a> {
 /// A `match_delegate`, and those around it.
 struct Delegate<'a> {
     name: &'a str,
-    matcher: &'a Value,
+    /// The message, with its matcher in it.
+    message: &'a Value,
     around: Option<&'a Delegate<'a>>,
 }
 
+/// The documents of a text, which is YAML or JSON.
+pub fn documents(text: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
+    let documents: std::result::Result<_, _> = documents.collect();
+    documents.map_err(|error| format!("it cannot be read: {error}"))
+}
+
 impl Found {
-    /// JSON that YAML cannot read has nothing of ours here: the parser of our own
-    /// configuration says better what is wrong with it.
-    pub fn new(text: &str) -> Result<Found> {
+    pub fn new(documents: &[Value]) -> Result<Found> {
         let mut found = Found::default();
-        let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
-        let documents: std::result::Result<Vec<Value>, _> = documents.collect();
-        let documents = match documents {
-            Ok(documents) => documents,
-            Err(_) if text.trim_start().starts_with('{') => Vec::new(),
-            Err(error) => return Err(format!("it cannot be read: {error}")),
-        };
-        for document in &documents {
+        for document in documents {
             found.collect(document, Context::default())?;
         }
-        for filter in &mut found.filters {
-            for (name, matcher) in &found.of_routes {
-                if filter.delegates.contains(name) {
-                    check_matcher(matcher).map_err(|problem| {
-                        format!("typed_per_filter_config of {name}: {problem}")
-                    })?;
-                    filter.delegated = true;
-                }
+        // A route may stand before the filter.
+        let delegates = || found.filters.iter().flat_map(|filter| &filter.delegates);
+        for (name, matcher) in &found.of_routes {
+            if delegates().any(|delegate| delegate == name) {
+                check_matcher(matcher)
+                    .map_err(|problem| format!("typed_per_filter_config of {name}: {problem}"))?;
             }
         }
         Ok(found)
@@ -87,51 +81,37 @@ impl Found {
         };
         let name = value.get("name").and_then(Value::as_str);
         if let (Some(name), Some(_)) = (name, field(value, "typed_config")) {
-            context.named = name == OURS;
             context.filter = name;
         }
         if let Some(configuration) = field(value, "configuration") {
             let vm = field(value, "vm_config").map(Value::to_string);
-            let ours =
-                context.named || name == Some(OURS) || vm.is_some_and(|vm| vm.contains(OURS));
-            if ours {
+            let of_vm = vm.is_some_and(|vm| vm.contains(OURS));
+            if context.filter == OURS || name == Some(OURS) || of_vm {
                 self.add(configuration, context.delegates)?;
             }
         }
         let settings = field(value, "filter_metadata")
             .and_then(|metadata| metadata.get(OURS)?.get("config")?.as_str());
         self.metadata.extend(settings.map(str::to_owned));
-
-        let matcher = field(value, "xds_matcher");
-        if let (Some(filter), Some(matcher)) = (context.of_route, matcher) {
+        if let (Some(filter), Some(matcher)) = (context.of_route, field(value, "xds_matcher")) {
             self.of_routes.push((filter.to_owned(), matcher.clone()));
         }
+
         for (name, inner) in fields {
             if is(name, "extension_config") {
                 let delegate = Delegate {
                     name: context.filter,
-                    // Without a matcher of its own it skips nothing.
-                    matcher: matcher.unwrap_or(&Value::Null),
+                    message: value,
                     around: context.delegates,
                 };
-                let delegates = Some(&delegate);
-                self.collect(
-                    inner,
-                    Context {
-                        delegates,
-                        ..context
-                    },
-                )?;
+                let mut context = context;
+                context.delegates = Some(&delegate);
+                self.collect(inner, context)?;
             } else if is(name, "typed_per_filter_config") {
+                let mut context = context;
                 for (filter, inner) in inner.as_object().into_iter().flatten() {
-                    let of_route = Some(filter.as_str());
-                    self.collect(
-                        inner,
-                        Context {
-                            of_route,
-                            ..context
-                        },
-                    )?;
+                    context.of_route = Some(filter);
+                    self.collect(inner, context)?;
                 }
             } else {
                 self.collect(inner, context)?;
@@ -141,13 +121,20 @@ impl Found {
     }
 
     fn add(&mut self, configuration: &Value, delegates: Option<&Delegate>) -> Result {
-        let around = || std::iter::successors(delegates, |delegate| delegate.around);
-        let mut matchers = around().filter(|delegate| !delegate.matcher.is_null());
-        matchers.try_for_each(|delegate| check_matcher(delegate.matcher))?;
+        let mut names = Vec::new();
+        for delegate in std::iter::successors(delegates, |delegate| delegate.around) {
+            // Envoy reads the deprecated one as well. With none it leaves the filter out
+            // altogether.
+            let matchers = ["xds_matcher", "matcher"].map(|name| field(delegate.message, name));
+            match matchers {
+                [None, None] => check_matcher(&Value::Null)?,
+                some => some.into_iter().flatten().try_for_each(check_matcher)?,
+            }
+            names.push(delegate.name.to_owned());
+        }
         self.filters.push(Filter {
             text: text_of(configuration)?,
-            delegated: around().any(|delegate| !delegate.matcher.is_null()),
-            delegates: around().map(|delegate| delegate.name.to_owned()).collect(),
+            delegates: names,
         });
         Ok(())
     }
@@ -224,13 +211,12 @@ fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// Whether a key of JSON is a field's name, in snake or lower camel case.
 fn is(key: &str, name: &str) -> bool {
-    let camel = name.split('_').enumerate().flat_map(|(index, word)| {
-        let (first, rest) = word.split_at(word.len().min(1));
-        let first = match index {
-            0 => first.to_owned(),
-            _ => first.to_uppercase(),
-        };
-        [first, rest.to_owned()]
-    });
-    key == name || key == camel.collect::<String>()
+    let mut snake = String::new();
+    for letter in key.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake == name
 }
