@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use oss_origin_auth::config::fields::{self, Field, Kind};
-use oss_origin_auth::config::schema::schema;
+use oss_origin_auth_core::config::fields::{self, Field, Kind};
+use oss_origin_auth_core::config::schema::schema;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -81,10 +81,10 @@ fn the_readme_shows_the_smallest_configuration_as_it_is_shipped() {
 fn every_reason_of_a_refusal_is_in_the_readme() {
     let readme = read("README.md");
     let sources = [
-        read("src/request/mod.rs"),
-        read("src/request/paths.rs"),
-        read("src/host/mod.rs"),
-        read("src/host/worker.rs"),
+        read("core/src/request/mod.rs"),
+        read("core/src/request/paths.rs"),
+        read("src/lib.rs"),
+        read("src/worker.rs"),
     ];
     let mut count = 0;
     for call in sources

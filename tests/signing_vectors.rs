@@ -11,9 +11,9 @@
 
 use std::path::PathBuf;
 
-use oss_origin_auth::credentials::{Credentials, Secret};
-use oss_origin_auth::signing::target::Target;
-use oss_origin_auth::signing::{self, Request, Signer, Version, is_signed_header, v1, v4};
+use oss_origin_auth_core::credentials::{Credentials, Secret};
+use oss_origin_auth_core::signing::target::Target;
+use oss_origin_auth_core::signing::{self, Request, Signer, Version, is_signed_header, v1, v4};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

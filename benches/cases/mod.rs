@@ -4,10 +4,10 @@
 
 use std::hint::black_box;
 
-use oss_origin_auth::config::Route;
-use oss_origin_auth::credentials::{Credentials, Secret};
-use oss_origin_auth::request::{Admission, Changes, Incoming, admit};
-use oss_origin_auth::signing::{Signer, Version};
+use oss_origin_auth_core::config::Route;
+use oss_origin_auth_core::credentials::{Credentials, Secret};
+use oss_origin_auth_core::request::{Admission, Changes, Incoming, admit};
+use oss_origin_auth_core::signing::{Signer, Version};
 
 pub struct Case {
     pub name: &'static str,

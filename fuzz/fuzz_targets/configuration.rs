@@ -3,7 +3,7 @@
 //! in metadata.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth::config::{Config, Metadata, RouteCache};
+use oss_origin_auth_core::config::{Config, Metadata, RouteCache};
 
 fuzz_target!(|text: &[u8]| {
     match Config::parse(text, |name| (name.len() < 9).then(|| "sesame".to_owned())) {

@@ -2,7 +2,7 @@
 //! Every error of OSS has a verdict, a cause, a name and a fix.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth::diagnosis::{Answer, diagnose, header_xml, judge};
+use oss_origin_auth_core::diagnosis::{Answer, diagnose, header_xml, judge};
 
 fuzz_target!(|input: (u16, &[u8], &[u8])| {
     let (status, ec, body) = input;

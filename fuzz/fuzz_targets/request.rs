@@ -3,11 +3,11 @@
 //! leaves is canonical: read again, it is the same.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth::credentials::{Credentials, Secret};
-use oss_origin_auth::request::{Admission, Incoming, admit};
-use oss_origin_auth::signing::target::Target;
-use oss_origin_auth::signing::{SignedHeaders, Signer, Version};
-use oss_origin_auth::config::Route;
+use oss_origin_auth_core::credentials::{Credentials, Secret};
+use oss_origin_auth_core::request::{Admission, Incoming, admit};
+use oss_origin_auth_core::signing::target::Target;
+use oss_origin_auth_core::signing::{SignedHeaders, Signer, Version};
+use oss_origin_auth_core::config::Route;
 
 fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
     let (path, name, value) = input;

@@ -3,8 +3,8 @@
 //! read back as it was written.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth::credentials::answer;
-use oss_origin_auth::credentials::entry::{Entry, Timing};
+use oss_origin_auth_core::credentials::answer;
+use oss_origin_auth_core::credentials::entry::{Entry, Timing};
 
 const NOW: u64 = 1_764_946_083;
 

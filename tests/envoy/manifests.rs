@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use oss_origin_auth::config::Config;
+use oss_origin_auth_core::config::Config;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::process::scratch;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oss_origin_auth::config::{Config, schema::schema};
+use oss_origin_auth_core::config::{Config, schema::schema};
 use serde_json::Value;
 use testkit::tools;
 

@@ -34,7 +34,7 @@ const EXPORTS: [&str; 16] = [
     "proxy_on_delete",
 ];
 
-/// Of the filter: exports that stand in for the SDK's (`src/host/bodies.rs`).
+/// Of the filter: exports that stand in for the SDK's (`src/bodies.rs`).
 const STAND_INS: [(&str, &str); 1] =
     [("oss_origin_auth_on_response_body", "proxy_on_response_body")];
 
@@ -63,7 +63,7 @@ pub const HEADERS_ONLY: [&str; 11] = [
 
 /// What the SDK calls of its traits. The rest that they offer
 /// nothing calls, though tables refer to it, so that no linker can know: the filter
-/// has calls of its own, see `src/host/abi.rs`.
+/// has calls of its own, see `src/abi.rs`.
 const CALLBACKS: [&str; 4] = ["on_", "get_type", "create_", "exec_"];
 
 /// Nothing calls these either, since the SDK sets a hook that logs a panic to Envoy:

@@ -95,6 +95,6 @@ struct Wrong {
 }
 
 fn wrong_configurations() -> Vec<Wrong> {
-    let file = include_str!("../../tests/data/wrong-configurations.json");
+    let file = include_str!("../../../tests/data/wrong-configurations.json");
     serde_json::from_str(file).unwrap()
 }

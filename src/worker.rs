@@ -5,17 +5,17 @@ use std::rc::Rc;
 
 use super::abi::{self, now_ms};
 use super::stats::{Group, Stats};
-use crate::config::{
+use oss_origin_auth_core::config::{
     Config, ConfigError, Metadata, NamedSource, Route, RouteCache, Sidecar, Source, Sources,
 };
-pub use crate::credentials::answer::MAX_BODY;
-use crate::credentials::answer::{self, FetchError};
-use crate::credentials::keyring::{Fetch, Keyring, SharedData};
-use crate::diagnosis::{Cause, Verdict};
-use crate::flow::{Event, Flow, Sent, Step};
-use crate::log_limit::LogLimit;
-use crate::request::{Admission, Incoming, Outgoing, Refusal, admit};
-use crate::waiting::{Waiter, Waiting};
+pub use oss_origin_auth_core::credentials::answer::MAX_BODY;
+use oss_origin_auth_core::credentials::answer::{self, FetchError};
+use oss_origin_auth_core::credentials::keyring::{Fetch, Keyring, SharedData};
+use oss_origin_auth_core::diagnosis::{Cause, Verdict};
+use oss_origin_auth_core::flow::{Event, Flow, Sent, Step};
+use oss_origin_auth_core::log_limit::LogLimit;
+use oss_origin_auth_core::request::{Admission, Incoming, Outgoing, Refusal, admit};
+use oss_origin_auth_core::waiting::{Waiter, Waiting};
 
 /// Soon after the configuration, so that the first request need not wait.
 pub const FIRST_TICK_MS: u32 = 10;
@@ -24,7 +24,7 @@ pub const BUSY_TICK_MS: u32 = 5;
 const IDLE_TICK_MS: u32 = 1_000;
 
 /// Of filter state, which all attempts at a request share:
-/// [`crate::request::Changes::mapped`].
+/// [`oss_origin_auth_core::request::Changes::mapped`].
 pub const MAPPED: &str = "oss_origin_auth.mapped";
 /// As above: the generation of the credentials with which an attempt was refused,
 /// where newer ones may heal it.
@@ -343,7 +343,7 @@ impl Worker {
         &mut self,
         index: usize,
         holder: u64,
-        result: Result<crate::credentials::Credentials, FetchError>,
+        result: Result<oss_origin_auth_core::credentials::Credentials, FetchError>,
     ) {
         let label = result.as_ref().map_or_else(FetchError::label, |_| "ok");
         self.stats.count(Group::Callouts, label);

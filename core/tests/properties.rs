@@ -1,14 +1,14 @@
 //! What holds of all input, not of examples. The fuzz targets in `fuzz/` check
 //! the same for longer.
 
-use oss_origin_auth::config::{Config, Route};
-use oss_origin_auth::credentials::answer;
-use oss_origin_auth::credentials::entry::Entry;
-use oss_origin_auth::credentials::{Credentials, Secret};
-use oss_origin_auth::diagnosis::{Answer, diagnose, judge};
-use oss_origin_auth::request::{Admission, Incoming, admit};
-use oss_origin_auth::signing::target::Target;
-use oss_origin_auth::signing::{Signer, Version};
+use oss_origin_auth_core::config::{Config, Route};
+use oss_origin_auth_core::credentials::answer;
+use oss_origin_auth_core::credentials::entry::Entry;
+use oss_origin_auth_core::credentials::{Credentials, Secret};
+use oss_origin_auth_core::diagnosis::{Answer, diagnose, judge};
+use oss_origin_auth_core::request::{Admission, Incoming, admit};
+use oss_origin_auth_core::signing::target::Target;
+use oss_origin_auth_core::signing::{Signer, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
