@@ -24,6 +24,7 @@ pub enum Buffer {
 #[derive(Clone, Copy, Debug)]
 pub enum Headers {
     Request = 0,
+    RequestTrailers = 1,
     Response = 2,
     ResponseTrailers = 3,
     Callout = 6,
@@ -176,18 +177,18 @@ pub fn set_tick_period(milliseconds: u32) -> Result<()> {
 }
 
 /// Milliseconds since 1970, by the host's clock.
-pub fn now_ms() -> u64 {
+pub fn now_ms() -> Result<u64> {
     let mut now = 0_u64;
-    let read = check(unsafe { proxy_get_current_time_nanoseconds(&mut now) });
-    read.map_or(0, |()| now / 1_000_000)
+    check(unsafe { proxy_get_current_time_nanoseconds(&mut now) })?;
+    Ok(now / 1_000_000)
 }
 
-/// 0 if the host has no random numbers.
-pub fn random() -> u64 {
+/// Any number.
+pub fn random() -> Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: WASI fills as many bytes as it is told.
-    let _ = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
-    u64::from_le_bytes(bytes)
+    check(unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) })?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// The value of an environment variable of the VM.

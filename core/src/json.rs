@@ -8,17 +8,24 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+/// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
+    /// `null`
     Null,
+    /// `true` or `false`
     Bool(bool),
     /// `None` if it is no whole number from 0 to 2^53.
     Number(Option<u64>),
+    /// A string.
     Text(String),
+    /// An array.
     List(Vec<Value>),
+    /// An object, none of whose fields was given twice.
     Object(Object),
 }
 
+/// The fields of an object.
 pub type Object = BTreeMap<String, Value>;
 
 /// Why a text is no document.

@@ -1,13 +1,45 @@
 //! What oss-origin-auth decides, for any host: bytes in, actions out.
-//! `docs/DESIGN.md` describes how the modules work together.
+//!
+//! ```text
+//!  exchange     one attempt at one request: events in, actions out
+//!     │
+//!  worker       what one thread has: settings, credentials, requests that wait
+//!     │
+//!  host         what the core asks of its host
+//!     │
+//!  metrics      the names of all that is counted
+//!     │
+//!  policy       what may leave, and in which form; what a client sees of an answer
+//!     │
+//!  config       JSON in, settings out
+//!     │
+//!  fetch        when credentials are fetched, and what all workers share
+//!     │
+//!  signing      a request and credentials in, headers out
+//!     │
+//!  credentials
+//!     │
+//!  oss          facts of OSS: targets, times, names, errors
+//!     │
+//!  json, words
+//! ```
+//!
+//! A room uses those below it, and none above it. Nothing here is of a certain host: an
+//! adapter turns its host's callbacks into [`exchange::Event`]s, carries out the
+//! [`exchange::Action`]s, and implements [`host::Host`]. `docs/DESIGN.md` says why it is
+//! as it is.
+
+#![warn(missing_docs)]
 
 pub mod config;
 pub mod credentials;
-pub mod diagnosis;
-pub mod flow;
+pub mod exchange;
+pub mod fetch;
+pub mod host;
 pub mod json;
-pub mod log_limit;
-pub mod request;
-pub mod response;
+pub mod metrics;
+pub mod oss;
+pub mod policy;
 pub mod signing;
-pub mod waiting;
+pub mod words;
+pub mod worker;

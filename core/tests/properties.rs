@@ -1,14 +1,16 @@
 //! What holds of all input, not of examples. The fuzz targets in `fuzz/` check
 //! the same for longer.
 
-use oss_origin_auth_core::config::{Config, Route};
-use oss_origin_auth_core::credentials::answer;
-use oss_origin_auth_core::credentials::entry::Entry;
+use oss_origin_auth_core::config::{Config, Route, Treatment};
 use oss_origin_auth_core::credentials::{Credentials, Secret};
-use oss_origin_auth_core::diagnosis::{Answer, diagnose, judge};
-use oss_origin_auth_core::request::{Admission, Incoming, admit};
-use oss_origin_auth_core::signing::target::Target;
-use oss_origin_auth_core::signing::{Signer, Version};
+use oss_origin_auth_core::fetch::account::AccountId;
+use oss_origin_auth_core::fetch::answer::{self, Answer};
+use oss_origin_auth_core::fetch::entry::Entry;
+use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, judge};
+use oss_origin_auth_core::oss::target::Target;
+use oss_origin_auth_core::policy::{Admission, Incoming, admit};
+use oss_origin_auth_core::signing::{Scheme, Signer};
+use oss_origin_auth_core::words::Word;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,7 +39,8 @@ proptest! {
 
     #[test]
     fn a_sidecars_body_is_good_credentials_or_an_error(body in damaged(ANSWER), status in 0..600_u16) {
-        match answer::parse(status, &body, NOW) {
+        let answer = Answer::Given { status, size: body.len(), body: &body };
+        match answer::read(answer, NOW) {
             Ok(credentials) => {
                 prop_assert_eq!(status, 200);
                 prop_assert!(credentials.expires_at.is_none_or(|time| time > NOW));
@@ -53,8 +56,8 @@ proptest! {
     fn a_configuration_is_complete_or_refused(text in damaged(CONFIGURATION)) {
         if let Ok(config) = Config::parse(&text, |_| None) {
             for name in [&b"x"[..], b"y", b"\xff"] {
-                if let Some(route) = config.route(name) {
-                    prop_assert!(route.credentials < config.credentials.len());
+                if let Some(Treatment::Sign(route)) = config.treatment(name) {
+                    prop_assert!(route.account.0 < config.credentials.len());
                     prop_assert!(!route.bucket.is_empty());
                 }
             }
@@ -87,11 +90,11 @@ proptest! {
         method in "GET|HEAD|PUT|DELETE|[A-Z]{0,8}",
         v1 in any::<bool>(),
     ) {
-        let signature_version = if v1 { Version::V1 } else { Version::V4 };
-        let route = Route::new("bucket", "r", signature_version);
+        let scheme = if v1 { Scheme::V1 } else { Scheme::V4 { region: "r".into() } };
+        let route = Route::new("bucket", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] =
             &[(b":method", method.as_bytes()), (b":path", &path), (&name, &value)];
-        if let Ok(Admission::Signed(outgoing)) = admit(Some(&route), Incoming { headers, earlier: b"" }) {
+        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, earlier: b"" }) {
             prop_assert!(method == "GET" || method == "HEAD");
             let credentials = Credentials {
                 access_key_id: "id".into(),
@@ -99,19 +102,20 @@ proptest! {
                 security_token: Some(Secret::new("token")),
                 expires_at: None,
             };
-            let changes = outgoing.sign(&route, &mut Signer::new(credentials, 1), NOW);
-            let wire = changes.path.unwrap_or(path);
+            let edits = outgoing.sign(&route, &mut Signer::new(credentials, 1), NOW);
+            let rewritten = edits.set.iter().find(|(name, _)| *name == ":path");
+            let wire = rewritten.map_or(&path[..], |(_, path)| path);
             prop_assert!(wire.len() > 1 && !wire.contains(&b'?'));
-            let added = changes.add.unwrap();
+            let added = edits.add.unwrap();
             prop_assert_eq!(added.iter().next().unwrap().0, "authorization");
         }
     }
 
     #[test]
     fn every_error_of_oss_has_a_cause(status in any::<u16>(), ec in vec(any::<u8>(), 0..14), body in damaged(ERROR)) {
-        let answer = Answer { status, ec: &ec, xml: &body };
-        let _ = judge(&answer);
-        let cause = diagnose(&answer);
-        prop_assert!(!cause.name().is_empty() && !cause.fix().is_empty());
+        let error = ErrorResponse { status, ec: &ec, xml: &body };
+        let _ = judge(&error);
+        let cause = diagnose(&error);
+        prop_assert!(!cause.word().is_empty() && !cause.fix().is_empty());
     }
 }

@@ -3,12 +3,13 @@
 //! in metadata.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth_core::config::{Config, Metadata, RouteCache};
+use oss_origin_auth_core::config::{Config, Metadata, RouteCache, Settings, Treatment};
+use oss_origin_auth_core::fetch::account::AccountId;
 
 fuzz_target!(|text: &[u8]| {
     match Config::parse(text, |name| (name.len() < 9).then(|| "sesame".to_owned())) {
         Ok(config) => {
-            let _ = config.route(text);
+            let _ = config.treatment(text);
             assert!(!format!("{config:?}").contains("sesame"));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
@@ -20,8 +21,8 @@ fuzz_target!(|text: &[u8]| {
         Metadata { route: text.to_vec(), ..Metadata::default() },
         Metadata { cluster: text.to_vec(), ..Metadata::default() },
     ] {
-        if let Ok(Some(route)) = cache.route(&config, metadata) {
-            assert_eq!(route.credentials, 0);
+        if let Settings::Known(Treatment::Sign(route)) = cache.settings(&config, metadata) {
+            assert_eq!(route.account, AccountId(0));
         }
     }
 });

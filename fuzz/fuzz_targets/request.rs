@@ -4,10 +4,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use oss_origin_auth_core::credentials::{Credentials, Secret};
-use oss_origin_auth_core::request::{Admission, Incoming, admit};
-use oss_origin_auth_core::signing::target::Target;
-use oss_origin_auth_core::signing::{SignedHeaders, Signer, Version};
 use oss_origin_auth_core::config::Route;
+use oss_origin_auth_core::fetch::account::AccountId;
+use oss_origin_auth_core::oss::target::Target;
+use oss_origin_auth_core::policy::{Admission, Incoming, admit};
+use oss_origin_auth_core::signing::{Scheme, SignedHeaders, Signer};
 
 fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
     let (path, name, value) = input;
@@ -17,10 +18,10 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
         assert_eq!(again.wire(), wire);
         assert_eq!(again.key(), target.key());
     }
-    for signature_version in [Version::V4, Version::V1] {
-        let route = Route::new("bucket", "cn-hangzhou", signature_version);
+    for scheme in [Scheme::V4 { region: "cn-hangzhou".into() }, Scheme::V1] {
+        let route = Route::new("bucket", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path), (name, value)];
-        if let Ok(Admission::Signed(outgoing)) = admit(Some(&route), Incoming { headers, earlier: b"" }) {
+        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, earlier: b"" }) {
             let mut signer = Signer::new(
                 Credentials {
                     access_key_id: "id".into(),
@@ -30,12 +31,12 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
                 },
                 1,
             );
-            let changes = outgoing.sign(&route, &mut signer, 1_764_946_083);
-            for (_, value) in changes.add.iter().flat_map(SignedHeaders::iter) {
+            let edits = outgoing.sign(&route, &mut signer, 1_764_946_083);
+            for (_, value) in edits.add.iter().flat_map(SignedHeaders::iter) {
                 assert!(value.iter().all(|b| (b' '..=b'~').contains(b)));
             }
-            for byte in changes.path.iter().flatten() {
-                assert!((b'!'..=b'~').contains(byte));
+            for (_, value) in &edits.set {
+                assert!(value.iter().all(|byte| (b'!'..=b'~').contains(byte)));
             }
         }
     }

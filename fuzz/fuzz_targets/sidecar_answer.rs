@@ -3,8 +3,8 @@
 //! read back as it was written.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth_core::credentials::answer;
-use oss_origin_auth_core::credentials::entry::{Entry, Timing};
+use oss_origin_auth_core::fetch::answer::{self, Answer};
+use oss_origin_auth_core::fetch::entry::{Entry, Timing};
 
 const NOW: u64 = 1_764_946_083;
 
@@ -12,7 +12,8 @@ fuzz_target!(|body: &[u8]| {
     let timing = Timing { clock_margin: 5_000, refresh_margin: None, fetch_timeout: 2_000 };
     let foreign = Entry::decode(body);
     let _ = foreign.begin(1, NOW * 1000, &timing);
-    match answer::parse(200, body, NOW) {
+    let answer = Answer::Given { status: 200, size: body.len(), body };
+    match answer::read(answer, NOW) {
         Err(error) => drop(error.to_string()),
         Ok(credentials) => {
             assert!(credentials.access_key_id.bytes().all(|b| b.is_ascii_graphic()));

@@ -66,7 +66,7 @@ fn the_filter_takes_every_configuration() {
         let text = configuration.to_string();
         let parsed = Config::parse(text.as_bytes(), |_| Some("set".to_owned()));
         let config = parsed.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(config.route(b"objects").is_some(), "{name}");
+        assert!(config.treatment(b"objects").is_some(), "{name}");
     }
 }
 

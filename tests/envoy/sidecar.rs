@@ -55,7 +55,7 @@ fn credentials_are_answered_in_the_form_of_the_protocol() {
     assert!(body["AccessKeyId"].as_str().unwrap().starts_with("STS."));
     assert!(body["SecurityToken"].as_str().unwrap().starts_with("CAIS"));
     let expiration = body["Expiration"].as_str().unwrap();
-    let time = oss_origin_auth_core::signing::time::parse_rfc3339_utc(expiration);
+    let time = oss_origin_auth_core::oss::time::parse_rfc3339_utc(expiration);
     assert!(
         time.is_some_and(|time| time > 1_700_000_000),
         "{expiration}"
@@ -125,7 +125,7 @@ fn a_token_is_renewed_before_a_third_of_its_life_is_gone() {
     let held = || {
         let body = Request::get("/v1/credentials/default").send(port).json();
         let expiration = body["Expiration"].as_str().unwrap().to_owned();
-        let time = oss_origin_auth_core::signing::time::parse_rfc3339_utc(&expiration);
+        let time = oss_origin_auth_core::oss::time::parse_rfc3339_utc(&expiration);
         (body["AccessKeyId"].to_string(), time.unwrap())
     };
     let first = held();

@@ -174,6 +174,6 @@ fn prometheus_gets_what_the_dashboard_and_the_alerts_ask_for() {
 
 fn encoded(text: &str) -> String {
     let mut encoded = Vec::new();
-    oss_origin_auth_core::signing::encoding::encode_component(text.as_bytes(), &mut encoded);
+    oss_origin_auth_core::oss::encoding::encode_component(text.as_bytes(), &mut encoded);
     String::from_utf8(encoded).unwrap()
 }

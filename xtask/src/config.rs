@@ -52,7 +52,7 @@ fn check_text(text: &str) -> Result<usize> {
     }
     for Filter { text, delegates } in &found.filters {
         let config = check_settings("a filter's configuration", text)?;
-        let reads_metadata = config.metadata.route || config.metadata.cluster;
+        let reads_metadata = !config.metadata.is_empty();
         let strips = strips(text) || (reads_metadata && found.metadata.iter().any(|m| strips(m)));
         if !delegates.is_empty() && strips {
             return Err(

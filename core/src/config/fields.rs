@@ -1,13 +1,22 @@
 //! Which settings there are, and of which kind: read by the parser, by the
 //! JSON Schema, and by the test of the documents.
 
+use super::choices::{
+    Addressing, DotSegments, Errors, MetadataOf, Method, PathEncoding, PresignedUrls,
+    SignatureVersion, UnknownParameters,
+};
+use crate::words::Word;
+
 /// A setting. Its meaning is told in README.md.
 #[derive(Debug)]
 pub struct Field {
+    /// As it stands in the JSON.
     pub name: &'static str,
+    /// Which values it takes.
     pub kind: Kind,
 }
 
+/// Which values a setting takes.
 #[derive(Debug)]
 pub enum Kind {
     /// A string.
@@ -20,7 +29,9 @@ pub enum Kind {
     Flag(bool),
     /// A whole number from `least` to `most`.
     Integer {
+        /// At least this.
         least: u64,
+        /// At most this.
         most: u64,
         /// `None` where it depends on something else.
         default: Option<u64>,
@@ -29,7 +40,9 @@ pub enum Kind {
     Texts(&'static [&'static str]),
     /// A list of some of these strings, and its default.
     Choices {
+        /// These.
         of: &'static [&'static str],
+        /// Where it is not given.
         default: &'static [&'static str],
     },
     /// An object with these fields.
@@ -38,6 +51,49 @@ pub enum Kind {
     Named(&'static [Field]),
 }
 
+/// A setting that is a whole number and has a default.
+#[derive(Clone, Copy, Debug)]
+pub struct Integer {
+    /// As it stands in the JSON.
+    pub name: &'static str,
+    /// At least this.
+    pub least: u64,
+    /// At most this.
+    pub most: u64,
+    /// Where it is not given.
+    pub default: u64,
+}
+
+/// How long a request waits for credentials.
+pub const WAIT_TIMEOUT_MS: Integer = integer("wait_timeout_ms", 1, 60_000, 5_000);
+/// How many requests may wait in one worker.
+pub const MAX_WAITING: Integer = integer("max_waiting", 1, 100_000, 1_000);
+/// How long the sidecar may take.
+pub const TIMEOUT_MS: Integer = integer("timeout_ms", 1, 60_000, 2_000);
+/// How long before their end credentials are not used any more.
+pub const CLOCK_MARGIN_MS: Integer = integer("clock_margin_ms", 0, 300_000, 5_000);
+/// The least and the most `refresh_margin_ms`.
+pub const REFRESH_MARGIN_MS: (u64, u64) = (1_000, 43_200_000);
+
+/// A boolean setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// As it stands in the JSON.
+    pub name: &'static str,
+    /// Where it is not given.
+    pub default: bool,
+}
+
+/// Whether requests are signed.
+pub const ENABLED: Flag = flag("enabled", true);
+/// Whether every request is refused.
+pub const DENY: Flag = flag("deny", false);
+/// Whether a client is told the cause of an error.
+pub const CAUSE_HEADER: Flag = flag("cause_header", false);
+/// Whether the access log gets fields.
+pub const ACCESS_LOG_FIELDS: Flag = flag("access_log_fields", false);
+
+/// The whole configuration.
 pub const TOP: &[Field] = &[
     field("credentials", Kind::Named(SOURCE)),
     field("defaults", Kind::Object(ROUTE)),
@@ -45,66 +101,77 @@ pub const TOP: &[Field] = &[
     field(
         "metadata",
         Kind::Choices {
-            of: &["route", "cluster"],
+            of: MetadataOf::WORDS,
             default: &[],
         },
     ),
-    field("wait_timeout_ms", integer(1, 60_000, Some(5_000))),
-    field("max_waiting", integer(1, 100_000, Some(1_000))),
+    WAIT_TIMEOUT_MS.field(),
+    MAX_WAITING.field(),
 ];
 
+/// A source of credentials.
 pub const SOURCE: &[Field] = &[
     field("sidecar", Kind::Object(SIDECAR)),
     field("access_key", Kind::Object(ACCESS_KEY)),
 ];
 
+/// A sidecar.
 pub const SIDECAR: &[Field] = &[
     field("cluster", Kind::RequiredText),
     field("authority", Kind::Text),
     field("path", Kind::Text),
     field("token_env", Kind::Text),
-    field("timeout_ms", integer(1, 60_000, Some(2_000))),
-    field("clock_margin_ms", integer(0, 300_000, Some(5_000))),
-    field("refresh_margin_ms", integer(1_000, 43_200_000, None)),
+    TIMEOUT_MS.field(),
+    CLOCK_MARGIN_MS.field(),
+    field(
+        "refresh_margin_ms",
+        Kind::Integer {
+            least: REFRESH_MARGIN_MS.0,
+            most: REFRESH_MARGIN_MS.1,
+            default: None,
+        },
+    ),
 ];
 
+/// A key pair from the environment.
 pub const ACCESS_KEY: &[Field] = &[
     field("id_env", Kind::RequiredText),
     field("secret_env", Kind::RequiredText),
 ];
 
+/// The words of [`Method::DEFAULT`].
+const READS: &[&str] = &["GET", "HEAD"];
+
+/// A route, or the defaults of all.
 pub const ROUTE: &[Field] = &[
     field("bucket", Kind::Text),
     field("region", Kind::Text),
-    field("signature_version", Kind::Choice(&["v4", "v1"])),
+    field("signature_version", Kind::Choice(SignatureVersion::WORDS)),
     field("credentials", Kind::Text),
-    field("enabled", Kind::Flag(true)),
-    field("deny", Kind::Flag(false)),
+    ENABLED.field(),
+    DENY.field(),
     field(
         "methods",
         Kind::Choices {
-            of: &["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"],
-            default: &["GET", "HEAD"],
+            of: Method::WORDS,
+            default: READS,
         },
     ),
     field("operations", Kind::Texts(&[])),
     field("forward_parameters", Kind::Texts(&[])),
-    field("unknown_parameters", Kind::Choice(&["strip", "forward"])),
-    field("presigned_urls", Kind::Choice(&["refuse", "strip", "pass"])),
+    field("unknown_parameters", Kind::Choice(UnknownParameters::WORDS)),
+    field("presigned_urls", Kind::Choice(PresignedUrls::WORDS)),
     field("forward_headers", Kind::Texts(&[])),
     field("strip_prefix", Kind::Text),
     field("key_prefix", Kind::Text),
     field("index_document", Kind::Text),
-    field("dot_segments", Kind::Choice(&["literal", "refuse"])),
-    field("path_encoding", Kind::Choice(&["any", "canonical"])),
+    field("dot_segments", Kind::Choice(DotSegments::WORDS)),
+    field("path_encoding", Kind::Choice(PathEncoding::WORDS)),
     field("endpoint", Kind::Text),
-    field(
-        "addressing",
-        Kind::Choice(&["virtual_hosted", "path_style", "cname"]),
-    ),
-    field("errors", Kind::Choice(&["oss", "neutral"])),
-    field("cause_header", Kind::Flag(false)),
-    field("access_log_fields", Kind::Flag(false)),
+    field("addressing", Kind::Choice(Addressing::WORDS)),
+    field("errors", Kind::Choice(Errors::WORDS)),
+    CAUSE_HEADER.field(),
+    ACCESS_LOG_FIELDS.field(),
     field("strip_response_headers", Kind::Texts(&[])),
 ];
 
@@ -112,10 +179,32 @@ const fn field(name: &'static str, kind: Kind) -> Field {
     Field { name, kind }
 }
 
-const fn integer(least: u64, most: u64, default: Option<u64>) -> Kind {
-    Kind::Integer {
+const fn integer(name: &'static str, least: u64, most: u64, default: u64) -> Integer {
+    Integer {
+        name,
         least,
         most,
         default,
+    }
+}
+
+const fn flag(name: &'static str, default: bool) -> Flag {
+    Flag { name, default }
+}
+
+impl Integer {
+    const fn field(self) -> Field {
+        let kind = Kind::Integer {
+            least: self.least,
+            most: self.most,
+            default: Some(self.default),
+        };
+        field(self.name, kind)
+    }
+}
+
+impl Flag {
+    const fn field(self) -> Field {
+        field(self.name, Kind::Flag(self.default))
     }
 }

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::reader::{self, ConfigError};
-use super::{Config, Route, RouteMap, route};
+use super::route::{self, Reading, Treatment};
+use super::{Config, RouteMap};
 use crate::json::{Object, Value};
 
 /// What Envoy says of the route and the cluster of a request.
@@ -14,7 +15,7 @@ pub struct Metadata {
     pub route_name: Vec<u8>,
     /// `filter_metadata.oss_origin_auth.config` of the route; empty if none.
     pub route: Vec<u8>,
-    /// The same of the cluster.
+    /// As `route`, of the cluster.
     pub cluster: Vec<u8>,
 }
 
@@ -41,38 +42,49 @@ pub struct RouteCache {
     known: RouteMap,
 }
 
+/// What the settings say of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// What becomes of it.
+    Known(Treatment),
+    /// Nothing, or not all that is needed.
+    None,
+    /// Those in metadata are wrong. The error is given once, when this metadata is first
+    /// seen.
+    Wrong(Option<ConfigError>),
+}
+
 /// Control planes that give every request another metadata do not fill the
 /// memory.
 const MAX_KNOWN: usize = 20_000;
 
 impl RouteCache {
-    /// The settings of a request, as [`Config::route`] gives them. The error
-    /// is told once, when this metadata is first seen, and is `None` later.
-    pub fn route(
-        &mut self,
-        config: &Config,
-        metadata: Metadata,
-    ) -> Result<Option<Rc<Route>>, Option<ConfigError>> {
+    /// The settings of a request.
+    pub fn settings(&mut self, config: &Config, metadata: Metadata) -> Settings {
         if metadata.route.is_empty() && metadata.cluster.is_empty() {
-            return Ok(config.route(&metadata.route_name).cloned());
+            let configured = config.treatment(&metadata.route_name);
+            return configured.map_or(Settings::None, |known| Settings::Known(known.clone()));
         }
         let key = metadata.key();
         if let Some(known) = self.known.get(&key) {
-            return known.clone().map(Some).ok_or(None);
+            return known.clone().map_or(Settings::Wrong(None), Settings::Known);
         }
-        let result = config.route_with(&metadata);
+        let (known, settings) = match config.read_metadata(&metadata) {
+            Ok(Reading::Complete(known)) => (Some(known.clone()), Settings::Known(known)),
+            Ok(Reading::Incomplete(error)) | Err(error) => (None, Settings::Wrong(Some(error))),
+        };
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(key, result.as_ref().ok().cloned());
-        result.map(Some).map_err(Some)
+        self.known.insert(key, known);
+        settings
     }
 }
 
 impl Config {
     /// The settings in a route's metadata, or else under `routes`, over those
     /// in the cluster's metadata, over the defaults.
-    fn route_with(&self, metadata: &Metadata) -> Result<Rc<Route>, ConfigError> {
+    fn read_metadata(&self, metadata: &Metadata) -> Result<Reading, ConfigError> {
         let nothing = Value::Object(Object::new());
         let text = |text: &[u8], place: &str| match text {
             [] => Ok(None),
@@ -98,16 +110,14 @@ impl Config {
         } else if let Some(value) = configured {
             settings = route::open(format!("routes.{name}"), value)?.over(&settings);
         }
-        let names: Vec<&str> = self
-            .credentials
-            .iter()
-            .map(|source| source.name.as_str())
-            .collect();
-        let mut route = Route::read(&settings, &names)??;
-        if route.name == ROUTE && !name.is_empty() {
-            route.name = format!("{ROUTE} of {name}");
+        let mut reading = route::read(&settings, &self.names())?;
+        if let Reading::Complete(Treatment::Sign(route)) = &mut reading
+            && route.name == ROUTE
+            && !name.is_empty()
+        {
+            Rc::make_mut(route).name = format!("{ROUTE} of {name}");
         }
-        Ok(Rc::new(route))
+        Ok(reading)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the values of settings may look like. Each check says what is wrong
 //! without repeating the value.
 
-use crate::request::parameters::{is_operation, is_signature_parameter};
+use crate::oss::headers::{self, is_of_signature};
+use crate::oss::parameters::{is_operation, is_signature_parameter};
 
 type Check = Result<(), &'static str>;
 
@@ -33,6 +34,7 @@ pub fn check_region(region: &str) -> Check {
     }
 }
 
+/// The name of an entry under `credentials`.
 pub fn check_credentials_name(name: &str) -> Check {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let dots = name.bytes().all(|b| b == b'.');
@@ -43,6 +45,7 @@ pub fn check_credentials_name(name: &str) -> Check {
     }
 }
 
+/// The name of one of Envoy's clusters.
 pub fn check_cluster(cluster: &str) -> Check {
     match cluster {
         "" => Err("must not be empty: the name of the sidecar's cluster in Envoy"),
@@ -50,6 +53,7 @@ pub fn check_cluster(cluster: &str) -> Check {
     }
 }
 
+/// A host, and perhaps a port.
 pub fn check_authority(authority: &str) -> Check {
     if !authority.is_empty() && is_header_safe(authority) && !authority.contains('/') {
         Ok(())
@@ -58,6 +62,7 @@ pub fn check_authority(authority: &str) -> Check {
     }
 }
 
+/// The path of a request, as it is sent.
 pub fn check_request_path(path: &str) -> Check {
     if path.starts_with('/') && is_header_safe(path) && !path.contains('#') {
         Ok(())
@@ -66,6 +71,7 @@ pub fn check_request_path(path: &str) -> Check {
     }
 }
 
+/// An operation of OSS.
 pub fn check_operation(name: &str) -> Check {
     match is_operation(name.as_bytes()) || matches!(name, "list" | "bucket") {
         true => Ok(()),
@@ -76,6 +82,7 @@ pub fn check_operation(name: &str) -> Check {
     }
 }
 
+/// A parameter that may be forwarded.
 pub fn check_parameter(name: &str) -> Check {
     if is_operation(name.as_bytes()) {
         Err("is an operation of OSS; name it in `operations`")
@@ -86,17 +93,18 @@ pub fn check_parameter(name: &str) -> Check {
     }
 }
 
+/// A header that may be forwarded.
 pub fn check_header(name: &str) -> Check {
-    let ours = ["x-oss-date", "x-oss-content-sha256", "x-oss-security-token"];
-    if !name.starts_with("x-oss-") || name.bytes().any(|b| b.is_ascii_uppercase()) {
+    if !name.starts_with(headers::PREFIX) || name.bytes().any(|b| b.is_ascii_uppercase()) {
         Err("must be an `x-oss-*` header in lower case; other headers pass anyway")
-    } else if ours.contains(&name) || name == "x-oss-*" {
+    } else if is_of_signature(name.as_bytes()) || name == "x-oss-*" {
         Err("would let a client set a header of the signature; name the headers that you need")
     } else {
         check_pattern(name)
     }
 }
 
+/// A header that may be stripped.
 pub fn check_response_header(name: &str) -> Check {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         Err("must be in lower case")
@@ -105,6 +113,7 @@ pub fn check_response_header(name: &str) -> Check {
     }
 }
 
+/// What paths begin with.
 pub fn check_strip_prefix(prefix: &str) -> Check {
     match prefix.starts_with('/') && prefix.ends_with('/') {
         true => Ok(()),
@@ -112,6 +121,7 @@ pub fn check_strip_prefix(prefix: &str) -> Check {
     }
 }
 
+/// What keys begin with.
 pub fn check_key_prefix(prefix: &str) -> Check {
     if prefix.starts_with('/') {
         Err("must not begin with `/`: keys of OSS do not")
@@ -122,6 +132,7 @@ pub fn check_key_prefix(prefix: &str) -> Check {
     }
 }
 
+/// The name of a document in a directory.
 pub fn check_document(key: &str) -> Check {
     match key.is_empty() || key.starts_with('/') || key.len() > 1_000 {
         true => Err("must be the name of an object, without `/` before it: `index.html`"),

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use super::fields::{Field, Kind};
+use super::fields::{Field, Flag, Integer};
 use crate::json::{self, Value};
+use crate::words::Word;
 
 /// What is wrong with a configuration, and what to do: shown to an operator.
 /// Holds names of fields, never their values, since one may be a secret.
@@ -12,6 +13,7 @@ use crate::json::{self, Value};
 pub struct ConfigError {
     /// `routes.media.bucket`; empty for the document itself.
     pub field: String,
+    /// What is wrong with it, and the fix.
     pub problem: String,
 }
 
@@ -25,6 +27,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigError {
+    /// A problem of a field.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
         ConfigError {
             field: field.into(),
@@ -51,7 +54,6 @@ pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
 pub struct Object<'a> {
     path: String,
     fields: &'a json::Object,
-    known: &'static [Field],
     defaults: Option<Box<Object<'a>>>,
 }
 
@@ -70,7 +72,7 @@ impl<'a> Object<'a> {
                 return Err(object.error(name, unknown(name, known)));
             }
         }
-        Ok(Object { known, ..object })
+        Ok(object)
     }
 
     /// Takes `value` as an object whose keys are names that the user chose.
@@ -80,13 +82,13 @@ impl<'a> Object<'a> {
             Value::Object(fields) => Ok(Object {
                 path,
                 fields,
-                known: &[],
                 defaults: None,
             }),
             other => Err(ConfigError::new(path, wrong_type("an object", other))),
         }
     }
 
+    /// The same, with `defaults` for what it lacks.
     pub fn over(self, defaults: &Object<'a>) -> Object<'a> {
         Object {
             defaults: Some(Box::new(defaults.clone())),
@@ -94,10 +96,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Where it stands.
     pub fn path(&self) -> &str {
         &self.path
     }
 
+    /// The names of its fields.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.fields.keys().map(String::as_str)
     }
@@ -110,6 +114,7 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A string, and its path.
     pub fn text(&self, name: &str) -> Result<Option<(String, &'a str)>, ConfigError> {
         match self.get(name) {
             None => Ok(None),
@@ -118,6 +123,7 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A string that must be given, and its path.
     pub fn required_text(&self, name: &str, why: &str) -> Result<(String, &'a str), ConfigError> {
         let missing = || self.error(name, format!("missing; {why}"));
         self.text(name)?.ok_or_else(missing)
@@ -134,63 +140,61 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// One of the strings that the field may be; the first by default.
-    pub fn choice(&self, name: &str) -> Result<&'static str, ConfigError> {
-        let Some(Kind::Choice(of)) = self.kind(name) else {
-            return Ok("");
-        };
+    /// One of the members of a closed set; the first by default.
+    pub fn choice<T: Word>(&self, name: &str) -> Result<T, ConfigError> {
         match self.text(name)? {
-            None => Ok(of.first().copied().unwrap_or_default()),
-            Some((path, text)) => match of.iter().find(|known| **known == text) {
-                Some(known) => Ok(known),
-                None => Err(ConfigError::new(path, must_be_one_of(of))),
-            },
+            None => Ok(T::FIRST),
+            Some((path, text)) => {
+                T::of(text).ok_or_else(|| ConfigError::new(path, must_be_one_of(T::WORDS)))
+            }
         }
     }
 
-    pub fn flag(&self, name: &str) -> Result<bool, ConfigError> {
-        let default = matches!(self.kind(name), Some(Kind::Flag(true)));
-        match self.get(name) {
-            None => Ok(default),
+    /// A boolean.
+    pub fn flag(&self, flag: &Flag) -> Result<bool, ConfigError> {
+        match self.get(flag.name) {
+            None => Ok(flag.default),
             Some((_, Value::Bool(flag))) => Ok(*flag),
             Some((path, other)) => Err(ConfigError::new(path, wrong_type("true or false", other))),
         }
     }
 
-    /// A list of strings that pass `check`.
+    /// A list of strings that pass `check`; empty by default.
     pub fn texts(&self, name: &str, check: Check) -> Result<Vec<String>, ConfigError> {
-        self.list(name, |text| check(text).map_err(str::to_owned))
+        self.list(name, |text| match check(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(problem) => Err(problem.to_owned()),
+        })
+        .map(Option::unwrap_or_default)
     }
 
-    /// A list of some of the strings that the field may hold.
-    pub fn choices(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let of = match self.kind(name) {
-            Some(Kind::Choices { of, .. }) => of,
-            _ => &[][..],
-        };
-        self.list(name, |text| match of.contains(&text) {
-            true => Ok(()),
-            false => Err(must_be_one_of(of)),
+    /// A list of members of a closed set, if it is given.
+    pub fn choices<T: Word>(&self, name: &str) -> Result<Option<Vec<T>>, ConfigError> {
+        self.list(name, |text| {
+            T::of(text).ok_or_else(|| must_be_one_of(T::WORDS))
         })
     }
 
     /// A whole number.
-    pub fn integer(&self, name: &str) -> Result<Option<u64>, ConfigError> {
-        let Some(Kind::Integer {
-            least,
-            most,
-            default,
-        }) = self.kind(name)
-        else {
-            return Ok(None);
-        };
+    pub fn integer(&self, field: &Integer) -> Result<u64, ConfigError> {
+        let given = self.given_integer(field.name, field.least, field.most)?;
+        Ok(given.unwrap_or(field.default))
+    }
+
+    /// A whole number from `least` to `most`, if it is given.
+    pub fn given_integer(
+        &self,
+        name: &str,
+        least: u64,
+        most: u64,
+    ) -> Result<Option<u64>, ConfigError> {
         let Some((path, value)) = self.get(name) else {
-            return Ok(*default);
+            return Ok(None);
         };
         let Value::Number(number) = value else {
             return Err(ConfigError::new(path, wrong_type("a whole number", value)));
         };
-        match number.filter(|number| (least..=most).contains(&number)) {
+        match number.filter(|number| (least..=most).contains(number)) {
             None => {
                 let problem = format!("must be a whole number from {least} to {most}");
                 Err(ConfigError::new(path, problem))
@@ -199,10 +203,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A problem of one of its fields.
     pub fn error(&self, name: &str, problem: impl Into<String>) -> ConfigError {
         ConfigError::new(self.path_of(name), problem)
     }
 
+    /// Where one of its fields stands.
     pub fn path_of(&self, name: &str) -> String {
         match self.path.as_str() {
             "" => name.to_owned(),
@@ -210,22 +216,15 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn kind(&self, name: &str) -> Option<&'static Kind> {
-        let field = self.known.iter().find(|field| field.name == name);
-        field.map(|field| &field.kind)
-    }
-
-    fn list(
+    /// A list of strings, of each of which `read` makes something; `None` if it is not
+    /// given.
+    fn list<T>(
         &self,
         name: &str,
-        check: impl Fn(&str) -> Result<(), String>,
-    ) -> Result<Vec<String>, ConfigError> {
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, ConfigError> {
         let Some((path, value)) = self.get(name) else {
-            let default = match self.kind(name) {
-                Some(Kind::Texts(default) | Kind::Choices { default, .. }) => default,
-                _ => &[][..],
-            };
-            return Ok(default.iter().map(|text| (*text).to_owned()).collect());
+            return Ok(None);
         };
         let Value::List(items) = value else {
             return Err(ConfigError::new(
@@ -233,21 +232,19 @@ impl<'a> Object<'a> {
                 wrong_type("a list of strings", value),
             ));
         };
-        let mut texts = Vec::with_capacity(items.len());
-        for (position, item) in items.iter().enumerate() {
-            let problem = match item {
-                Value::Text(text) => match check(text) {
-                    Ok(()) => {
-                        texts.push(text.clone());
-                        continue;
-                    }
-                    Err(problem) => problem,
-                },
-                other => wrong_type("a string", other),
+        let read = |(position, item): (usize, &Value)| {
+            let read = match item {
+                Value::Text(text) => read(text),
+                other => Err(wrong_type("a string", other)),
             };
-            return Err(ConfigError::new(format!("{path}[{position}]"), problem));
-        }
-        Ok(texts)
+            read.map_err(|problem| ConfigError::new(format!("{path}[{position}]"), problem))
+        };
+        items
+            .iter()
+            .enumerate()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 }
 
@@ -258,7 +255,7 @@ fn must_be_one_of(of: &[&str]) -> String {
     }
 }
 
-pub fn wrong_type(wanted: &str, got: &Value) -> String {
+fn wrong_type(wanted: &str, got: &Value) -> String {
     let got = match got {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

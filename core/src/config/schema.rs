@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{self, Field, Kind};
 
+/// The schema.
 pub fn schema() -> Value {
     let mut schema = object(fields::TOP);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

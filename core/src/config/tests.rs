@@ -1,5 +1,9 @@
 use super::*;
-use crate::signing::Version;
+use crate::fetch::account::AccountId;
+use crate::fetch::source::SourceKind;
+use crate::signing::Scheme;
+use crate::words::Word;
+use choices::Method;
 
 const MINIMAL: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
     "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou"}}"#;
@@ -14,15 +18,28 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     })
 }
 
+/// The settings by which the requests of a route are signed.
+fn route<'a>(config: &'a Config, name: &[u8]) -> &'a Route {
+    match config.treatment(name) {
+        Some(Treatment::Sign(route)) => route,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn v4(region: &str) -> Scheme {
+    let region = region.to_owned();
+    Scheme::V4 { region }
+}
+
 #[test]
 fn the_smallest_configuration_has_the_documented_defaults() {
     let config = parse(MINIMAL).unwrap();
-    let route = config.route(b"whatever").unwrap();
+    let route = route(&config, b"whatever");
     assert_eq!(route.bucket, "my-bucket");
-    assert_eq!(route.signature_version, Version::V4);
+    assert_eq!(route.scheme, v4("cn-hangzhou"));
     assert_eq!((config.wait_timeout_ms, config.max_waiting), (5_000, 1_000));
-    match &config.credentials[0].source {
-        Source::Sidecar(sidecar) => {
+    match &config.credentials[0].kind {
+        SourceKind::Sidecar(sidecar) => {
             assert_eq!(sidecar.path, "/v1/credentials/default");
             assert_eq!(sidecar.authority, "sts");
             assert_eq!(sidecar.timeout_ms, 2_000);
@@ -44,27 +61,28 @@ fn a_route_lies_over_the_defaults() {
             "wait_timeout_ms": 1, "max_waiting": 2}"#,
     )
     .unwrap();
-    let one = config.route(b"one").unwrap();
-    assert_eq!(
-        (one.bucket.as_str(), one.region.as_str()),
-        ("bucket-one", "cn-hangzhou")
-    );
-    assert_eq!(one.credentials, 0);
-    let two = config.route(b"two").unwrap();
-    assert_eq!((two.region.as_str(), two.credentials), ("cn-beijing", 1));
-    assert_eq!(two.signature_version, Version::V1);
-    match &config.credentials[1].source {
-        Source::AccessKey(key) => assert_eq!(key.access_key_secret.expose(), "sesame"),
+    let one = route(&config, b"one");
+    assert_eq!(one.bucket, "bucket-one");
+    assert_eq!(one.scheme, v4("cn-hangzhou"));
+    assert_eq!(one.account, AccountId(0));
+    let two = route(&config, b"two");
+    assert_eq!((&two.scheme, two.account), (&Scheme::V1, AccountId(1)));
+    match &config.credentials[1].kind {
+        SourceKind::AccessKey(key) => assert_eq!(key.access_key_secret.expose(), "sesame"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(config.route(b"three"), None, "the defaults lack a bucket");
-    assert_eq!(config.route(b"\xff"), None);
+    assert_eq!(
+        config.treatment(b"three"),
+        None,
+        "the defaults lack a bucket"
+    );
+    assert_eq!(config.treatment(b"\xff"), None);
 }
 
 #[test]
 fn v1_needs_no_region() {
     let text = MINIMAL.replace(r#""region": "cn-hangzhou""#, r#""signature_version": "v1""#);
-    assert_eq!(parse(&text).unwrap().route(b"").unwrap().region, "");
+    assert_eq!(route(&parse(&text).unwrap(), b"").scheme, Scheme::V1);
 }
 
 #[test]
@@ -77,6 +95,16 @@ fn a_wrong_setting_is_named_with_its_fix() {
         let error = parse(&text).expect_err(&text).to_string();
         assert!(error.contains(&want), "{text}\n got: {error}\nwant: {want}");
         assert!(!error.contains("sesame"), "{error}");
+    }
+}
+
+#[test]
+fn the_default_methods_are_the_documented_ones() {
+    let methods = fields::ROUTE.iter().find(|field| field.name == "methods");
+    let words = Method::DEFAULT.map(Method::word);
+    match methods.unwrap().kind {
+        fields::Kind::Choices { default, .. } => assert_eq!(default, words),
+        ref other => panic!("{other:?}"),
     }
 }
 

@@ -1,12 +1,7 @@
-//! The signing core: a request and credentials in, headers out. Pure; the
-//! time is an argument.
+//! The signing core: a request, credentials and the time in, headers out.
 
-pub mod encoding;
 mod hmac;
-mod memo;
 mod moment;
-pub mod target;
-pub mod time;
 pub mod v1;
 pub mod v4;
 
@@ -14,44 +9,53 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::credentials::Credentials;
+use crate::oss::headers;
+use crate::oss::target::Target;
 use moment::Moment;
-use target::Target;
 
 /// What OSS reads when it verifies a signature.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    /// The HTTP method.
     pub method: &'a str,
     /// `None` for a request to the service itself (ListBuckets).
     pub bucket: Option<&'a str>,
+    /// The key and the query.
     pub target: &'a Target,
     /// Those headers of the request that take part in a signature
-    /// (see [`is_signed_header`]), names in lower case, each name once.
+    /// (see [`headers::is_signed`]), names in lower case, each name once.
     pub headers: &'a [Header],
 }
 
 /// A header, its name in lower case.
 pub type Header = (String, Vec<u8>);
 
-/// The signature versions of OSS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+/// How a request is signed: a signature version of OSS, and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Version 1.
     V1,
-    V4,
+    /// Version 4, whose signatures hold for one region.
+    V4 {
+        /// The general region id, for example `cn-hangzhou`.
+        region: String,
+    },
 }
 
 /// The headers that a signed request has more, with none of their names on it
 /// before.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedHeaders {
-    authorization: Rc<[u8]>,
+    authorization: Vec<u8>,
     /// The date, and what else all requests of a moment share.
     shared: Rc<[(&'static str, Vec<u8>)]>,
 }
 
 impl SignedHeaders {
+    /// The names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let shared = self.shared.iter().map(|(name, value)| (*name, &value[..]));
-        std::iter::once((AUTHORIZATION, &self.authorization[..])).chain(shared)
+        std::iter::once((headers::AUTHORIZATION, &self.authorization[..])).chain(shared)
     }
 }
 
@@ -82,44 +86,28 @@ impl Signer {
         }
     }
 
+    /// What it signs with.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
+    /// The number that [`Signer::new`] was given.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Signs `request` as of `unix_time`, in seconds. V1 takes no region.
-    pub fn sign(
-        &mut self,
-        version: Version,
-        region: &str,
-        request: &Request,
-        unix_time: u64,
-    ) -> SignedHeaders {
-        let Signer {
-            credentials,
-            moments,
-            ..
-        } = self;
-        for moment in moments.iter_mut() {
-            if moment.is_of(version, region) {
-                return moment.sign(credentials, request, unix_time);
-            }
+    /// Signs `request` as of `unix_time`, in seconds.
+    pub fn sign(&mut self, scheme: &Scheme, request: &Request, unix_time: u64) -> SignedHeaders {
+        let credentials = &self.credentials;
+        let known = self.moments.iter().position(|moment| moment.is_of(scheme));
+        if let Some(moment) = known.and_then(|at| self.moments.get_mut(at)) {
+            moment.move_to(unix_time, credentials);
+            return moment.sign(credentials, request);
         }
-        // One for each version and region, of which a filter sees few.
-        let mut moment = Moment::new(version, region, credentials, unix_time);
-        let headers = moment.sign(credentials, request, unix_time);
-        moments.push(moment);
+        // One for each scheme, of which a filter sees few.
+        let moment = Moment::new(scheme, credentials, unix_time);
+        let headers = moment.sign(credentials, request);
+        self.moments.push(moment);
         headers
     }
 }
-
-/// Whether a header of this lower-case name takes part in the signature.
-pub fn is_signed_header(name: &str) -> bool {
-    name.starts_with("x-oss-") || matches!(name, "content-type" | "content-md5")
-}
-
-const AUTHORIZATION: &str = "authorization";
-pub const SECURITY_TOKEN: &str = "x-oss-security-token";

@@ -1,110 +1,120 @@
 //! What all signatures of one second have in common, made once: the date, the
-//! signing key, and the signatures themselves, of which hot objects and the
-//! ranges of large ones ask for the same again and again. Each request gets what
-//! it would get from a signer that keeps nothing.
+//! headers that carry it, and the signing key. Each request gets what it would get from
+//! a signer that keeps nothing.
 
 use std::fmt;
 use std::rc::Rc;
 
 use super::hmac::Sha256Key;
-use super::memo::Memo;
-use super::{Request, SignedHeaders, Version, time, v1, v4};
+use super::{Request, Scheme, SignedHeaders, v1, v4};
 use crate::credentials::Credentials;
+use crate::oss::time;
 
-/// A second, of one signature version and region.
+/// A second, of one scheme.
 pub struct Moment {
-    version: Version,
-    region: String,
     /// Seconds since 1970.
     at: u64,
-    scheme: Scheme,
+    state: State,
     /// The headers beside `Authorization`.
     shared: Rc<[(&'static str, Vec<u8>)]>,
-    memo: Memo,
 }
 
-enum Scheme {
+enum State {
     V1 {
         date: String,
     },
-    /// The key holds for a day; deriving it costs four of the five HMACs of a
-    /// signature.
     V4 {
+        region: String,
         stamp: v4::Stamp,
+        /// It holds for a day; deriving it costs four of the five HMACs of a
+        /// signature.
         key: Box<Sha256Key>,
-        /// After that part of the string to sign which is of the second.
+        /// The key after that part of the string to sign which is of the second.
         begun: Sha256Key,
     },
 }
 
 impl Moment {
-    pub fn new(version: Version, region: &str, credentials: &Credentials, at: u64) -> Moment {
-        Moment::after(None, version, region, credentials, at)
+    /// The second of `at`, in seconds since 1970.
+    pub fn new(scheme: &Scheme, credentials: &Credentials, at: u64) -> Moment {
+        match scheme {
+            Scheme::V1 => Moment::of_v1(credentials, at),
+            Scheme::V4 { region } => {
+                let stamp = v4::Stamp::new(at, region);
+                let key = v4::signing_key(credentials, &stamp, region).into();
+                Moment::of_v4(region.clone(), stamp, key, credentials, at)
+            }
+        }
     }
 
-    /// `before`: of an earlier moment of the same credentials and region.
-    fn after(
-        before: Option<&Scheme>,
-        version: Version,
-        region: &str,
+    fn of_v1(credentials: &Credentials, at: u64) -> Moment {
+        let date = time::http_date(at);
+        Moment {
+            at,
+            shared: v1::shared_headers(credentials, &date).into(),
+            state: State::V1 { date },
+        }
+    }
+
+    fn of_v4(
+        region: String,
+        stamp: v4::Stamp,
+        key: Box<Sha256Key>,
         credentials: &Credentials,
         at: u64,
     ) -> Moment {
-        let (scheme, shared) = match version {
-            Version::V1 => {
-                let date = time::http_date(at);
-                let shared = v1::shared_headers(credentials, &date);
-                (Scheme::V1 { date }, shared)
-            }
-            Version::V4 => {
-                let stamp = v4::Stamp::new(at, region);
-                let shared = v4::shared_headers(credentials, &stamp);
-                let key = match before {
-                    Some(Scheme::V4 {
-                        stamp: known, key, ..
-                    }) if known.date() == stamp.date() => key.clone(),
-                    _ => v4::signing_key(credentials, &stamp, region).into(),
-                };
-                let begun = key.after(&stamp.string_to_sign());
-                (Scheme::V4 { stamp, key, begun }, shared)
-            }
-        };
         Moment {
-            version,
-            region: region.to_owned(),
             at,
-            scheme,
-            shared: shared.into(),
-            memo: Memo::default(),
+            shared: v4::shared_headers(credentials, &stamp).into(),
+            state: State::V4 {
+                begun: key.after(&stamp.string_to_sign()),
+                region,
+                stamp,
+                key,
+            },
         }
     }
 
-    pub fn is_of(&self, version: Version, region: &str) -> bool {
-        self.version == version && self.region == region
-    }
-
-    pub fn sign(
-        &mut self,
-        credentials: &Credentials,
-        request: &Request,
-        now: u64,
-    ) -> SignedHeaders {
-        if now != self.at {
-            let before = Some(&self.scheme);
-            *self = Moment::after(before, self.version, &self.region, credentials, now);
+    /// Becomes another second of the same credentials.
+    pub fn move_to(&mut self, at: u64, credentials: &Credentials) {
+        if at == self.at {
+            return;
         }
-        let scheme = &self.scheme;
-        let authorization = || match scheme {
-            Scheme::V1 { date } => v1::authorization(credentials, request, date),
-            Scheme::V4 { stamp, begun, .. } => {
-                v4::authorization(credentials, begun, stamp, request)
+        *self = match &self.state {
+            State::V1 { .. } => Moment::of_v1(credentials, at),
+            State::V4 {
+                region,
+                stamp: before,
+                key,
+                ..
+            } => {
+                let stamp = v4::Stamp::new(at, region);
+                let key = match before.date() == stamp.date() {
+                    true => key.clone(),
+                    false => v4::signing_key(credentials, &stamp, region).into(),
+                };
+                Moment::of_v4(region.clone(), stamp, key, credentials, at)
             }
         };
+    }
+
+    /// Whether it is of this scheme.
+    pub fn is_of(&self, scheme: &Scheme) -> bool {
+        match (&self.state, scheme) {
+            (State::V1 { .. }, Scheme::V1) => true,
+            (State::V4 { region, .. }, Scheme::V4 { region: wanted }) => region == wanted,
+            _ => false,
+        }
+    }
+
+    /// Signs a request as of this second.
+    pub fn sign(&self, credentials: &Credentials, request: &Request) -> SignedHeaders {
         SignedHeaders {
-            authorization: match request.headers {
-                [] => self.memo.get(request, authorization),
-                // Rare, and no two need be alike.
-                _ => authorization().into(),
+            authorization: match &self.state {
+                State::V1 { date } => v1::authorization(credentials, request, date),
+                State::V4 { stamp, begun, .. } => {
+                    v4::authorization(credentials, begun, stamp, request)
+                }
             },
             shared: Rc::clone(&self.shared),
         }
@@ -114,16 +124,16 @@ impl Moment {
 /// Shows nothing of what it holds: keys and the security token.
 impl fmt::Debug for Moment {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Moment({:?}, {})", self.version, self.at)
+        write!(f, "Moment({})", self.at)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::target::Target;
-    use super::super::{SignedHeaders, Signer};
+    use super::super::Signer;
     use super::*;
     use crate::credentials::Secret;
+    use crate::oss::target::Target;
 
     const NOON: u64 = 1_764_936_000;
     const MIDNIGHT: u64 = 1_764_979_200;
@@ -138,13 +148,12 @@ mod tests {
         Signer::new(credentials, 1)
     }
 
-    fn sign(
-        signer: &mut Signer,
-        version: Version,
-        region: &str,
-        key: &str,
-        at: u64,
-    ) -> SignedHeaders {
+    fn v4(region: &str) -> Scheme {
+        let region = region.to_owned();
+        Scheme::V4 { region }
+    }
+
+    fn sign(signer: &mut Signer, scheme: &Scheme, key: &str, at: u64) -> SignedHeaders {
         let target = Target::of_key(key.into());
         let request = Request {
             method: "GET",
@@ -152,17 +161,17 @@ mod tests {
             target: &target,
             headers: &[],
         };
-        signer.sign(version, region, &request, at)
+        signer.sign(scheme, &request, at)
     }
 
     /// What a signer that has signed nothing before would say.
-    fn fresh(version: Version, region: &str, key: &str, at: u64) -> SignedHeaders {
-        sign(&mut signer(), version, region, key, at)
+    fn fresh(scheme: &Scheme, key: &str, at: u64) -> SignedHeaders {
+        sign(&mut signer(), scheme, key, at)
     }
 
     #[test]
     fn what_is_kept_makes_no_difference() {
-        for version in [Version::V1, Version::V4] {
+        for scheme in [Scheme::V1, v4("region")] {
             let mut signer = signer();
             // NOON + 999: the clock was set back.
             for at in [
@@ -175,8 +184,8 @@ mod tests {
                 MIDNIGHT,
             ] {
                 for key in ["a", "b", "a"] {
-                    let signed = sign(&mut signer, version, "region", key, at);
-                    assert!(signed == fresh(version, "region", key, at), "{key} at {at}");
+                    let signed = sign(&mut signer, &scheme, key, at);
+                    assert!(signed == fresh(&scheme, key, at), "{key} at {at}");
                 }
             }
         }
@@ -186,11 +195,9 @@ mod tests {
     fn regions_and_versions_are_told_apart() {
         let mut signer = signer();
         for _ in 0..2 {
-            for version in [Version::V4, Version::V1] {
-                for region in ["one", "two"] {
-                    let signed = sign(&mut signer, version, region, "a", NOON);
-                    assert!(signed == fresh(version, region, "a", NOON), "{region}");
-                }
+            for scheme in [v4("one"), v4("two"), Scheme::V1] {
+                let signed = sign(&mut signer, &scheme, "a", NOON);
+                assert!(signed == fresh(&scheme, "a", NOON), "{scheme:?}");
             }
         }
     }
@@ -198,7 +205,7 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         let mut signer = signer();
-        let signed = sign(&mut signer, Version::V4, "region", "a", NOON);
+        let signed = sign(&mut signer, &v4("region"), "a", NOON);
         let shown = format!("{signer:?} {signed:?} {signed:#?}");
         assert!(
             !shown.contains("\"token\"") && !shown.contains("116, 111, 107"),

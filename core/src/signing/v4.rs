@@ -2,10 +2,12 @@
 
 use sha2::{Digest, Sha256};
 
-use super::encoding::{Pair, hex, sorted};
+use super::Request;
 use super::hmac::Sha256Key;
-use super::{Request, SECURITY_TOKEN, time};
 use crate::credentials::Credentials;
+use crate::oss::encoding::{Pair, hex};
+use crate::oss::headers::{CONTENT_SHA256, OSS_DATE, SECURITY_TOKEN};
+use crate::oss::time;
 
 /// The time of a signature, and its credential scope.
 #[derive(Clone, Debug)]
@@ -66,8 +68,8 @@ pub fn authorization(
 /// The headers beside `Authorization`.
 pub fn shared_headers(credentials: &Credentials, stamp: &Stamp) -> Vec<(&'static str, Vec<u8>)> {
     let mut headers = vec![
-        (X_OSS_DATE, stamp.x_oss_date.clone().into_bytes()),
-        (X_OSS_CONTENT_SHA256, UNSIGNED_PAYLOAD.into()),
+        (OSS_DATE, stamp.x_oss_date.clone().into_bytes()),
+        (CONTENT_SHA256, UNSIGNED_PAYLOAD.into()),
     ];
     if let Some(token) = &credentials.security_token {
         headers.push((SECURITY_TOKEN, token.expose().into()));
@@ -75,12 +77,12 @@ pub fn shared_headers(credentials: &Credentials, stamp: &Stamp) -> Vec<(&'static
     headers
 }
 
-/// Holds the security token in clear: a secret.
+/// The canonical request. It holds the security token in clear: a secret.
 pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Request) -> Vec<u8> {
     let mut headers: Vec<Pair> = Vec::with_capacity(request.headers.len() + 3);
     let mut push = |name: &'static str, value| headers.push((name.as_bytes(), value));
-    push(X_OSS_CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes());
-    push(X_OSS_DATE, stamp.x_oss_date.as_bytes());
+    push(CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes());
+    push(OSS_DATE, stamp.x_oss_date.as_bytes());
     if let Some(token) = &credentials.security_token {
         push(SECURITY_TOKEN, token.expose().as_bytes());
     }
@@ -88,7 +90,7 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
         for (name, value) in request.headers {
             headers.push((name.as_bytes(), value));
         }
-        headers = sorted(headers);
+        headers.sort_unstable();
     }
 
     let mut text = Vec::with_capacity(2048);
@@ -114,6 +116,7 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
     text
 }
 
+/// The string to sign of a canonical request.
 pub fn string_to_sign(stamp: &Stamp, canonical_request: &[u8]) -> Vec<u8> {
     [stamp.string_to_sign(), hash(canonical_request)].concat()
 }
@@ -137,6 +140,4 @@ pub fn signing_key(credentials: &Credentials, stamp: &Stamp, region: &str) -> Sh
 
 const ALGORITHM: &str = "OSS4-HMAC-SHA256";
 const TERMINATOR: &str = "aliyun_v4_request";
-const X_OSS_DATE: &str = "x-oss-date";
-const X_OSS_CONTENT_SHA256: &str = "x-oss-content-sha256";
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";

@@ -1,5 +1,4 @@
 //! What a client sees of OSS's answer, where the route's settings change it.
-//! Pure.
 //!
 //! An error is made neutral without waiting for its body: the headers go on at
 //! once, without a length, then a text of ours stands in place of the body's first
@@ -7,43 +6,38 @@
 //! comes, or whether it comes at all; and the status is OSS's, so that Envoy's
 //! router retries by status as it would without this.
 
-use crate::config::{Route, Treatment};
+use super::edits::Edits;
+use crate::config::Route;
+use crate::config::choices::Errors;
 
 /// What to do to the headers of a response, and to its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    pub remove: Vec<Vec<u8>>,
-    pub set: Vec<(&'static str, &'static str)>,
+    /// To its headers.
+    pub edits: Edits,
     /// In place of OSS's. `None`: the body and the trailers stay as they are.
     pub body: Option<&'static str>,
 }
 
 /// Whether [`redact`] has anything to do, so that most responses cost no
-/// reading of their headers. Where `enabled` is off, all is as it is without us.
+/// reading of their headers.
 pub fn needs_redaction(route: &Route, status: u16) -> bool {
-    let strips = !route.strip_response_headers.is_empty();
-    route.treatment == Treatment::Sign && (strips || is_neutral(route, status))
+    !route.strip_response_headers.is_empty() || is_neutral(route, status)
 }
 
-/// `headers`: names in lower case.
-pub fn redact(route: &Route, status: u16, headers: &[(&[u8], &[u8])]) -> Redaction {
+/// What to do to a response. `names`: of its headers, in lower case.
+pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>) -> Redaction {
     let neutral = is_neutral(route, status);
-    let removed = |name: &[u8]| {
+    let removed = |name: &Vec<u8>| {
         let stripped = route.strip_response_headers.allow(name);
         !name.starts_with(b":") && (stripped || (neutral && !stays_on_neutral_error(name)))
     };
-    let names = headers.iter().map(|(name, _)| *name);
-    let mut redaction = Redaction {
-        remove: names
-            .filter(|name| removed(name))
-            .map(<[u8]>::to_vec)
-            .collect(),
-        ..Redaction::default()
-    };
+    let mut redaction = Redaction::default();
+    redaction.edits.remove = names.into_iter().filter(removed).collect();
     if neutral {
-        redaction.set = vec![
-            ("content-type", "application/json"),
-            ("cache-control", "no-store"),
+        redaction.edits.set = vec![
+            ("content-type", b"application/json".as_slice().into()),
+            ("cache-control", b"no-store".as_slice().into()),
         ];
         redaction.body = Some(neutral_body(status));
     }
@@ -51,7 +45,7 @@ pub fn redact(route: &Route, status: u16, headers: &[(&[u8], &[u8])]) -> Redacti
 }
 
 fn is_neutral(route: &Route, status: u16) -> bool {
-    route.neutral_errors && status >= 400
+    route.errors == Errors::Neutral && status >= 400
 }
 
 /// What says nothing of the origin, nor of the body that is replaced (RFC 9110; the
@@ -86,42 +80,43 @@ fn neutral_body(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::Version;
+    use crate::fetch::account::AccountId;
+    use crate::signing::Scheme;
 
-    const HEADERS: &[(&[u8], &[u8])] = &[
-        (b":status", b"403"),
-        (b"content-length", b"300"),
-        (b"x-oss-request-id", b"6A"),
-        (b"x-oss-ec", b"0003-00000001"),
-        (b"x-unheard-of", b"bucket my-bucket"),
-        (b"access-control-allow-origin", b"*"),
-        (b"retry-after", b"1"),
-    ];
+    fn names() -> Vec<Vec<u8>> {
+        let names = [
+            ":status",
+            "content-length",
+            "x-oss-request-id",
+            "x-oss-ec",
+            "x-unheard-of",
+            "access-control-allow-origin",
+            "retry-after",
+        ];
+        names.map(Vec::from).into()
+    }
 
-    fn route(neutral_errors: bool) -> Route {
+    fn route(errors: Errors) -> Route {
         Route {
-            neutral_errors,
-            ..Route::new("bucket", "cn-hangzhou", Version::V4)
+            errors,
+            ..Route::new("bucket", Scheme::V1, AccountId(0))
         }
     }
 
     #[test]
     fn by_default_nothing_is_changed() {
-        assert!(!needs_redaction(&route(false), 403));
-        assert_eq!(redact(&route(false), 403, HEADERS), Redaction::default());
+        let route = route(Errors::Oss);
+        assert!(!needs_redaction(&route, 403));
+        assert_eq!(redact(&route, 403, names()), Redaction::default());
     }
 
     #[test]
     fn a_neutral_error_has_only_headers_that_are_known_to_name_nothing() {
-        assert!(!needs_redaction(&route(true), 206));
-        let off = Route {
-            treatment: Treatment::PassUnsigned,
-            ..route(true)
-        };
-        assert!(!needs_redaction(&off, 403));
-        let redaction = redact(&route(true), 403, HEADERS);
+        let route = route(Errors::Neutral);
+        assert!(!needs_redaction(&route, 206));
+        let redaction = redact(&route, 403, names());
         assert_eq!(
-            redaction.remove,
+            redaction.edits.remove,
             [
                 &b"content-length"[..],
                 b"x-oss-request-id",

@@ -2,15 +2,16 @@
 //! clear, as the memory of Envoy does.
 
 use super::entry::{Entry, Issued, Lease, Outcome, Suspicion};
-use super::{Credentials, Secret};
+use crate::credentials::{Credentials, Secret};
 
 /// What the bytes begin with. Another layout gets another number.
-const FORMAT: &[u8] = b"oss-origin-auth/3\n";
+const FORMAT: &[u8] = b"oss-origin-auth/4\n";
 
 /// Keeps arithmetic with times far from overflow, whatever was read.
 const MAX_TIME: u64 = u64::MAX / 4096;
 
 impl Entry {
+    /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1024);
         bytes.extend_from_slice(FORMAT);
@@ -25,7 +26,9 @@ impl Entry {
                 put.text(token.expose());
             }
             put.flag(credentials.expires_at.is_some());
-            put.number(credentials.expires_at.unwrap_or_default());
+            if let Some(time) = credentials.expires_at {
+                put.number(time);
+            }
             put.number(issued.generation);
             put.number(issued.refresh_at);
         }
@@ -131,10 +134,9 @@ impl Reader<'_> {
                     true => Some(Secret::new(self.text()?)),
                     false => None,
                 },
-                expires_at: {
-                    let expires = self.flag()?;
-                    let time = self.time()?;
-                    expires.then_some(time)
+                expires_at: match self.flag()? {
+                    true => Some(self.time()?),
+                    false => None,
                 },
             },
             generation: self.number()?,

@@ -1,28 +1,25 @@
 //! Every order in which workers may read and write the shared entry.
 
-use std::collections::HashMap;
+#![allow(clippy::unwrap_used, reason = "test support")]
+
+mod hosts;
+
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::answer::FetchError;
-use super::entry::{Entry, Timing};
-use super::keyring::{Fetch, Keyring, SharedData};
-use super::{Credentials, Secret};
+use hosts::store::Store;
+use oss_origin_auth_core::credentials::{Credentials, Secret};
+use oss_origin_auth_core::fetch::SharedData;
+use oss_origin_auth_core::fetch::account::{Account, AccountId, Accounts, Fetch};
+use oss_origin_auth_core::fetch::answer::FetchError;
+use oss_origin_auth_core::fetch::entry::{Entry, Timing};
+use oss_origin_auth_core::fetch::source::{Sidecar, Source, SourceKind};
 
-const KEY: &str = "key";
 const NOW: u64 = 1_764_946_083_000;
 const TIMING: Timing = Timing {
     clock_margin: 5_000,
     refresh_margin: None,
     fetch_timeout: 2_000,
 };
-
-/// Shared data as Envoy has it: numbers from 1 upwards, and a write to an
-/// absent value with any number but 0 creates it.
-#[derive(Default)]
-struct Store {
-    values: HashMap<String, (Vec<u8>, u32)>,
-    last: u32,
-}
 
 /// One worker's view of the store: each access waits for its turn.
 struct View {
@@ -83,28 +80,8 @@ impl SharedData for View {
     }
 }
 
-impl Store {
-    fn get(&self, key: &str) -> (Option<Vec<u8>>, u32) {
-        match self.values.get(key) {
-            Some((value, cas)) => (Some(value.clone()), *cas),
-            None => (None, u32::MAX),
-        }
-    }
-
-    fn set(&mut self, key: &str, value: &[u8], cas: u32) -> bool {
-        match self.values.get(key) {
-            Some((_, current)) if cas != 0 && cas != *current => false,
-            _ => {
-                self.last += 1;
-                self.values.insert(key.into(), (value.into(), self.last));
-                true
-            }
-        }
-    }
-}
-
 /// What one worker does.
-type Act<'a, T> = dyn Fn(&mut Keyring, &mut View) -> T + Sync + 'a;
+type Act<'a, T> = dyn Fn(&mut Accounts, &mut View) -> T + Sync + 'a;
 
 /// Runs one action for each worker in every order of `depth` accesses (then one
 /// after the other), from the same `before`; checks what they did and left.
@@ -123,7 +100,9 @@ fn in_every_order<T: Send>(
             ..Scheduled::default()
         };
         if *before != Entry::default() {
-            scheduled.store.set(KEY, &before.encode(), 0);
+            scheduled
+                .store
+                .set(&sidecar().shared_key(), &before.encode(), 0);
         }
         let store = Arc::new((Mutex::new(scheduled), Condvar::new()));
         let results: Vec<T> = std::thread::scope(|scope| {
@@ -136,17 +115,48 @@ fn in_every_order<T: Send>(
                         store: Arc::clone(&store),
                     };
                     scope.spawn(move || {
-                        let mut keyring = Keyring::new((worker as u64 + 1) << 8);
-                        keyring.add_fetched(KEY.into(), TIMING);
-                        action(&mut keyring, &mut view)
+                        let source = Source {
+                            name: "default".into(),
+                            kind: SourceKind::Sidecar(sidecar().into()),
+                        };
+                        let random = (worker as u64 + 1) << 8;
+                        action(&mut Accounts::new(&[source], random), &mut view)
                     })
                 })
                 .collect();
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
-        let left = store.0.lock().unwrap().store.get(KEY).0.unwrap();
+        let left = store.0.lock().unwrap().store.get(&sidecar().shared_key()).0;
+        let left = left.unwrap();
         check(&results, &Entry::decode(&left));
     }
+}
+
+const ACCOUNT: AccountId = AccountId(0);
+
+fn sidecar() -> Sidecar {
+    Sidecar {
+        cluster: "sts".into(),
+        authority: "sts".into(),
+        path: "/".into(),
+        timeout_ms: TIMING.fetch_timeout,
+        clock_margin_ms: TIMING.clock_margin,
+        refresh_margin_ms: TIMING.refresh_margin,
+        token: None,
+    }
+}
+
+fn account(accounts: &mut Accounts) -> &mut Account {
+    accounts.get_mut(ACCOUNT).unwrap()
+}
+
+/// The holder of the fetch that this worker must make, and whether it wants no copy.
+fn begin(accounts: &mut Accounts, now: u64, view: &mut View) -> Option<(u64, bool)> {
+    let fetches = accounts.begin(now, view);
+    let mut fetches = fetches
+        .iter()
+        .map(|Fetch { holder, anew, .. }| (*holder, *anew));
+    fetches.next()
 }
 
 fn credentials(id: &str) -> Credentials {
@@ -175,7 +185,7 @@ fn id(entry: &Entry) -> Option<&str> {
 
 #[test]
 fn of_workers_that_start_together_exactly_one_fetches() {
-    let refresh = |keyring: &mut Keyring, view: &mut View| keyring.refresh(0, NOW, view);
+    let refresh = |accounts: &mut Accounts, view: &mut View| begin(accounts, NOW, view);
     in_every_order(
         &Entry::default(),
         6,
@@ -183,7 +193,7 @@ fn of_workers_that_start_together_exactly_one_fetches() {
         |fetches, entry| {
             let winners: Vec<_> = fetches.iter().flatten().collect();
             assert_eq!(winners.len(), 1, "{fetches:?}");
-            assert_eq!(entry.lease.unwrap().holder, winners[0].holder);
+            assert_eq!(entry.lease.unwrap().holder, winners[0].0);
         },
     );
 }
@@ -191,9 +201,9 @@ fn of_workers_that_start_together_exactly_one_fetches() {
 #[test]
 fn a_storm_of_refusals_drops_the_credentials_once_and_fetches_once() {
     let now = NOW + 60_000;
-    let reject = |keyring: &mut Keyring, view: &mut View| {
-        let dropped = keyring.reject(0, 1, now, view);
-        (dropped, keyring.refresh(0, now, view).is_some())
+    let reject = |accounts: &mut Accounts, view: &mut View| {
+        let dropped = account(accounts).reject(1, now, view);
+        (dropped, begin(accounts, now, view).is_some())
     };
     in_every_order(
         &stored(false),
@@ -218,12 +228,12 @@ fn a_storm_of_refusals_drops_the_credentials_once_and_fetches_once() {
 #[test]
 fn a_storm_of_suspicions_fetches_once_and_every_worker_knows_of_it() {
     let now = NOW + 60_000;
-    let suspect = |keyring: &mut Keyring, view: &mut View| {
-        let suspected = keyring.suspect(0, 1, now, view);
-        let known = keyring.suspected(0) == Some(1);
-        let signs = keyring.signer(0, now, view).is_some();
+    let suspect = |accounts: &mut Accounts, view: &mut View| {
+        let suspected = account(accounts).suspect(1, now, view);
+        let known = account(accounts).suspected() == Some(1);
+        let signs = account(accounts).signer(now, view).is_some();
         assert!(known && signs);
-        (suspected, keyring.refresh(0, now, view))
+        (suspected, begin(accounts, now, view))
     };
     in_every_order(
         &stored(false),
@@ -232,7 +242,7 @@ fn a_storm_of_suspicions_fetches_once_and_every_worker_knows_of_it() {
         |did, entry| {
             assert_eq!(did.iter().filter(|(first, _)| *first).count(), 1, "{did:?}");
             let fetches: Vec<_> = did.iter().filter_map(|(_, fetch)| *fetch).collect();
-            assert!(matches!(fetches[..], [Fetch { anew: true, .. }]), "{did:?}");
+            assert!(matches!(fetches[..], [(_, true)]), "{did:?}");
             assert_eq!(entry.suspected(), Some(1));
         },
     );
@@ -245,18 +255,18 @@ fn newer_credentials_survive_a_refusal_of_the_old_ones() {
         &stored(true),
         8,
         &[
-            &|keyring, view| {
-                keyring.answered(0, 0, now, Ok(credentials("second")), view);
+            &|accounts, view| {
+                accounts.end(ACCOUNT, 0, Ok(credentials("second")), now, view);
             },
-            &|keyring, view| {
-                keyring.reject(0, 1, now, view);
+            &|accounts, view| {
+                account(accounts).reject(1, now, view);
             },
         ],
         |_, entry| {
             assert_eq!(
                 id(entry),
                 Some("second"),
-                "never lost, never the condemned ones"
+                "never lost, never the rejected ones"
             );
             assert_eq!((entry.lease, entry.failures), (None, 0));
         },
@@ -270,11 +280,14 @@ fn a_fetch_from_before_a_rejection_does_not_bring_the_rejected_back() {
         &stored(true),
         8,
         &[
-            &|keyring, view| {
-                keyring.answered(0, 0, now, Ok(credentials("first")), view);
+            &|accounts, view| {
+                accounts.end(ACCOUNT, 0, Ok(credentials("first")), now, view);
             },
-            &|keyring, view| {
-                assert!(keyring.reject(0, 1, now, view), "they are the same still");
+            &|accounts, view| {
+                assert!(
+                    account(accounts).reject(1, now, view),
+                    "they are the same still"
+                );
             },
         ],
         |_, entry| {
@@ -294,11 +307,11 @@ fn a_dead_holder_that_comes_back_spoils_nothing() {
         &begun,
         8,
         &[
-            &|keyring, view| keyring.answered(0, 0, now, Err(FetchError::Unreachable), view),
-            &|keyring, view| {
-                if let Some(fetch) = keyring.refresh(0, now, view) {
+            &|accounts, view| accounts.end(ACCOUNT, 0, Err(FetchError::Unreachable), now, view),
+            &|accounts, view| {
+                if let Some((holder, _)) = begin(accounts, now, view) {
                     let result = Ok(credentials("second"));
-                    keyring.answered(0, fetch.holder, now, result, view);
+                    accounts.end(ACCOUNT, holder, result, now, view);
                 }
             },
         ],
@@ -319,12 +332,12 @@ fn a_reader_never_sees_half_an_entry() {
         &stored(true),
         6,
         &[
-            &|keyring, view| {
-                keyring.answered(0, 0, now, Ok(credentials("second")), view);
+            &|accounts, view| {
+                accounts.end(ACCOUNT, 0, Ok(credentials("second")), now, view);
                 None
             },
-            &|keyring, view| {
-                let signer = keyring.signer(0, now, view)?;
+            &|accounts, view| {
+                let signer = account(accounts).signer(now, view)?;
                 Some((
                     signer.credentials().access_key_id.clone(),
                     signer.generation(),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::encoding::{
-    Pair, encode_component, encode_path, form_decode, is_canonical_path, percent_decode, sorted,
+    Pair, encode_component, encode_path, form_decode, is_canonical_path, percent_decode,
 };
 
 /// A parsed `:path`: the object key and the query parameters.
@@ -18,7 +18,9 @@ pub struct Target {
 /// A query parameter, decoded. OSS reads `a` and `a=` alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
+    /// Any bytes.
     pub name: Vec<u8>,
+    /// Any bytes; empty where there is none.
     pub value: Vec<u8>,
 }
 
@@ -106,9 +108,10 @@ impl Target {
                 pair
             })
             .collect();
-        let pairs: Vec<Pair> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+        let mut pairs: Vec<Pair> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+        pairs.sort_unstable();
         let mut query = Vec::new();
-        for (name, value) in sorted(pairs) {
+        for (name, value) in pairs {
             if !query.is_empty() {
                 query.push(b'&');
             }

@@ -7,24 +7,27 @@
 
 use std::borrow::Cow;
 
-use super::Refusal;
+use super::reply::Reason;
 use crate::config::Route;
-use crate::signing::target::Target;
+use crate::config::choices::{Addressing, DotSegments, PathEncoding};
+use crate::oss::target::Target;
 
 /// OSS, "Object naming conventions".
 const MAX_KEY: usize = 1023;
 
 /// Refuses what the settings do not let a client write.
-pub fn check_spelling(route: &Route, raw: &[u8], asked: &Target) -> Result<(), Refusal> {
-    if route.refuse_other_encodings {
+pub fn check_spelling(route: &Route, raw: &[u8], asked: &Target) -> Result<(), Reason> {
+    if route.path_encoding == PathEncoding::Canonical {
         let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
         if path != asked.path() {
-            return Err(Refusal::new(400, "path_not_canonical", NOT_CANONICAL));
+            return Err(Reason::PathNotCanonical);
         }
     }
     let is_dots = |segment: &[u8]| matches!(segment, b"." | b"..");
-    if route.refuse_dot_segments && asked.key().split(|byte| *byte == b'/').any(is_dots) {
-        return Err(Refusal::new(400, "dot_segment", DOT_SEGMENT));
+    if route.dot_segments == DotSegments::Refuse
+        && asked.key().split(|byte| *byte == b'/').any(is_dots)
+    {
+        return Err(Reason::DotSegment);
     }
     Ok(())
 }
@@ -35,8 +38,8 @@ pub fn is_bucket(route: &Route, asked: &Target) -> bool {
 }
 
 /// The target on OSS. `index`: a directory stands for its index document.
-pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Refusal> {
-    let rest = within(route, &asked).ok_or_else(|| Refusal::new(404, "outside_prefix", OUTSIDE))?;
+pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Reason> {
+    let rest = within(route, &asked).ok_or(Reason::OutsidePrefix)?;
     let document = route
         .index_document
         .as_deref()
@@ -50,16 +53,16 @@ pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Refusal>
     };
     match target.key().len() {
         0..=MAX_KEY => Ok(target),
-        _ => Err(Refusal::new(414, "key_too_long", TOO_LONG)),
+        _ => Err(Reason::KeyTooLong),
     }
 }
 
 /// The `:path` that leaves.
 pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
     let wire = target.wire();
-    match route.path_style {
-        true => [b"/", route.bucket.as_bytes(), &wire].concat().into(),
-        false => wire,
+    match route.addressing {
+        Addressing::PathStyle => [b"/", route.bucket.as_bytes(), &wire].concat().into(),
+        Addressing::VirtualHosted | Addressing::Cname => wire,
     }
 }
 
@@ -68,9 +71,3 @@ fn within<'a>(route: &Route, asked: &'a Target) -> Option<&'a [u8]> {
     let prefix = route.strip_prefix.strip_prefix('/').unwrap_or_default();
     asked.key().strip_prefix(prefix.as_bytes())
 }
-
-const OUTSIDE: &str = "The path is outside this route.";
-const TOO_LONG: &str = "The key is longer than the 1,023 bytes that OSS allows.";
-const DOT_SEGMENT: &str = "The path has a segment `.` or `..`.";
-const NOT_CANONICAL: &str = "The path is spelled in another than the canonical way: percent-encode what is neither \
-     unreserved nor a slash, in upper case, and nothing else.";

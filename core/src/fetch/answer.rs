@@ -2,12 +2,49 @@
 
 use std::fmt;
 
-use super::{Credentials, Secret};
+use crate::credentials::{Credentials, Secret};
 use crate::json::{self, Value};
-use crate::signing::time::parse_rfc3339_utc;
+use crate::oss::time::parse_rfc3339_utc;
+use crate::words::words;
 
 /// Larger bodies are refused unread. A real answer takes about 1 KiB.
 pub const MAX_BODY: usize = 64 * 1024;
+
+/// How a fetch ended, as a host tells it.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// The request could not be sent.
+    NotSent,
+    /// Nobody answered in time.
+    None,
+    /// Somebody answered.
+    Given {
+        /// The HTTP status.
+        status: u16,
+        /// How many bytes the body has.
+        size: usize,
+        /// The body; nothing of it need be read if it has more than [`MAX_BODY`] bytes.
+        body: &'a [u8],
+    },
+}
+
+words! {
+    /// How fetches end, for the statistics.
+    pub enum FetchOutcome {
+        /// It brought credentials.
+        Fetched = "ok",
+        /// The request could not be sent.
+        NotSent = "not_sent",
+        /// Nobody answered.
+        Unreachable = "unreachable",
+        /// The status was not 200.
+        Status = "status",
+        /// What it brought has expired already.
+        Expired = "expired",
+        /// What it brought are no credentials.
+        Malformed = "malformed",
+    }
+}
 
 /// Why there are no new credentials. Its `Display` is a message for an
 /// operator and holds nothing of the body.
@@ -34,18 +71,18 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// A word for the statistics.
-    pub fn label(&self) -> &'static str {
+    /// The kind of it, for the statistics.
+    pub fn outcome(&self) -> FetchOutcome {
         match self {
-            FetchError::NotSent => "not_sent",
-            FetchError::Unreachable => "unreachable",
-            FetchError::Status(_) => "status",
-            FetchError::Expired(_) => "expired",
+            FetchError::NotSent => FetchOutcome::NotSent,
+            FetchError::Unreachable => FetchOutcome::Unreachable,
+            FetchError::Status(_) => FetchOutcome::Status,
+            FetchError::Expired(_) => FetchOutcome::Expired,
             FetchError::TooLarge(_)
             | FetchError::NotJson
             | FetchError::Code
             | FetchError::Missing(_)
-            | FetchError::Malformed(_) => "malformed",
+            | FetchError::Malformed(_) => FetchOutcome::Malformed,
         }
     }
 }
@@ -89,29 +126,35 @@ impl fmt::Display for FetchError {
     }
 }
 
-/// Reads credentials from an answer: status 200 and JSON with `Code`
-/// `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
+/// Reads credentials from an answer as of `now`, in seconds since 1970: status 200 and
+/// JSON with `Code` `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
 /// `Expiration`. Long-lived keys come without the last two.
-pub fn parse(status: u16, body: &[u8], now: u64) -> Result<Credentials, FetchError> {
-    match status {
-        0 => return Err(FetchError::Unreachable),
-        200 => {}
-        other => return Err(FetchError::Status(other)),
+pub fn read(answer: Answer, now: u64) -> Result<Credentials, FetchError> {
+    match answer {
+        Answer::NotSent => Err(FetchError::NotSent),
+        Answer::None => Err(FetchError::Unreachable),
+        Answer::Given {
+            status: 200, size, ..
+        } if size > MAX_BODY => Err(FetchError::TooLarge(size)),
+        Answer::Given {
+            status: 200, body, ..
+        } => parse(body, now),
+        Answer::Given { status, .. } => Err(FetchError::Status(status)),
     }
-    if body.len() > MAX_BODY {
-        return Err(FetchError::TooLarge(body.len()));
-    }
-    let answer = match json::parse(body) {
-        Ok(Value::Object(fields)) => Answer(fields),
+}
+
+fn parse(body: &[u8], now: u64) -> Result<Credentials, FetchError> {
+    let fields = match json::parse(body) {
+        Ok(Value::Object(fields)) => Fields(fields),
         _ => return Err(FetchError::NotJson),
     };
-    match answer.text("Code")? {
+    match fields.text("Code")? {
         Some("Success") => {}
         Some(_) => return Err(FetchError::Code),
         None => return Err(FetchError::Missing("Code")),
     }
-    let security_token = answer.header_text("SecurityToken")?.map(Secret::new);
-    let expires_at = match answer.text("Expiration")? {
+    let security_token = fields.header_text("SecurityToken")?.map(Secret::new);
+    let expires_at = match fields.text("Expiration")? {
         None if security_token.is_none() => None,
         None => return Err(FetchError::Missing("Expiration")),
         Some(text) => {
@@ -123,7 +166,7 @@ pub fn parse(status: u16, body: &[u8], now: u64) -> Result<Credentials, FetchErr
         }
     };
     let required = |name| {
-        let found = answer.header_text(name)?;
+        let found = fields.header_text(name)?;
         found.ok_or(FetchError::Missing(name))
     };
     Ok(Credentials {
@@ -135,9 +178,9 @@ pub fn parse(status: u16, body: &[u8], now: u64) -> Result<Credentials, FetchErr
 }
 
 /// Fields are looked up one by one, so that the one that is wrong is named.
-struct Answer(json::Object);
+struct Fields(json::Object);
 
-impl Answer {
+impl Fields {
     /// `None` for a field that is absent, null or empty.
     fn text(&self, name: &'static str) -> Result<Option<&str>, FetchError> {
         match self.0.get(name) {
@@ -168,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_good_answer_gives_credentials() {
-        let credentials = parse(200, GOOD.as_bytes(), NOW).unwrap();
+        let credentials = parse(GOOD.as_bytes(), NOW).unwrap();
         assert_eq!(credentials.access_key_id, "STS.id");
         assert_eq!(credentials.access_key_secret.expose(), "sesame");
         assert_eq!(credentials.security_token.unwrap().expose(), "CAIS/+=");
@@ -185,7 +228,7 @@ mod tests {
             let body = format!(
                 r#"{{"Code": "Success", "AccessKeyId": "id", "AccessKeySecret": "s"{tail}}}"#
             );
-            let credentials = parse(200, body.as_bytes(), NOW).unwrap();
+            let credentials = parse(body.as_bytes(), NOW).unwrap();
             assert_eq!(credentials.security_token, None);
             assert_eq!(credentials.expires_at, None);
         }
@@ -197,7 +240,6 @@ mod tests {
         let without = |field: &str| GOOD.replace(field, "Other");
         let large = format!("{GOOD}{}", " ".repeat(1 << 20));
         for (name, status, body, want) in [
-            ("down", 0, String::new(), Unreachable),
             ("500", 500, GOOD.into(), Status(500)),
             ("redirect", 302, GOOD.into(), Status(302)),
             ("html", 200, "<html>login</html>".into(), NotJson),
@@ -263,7 +305,9 @@ mod tests {
                 Expired(60),
             ),
         ] {
-            let error = parse(status, body.as_bytes(), NOW).expect_err(name);
+            let (body, size) = (body.as_bytes(), body.len());
+            let answer = Answer::Given { status, size, body };
+            let error = read(answer, NOW).expect_err(name);
             assert_eq!(error, want, "{name}");
             assert!(!error.to_string().contains("sesame"), "{name}: {error}");
         }
@@ -272,11 +316,11 @@ mod tests {
     #[test]
     fn no_body_panics() {
         for cut in 0..GOOD.len() {
-            let _ = parse(200, &GOOD.as_bytes()[..cut], NOW);
+            let _ = parse(&GOOD.as_bytes()[..cut], NOW);
             let mut bytes = GOOD.as_bytes().to_vec();
             for byte in [0, b'"', b'{', b'}', 0xff, b'\\'] {
                 bytes[cut] = byte;
-                let _ = parse(200, &bytes, NOW);
+                let _ = parse(&bytes, NOW);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Why OSS refused, from what it answered. Pure.
+//! Why OSS refused, from what it answered.
 //!
 //! There are two questions, and they are answered at different times. What
 //! becomes of the credentials is decided by the headers ([`judge`]), since a
@@ -9,13 +9,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::words::words;
+
 /// As much of an error body as is read; OSS's take less than 1 KiB, of which
 /// `Code` and `Message` come first.
 pub const MAX_BODY: usize = 8 * 1024;
 
-/// What OSS answered to a request that we signed.
+/// What is known of an error that OSS sent in answer to a signed request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answer<'a> {
+pub struct ErrorResponse<'a> {
+    /// The HTTP status.
     pub status: u16,
     /// `x-oss-ec`
     pub ec: &'a [u8],
@@ -35,47 +38,41 @@ pub enum Verdict {
     Innocent,
 }
 
-/// The known causes. Each has its own fix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    TokenExpired,
-    TokenInvalid,
-    KeyUnknown,
-    SignatureMismatch,
-    ClockSkew,
-    AccessDenied,
-    KmsForbidden,
-    KmsNotActivated,
-    NoSuchKey,
-    NoSuchBucket,
-    WrongRegion,
-    WrongEndpoint,
-    TwoSignatures,
-    /// An error of which nothing more is known.
-    Unknown,
+words! {
+    /// The known causes of an error. Each has its own fix.
+    pub enum Cause {
+        /// The security token is no longer good.
+        TokenExpired = "token_expired",
+        /// The security token is not one, or not one of this AccessKey.
+        TokenInvalid = "token_invalid",
+        /// There is no such AccessKey, or it is disabled.
+        KeyUnknown = "key_unknown",
+        /// OSS computes another signature.
+        SignatureMismatch = "signature_mismatch",
+        /// The signature is from another time than OSS's.
+        ClockSkew = "clock_skew",
+        /// The identity may not do this.
+        AccessDenied = "access_denied",
+        /// The identity may not use the key that the object is encrypted with.
+        KmsForbidden = "kms_forbidden",
+        /// The account has no KMS.
+        KmsNotActivated = "kms_not_activated",
+        /// There is no such object.
+        NoSuchKey = "no_such_key",
+        /// There is no such bucket.
+        NoSuchBucket = "no_such_bucket",
+        /// The region in the signature is not the bucket's.
+        WrongRegion = "wrong_region",
+        /// The endpoint is not the bucket's.
+        WrongEndpoint = "wrong_endpoint",
+        /// There is a signature in the header and one in the URL.
+        TwoSignatures = "two_signatures",
+        /// An error of which nothing more is known.
+        Unknown = "unknown",
+    }
 }
 
 impl Cause {
-    /// A word for programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cause::TokenExpired => "token_expired",
-            Cause::TokenInvalid => "token_invalid",
-            Cause::KeyUnknown => "key_unknown",
-            Cause::SignatureMismatch => "signature_mismatch",
-            Cause::ClockSkew => "clock_skew",
-            Cause::AccessDenied => "access_denied",
-            Cause::KmsForbidden => "kms_forbidden",
-            Cause::KmsNotActivated => "kms_not_activated",
-            Cause::NoSuchKey => "no_such_key",
-            Cause::NoSuchBucket => "no_such_bucket",
-            Cause::WrongRegion => "wrong_region",
-            Cause::WrongEndpoint => "wrong_endpoint",
-            Cause::TwoSignatures => "two_signatures",
-            Cause::Unknown => "unknown",
-        }
-    }
-
     /// What an operator should do.
     pub fn fix(self) -> &'static str {
         match self {
@@ -137,31 +134,27 @@ pub fn is_error(status: u16) -> bool {
     (400..500).contains(&status)
 }
 
-/// What the headers of an answer say of the credentials. `answer.xml` is that of
+/// What the headers of an error say of the credentials. `error.xml` is that of
 /// `x-oss-err`, and empty where there is none.
 ///
 /// An EC may change, says Alibaba, and then one that we do not know may mean that
 /// a token is no longer good. Its family is steadier: `0002-` is authentication,
 /// and those from `0003-` on come after it (OSS, "Error codes").
-pub fn judge(answer: &Answer) -> Verdict {
-    let told = element(answer.xml, "EC").unwrap_or_default();
-    let ec = if answer.ec.is_empty() {
-        told
-    } else {
-        answer.ec
-    };
+pub fn judge(error: &ErrorResponse) -> Verdict {
+    let told = element(error.xml, "EC").unwrap_or_default();
+    let ec = if error.ec.is_empty() { told } else { error.ec };
     let may_be_theirs = ec.is_empty() || ec.starts_with(b"0002-");
-    match known_cause(answer.xml, ec) {
+    match known_cause(error.xml, ec) {
         Some(cause) if cause.rejects_credentials() => Verdict::Rejected(cause),
-        None if may_be_theirs && matches!(answer.status, 401 | 403) => Verdict::Suspect,
+        None if may_be_theirs && matches!(error.status, 401 | 403) => Verdict::Suspect,
         _ => Verdict::Innocent,
     }
 }
 
 /// The cause of an error, from all that is known of it.
-pub fn diagnose(answer: &Answer) -> Cause {
-    known_cause(answer.xml, answer.ec).unwrap_or(match answer.status {
-        404 if element(answer.xml, "Code").is_none() => Cause::NoSuchKey,
+pub fn diagnose(error: &ErrorResponse) -> Cause {
+    known_cause(error.xml, error.ec).unwrap_or(match error.status {
+        404 if element(error.xml, "Code").is_none() => Cause::NoSuchKey,
         _ => Cause::Unknown,
     })
 }
@@ -251,7 +244,7 @@ mod tests {
     }
 
     fn with_body(code: &str, message: &str, ec: &str) -> Cause {
-        diagnose(&Answer {
+        diagnose(&ErrorResponse {
             status: 403,
             ec: ec.as_bytes(),
             xml: xml(code, message).as_bytes(),
@@ -323,7 +316,7 @@ mod tests {
             (404, "0015-00000101", Cause::NoSuchBucket),
         ] {
             let ec = ec.as_bytes();
-            let answer = Answer {
+            let answer = ErrorResponse {
                 status,
                 ec,
                 xml: b"",
@@ -367,7 +360,7 @@ mod tests {
             (403, "not an EC", Innocent),
         ] {
             let ec = ec.as_bytes();
-            let answer = Answer {
+            let answer = ErrorResponse {
                 status,
                 ec,
                 xml: b"",
@@ -394,7 +387,7 @@ mod tests {
             let text = xml(code, "").replace("</Error>", &format!("<EC>{ec}</EC></Error>"));
             let header = STANDARD.encode(text);
             let decoded = header_xml(header.as_bytes());
-            let answer = Answer {
+            let answer = ErrorResponse {
                 status: 403,
                 ec: b"",
                 xml: &decoded,
@@ -403,7 +396,7 @@ mod tests {
         }
         for garbage in [&b""[..], b"not Base64!", b"/////w=="] {
             let xml = header_xml(garbage);
-            let answer = Answer {
+            let answer = ErrorResponse {
                 status: 403,
                 ec: b"0002-00000007",
                 xml: &xml,
@@ -416,7 +409,7 @@ mod tests {
     fn no_body_panics_and_a_long_one_is_cut() {
         let body = b"<Code>A</Code>";
         for cut in 0..body.len() {
-            let answer = Answer {
+            let answer = ErrorResponse {
                 status: 403,
                 ec: b"\xff",
                 xml: &body[..cut],

@@ -1,15 +1,17 @@
 //! One log line for each cause every ten seconds and worker: enough to see it,
 //! and no more at any rate of requests.
 
-use crate::diagnosis::Cause;
+use crate::oss::error::Cause;
 
+/// When each cause was last logged.
 #[derive(Debug, Default)]
 pub struct LogLimit {
-    /// When each was last logged, in milliseconds since 1970.
+    /// In milliseconds since 1970.
     last: Vec<(Cause, u64)>,
 }
 
 impl LogLimit {
+    /// Whether a line of this cause may be logged now.
     pub fn allows(&mut self, cause: Cause, now: u64) -> bool {
         match self.last.iter_mut().find(|(known, _)| *known == cause) {
             Some((_, last)) if (*last..*last + PAUSE).contains(&now) => return false,

@@ -1,7 +1,5 @@
 //! Percent encoding as OSS reads and canonicalizes it, over bytes.
 
-use std::collections::BinaryHeap;
-
 /// Decodes `%XX`. A `%` that no two hex digits follow stands for itself: the
 /// canonical form that leaves is `%25`, so OSS reads what was signed.
 pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
@@ -108,12 +106,6 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
 
 /// A name and a value.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
-
-/// By name, then by value. A heap, since the sorts of slices are 3 KB of the
-/// module, and this one too takes no longer than its input allows.
-pub fn sorted(pairs: Vec<Pair>) -> Vec<Pair> {
-    BinaryHeap::from(pairs).into_sorted_vec()
-}
 
 #[cfg(test)]
 mod tests {

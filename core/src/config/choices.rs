@@ -1,0 +1,115 @@
+//! The settings that are one of a few words.
+
+use crate::words::words;
+
+words! {
+    /// `signature_version`: the signature versions of OSS.
+    pub enum SignatureVersion {
+        /// For buckets of every age.
+        V4 = "v4",
+        /// For buckets from before September 2025.
+        V1 = "v1",
+    }
+}
+
+words! {
+    /// `methods`: what a route may let pass.
+    pub enum Method {
+        /// Reads.
+        Get = "GET",
+        /// Reads the headers.
+        Head = "HEAD",
+        /// Writes an object.
+        Put = "PUT",
+        /// Writes by a form, or is one of several operations.
+        Post = "POST",
+        /// Deletes.
+        Delete = "DELETE",
+        /// Asks for what CORS allows.
+        Options = "OPTIONS",
+    }
+}
+
+impl Method {
+    /// What a route lets pass where it does not say.
+    pub const DEFAULT: [Method; 2] = [Method::Get, Method::Head];
+
+    /// Whether it changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(self, Method::Get | Method::Head)
+    }
+}
+
+words! {
+    /// `unknown_parameters`: for parameters that OSS gives no meaning.
+    pub enum UnknownParameters {
+        /// They are dropped.
+        Strip = "strip",
+        /// They leave.
+        Forward = "forward",
+    }
+}
+
+words! {
+    /// `presigned_urls`: for a client's URL that carries a signature of its own.
+    pub enum PresignedUrls {
+        /// The request is refused.
+        Refuse = "refuse",
+        /// Its signature is dropped, and the request signed like any other.
+        Strip = "strip",
+        /// The request leaves as it is, unsigned.
+        Pass = "pass",
+    }
+}
+
+words! {
+    /// `dot_segments`: for `.` and `..` in a path.
+    pub enum DotSegments {
+        /// They are part of the key.
+        Literal = "literal",
+        /// The request is refused.
+        Refuse = "refuse",
+    }
+}
+
+words! {
+    /// `path_encoding`: which spellings of a path are let in.
+    pub enum PathEncoding {
+        /// Every one.
+        Any = "any",
+        /// The canonical one alone.
+        Canonical = "canonical",
+    }
+}
+
+words! {
+    /// `addressing`: where the bucket stands in a request to `endpoint`.
+    pub enum Addressing {
+        /// In the host.
+        VirtualHosted = "virtual_hosted",
+        /// In the path.
+        PathStyle = "path_style",
+        /// Nowhere: the endpoint is the bucket's own domain.
+        Cname = "cname",
+    }
+}
+
+words! {
+    /// `errors`: what a client sees of an error.
+    pub enum Errors {
+        /// What OSS sent.
+        Oss = "oss",
+        /// Nothing that names the origin.
+        Neutral = "neutral",
+    }
+}
+
+words! {
+    /// `metadata`: of what settings are read besides.
+    pub enum MetadataOf {
+        /// Envoy's route.
+        Route = "route",
+        /// Envoy's cluster.
+        Cluster = "cluster",
+    }
+}

@@ -1,0 +1,134 @@
+//! Reads the sources of credentials.
+
+use std::rc::Rc;
+
+use super::reader::{ConfigError, Object};
+use super::{fields, names};
+use crate::credentials::{Credentials, Secret};
+use crate::fetch::source::{Sidecar, Source, SourceKind};
+use crate::json::Value;
+
+/// Looks up a variable of the VM's environment.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads the entries under `credentials`.
+pub fn read_all(top: &Object, environment: Environment) -> Result<Vec<Source>, ConfigError> {
+    let example = "for example {\"default\": {\"sidecar\": {\"cluster\": \"sts_sidecar\"}}}";
+    let (path, value) = top
+        .get("credentials")
+        .ok_or_else(|| top.error("credentials", format!("missing; {example}")))?;
+    let named = Object::open(path, value)?;
+    let mut sources = Vec::new();
+    for name in named.names() {
+        names::check_credentials_name(name).map_err(|problem| named.error(name, problem))?;
+        if let Some((path, value)) = named.get(name) {
+            sources.push(Source {
+                name: name.to_owned(),
+                kind: read_kind(name, &path, value, environment)?,
+            });
+        }
+    }
+    if sources.is_empty() {
+        return Err(top.error("credentials", format!("has no entry; {example}")));
+    }
+    Ok(sources)
+}
+
+fn read_kind(
+    name: &str,
+    path: &str,
+    value: &Value,
+    environment: Environment,
+) -> Result<SourceKind, ConfigError> {
+    let object = Object::new(path, value, fields::SOURCE)?;
+    match (object.get("sidecar"), object.get("access_key")) {
+        (Some((path, value)), None) => {
+            let sidecar = read_sidecar(name, path, value, environment)?;
+            Ok(SourceKind::Sidecar(Rc::new(sidecar)))
+        }
+        (None, Some((path, value))) => {
+            read_access_key(path, value, environment).map(SourceKind::AccessKey)
+        }
+        (Some(_), Some(_)) => Err(ConfigError::new(
+            path,
+            "has both `sidecar` and `access_key`; keep one",
+        )),
+        (None, None) => Err(ConfigError::new(
+            path,
+            "needs a source: `sidecar` or `access_key`",
+        )),
+    }
+}
+
+fn read_sidecar(
+    name: &str,
+    path: String,
+    value: &Value,
+    environment: Environment,
+) -> Result<Sidecar, ConfigError> {
+    let object = Object::new(path, value, fields::SIDECAR)?;
+    let (path_of_cluster, cluster) =
+        object.required_text("cluster", "the Envoy cluster of the sidecar")?;
+    names::check_cluster(cluster).map_err(|problem| ConfigError::new(path_of_cluster, problem))?;
+    let cluster = cluster.to_owned();
+    let (least, most) = fields::REFRESH_MARGIN_MS;
+    Ok(Sidecar {
+        authority: object
+            .checked_text("authority", names::check_authority)?
+            .unwrap_or(&cluster)
+            .to_owned(),
+        path: object
+            .checked_text("path", names::check_request_path)?
+            .map_or_else(|| format!("/v1/credentials/{name}"), str::to_owned),
+        timeout_ms: object.integer(&fields::TIMEOUT_MS)?,
+        clock_margin_ms: object.integer(&fields::CLOCK_MARGIN_MS)?,
+        refresh_margin_ms: object.given_integer("refresh_margin_ms", least, most)?,
+        token: match object.get("token_env") {
+            Some(_) => Some(Secret::new(variable(&object, "token_env", environment)?)),
+            None => None,
+        },
+        cluster,
+    })
+}
+
+fn read_access_key(
+    path: String,
+    value: &Value,
+    environment: Environment,
+) -> Result<Credentials, ConfigError> {
+    for inline in Object::open(path.as_str(), value)?.names() {
+        if names::looks_like_a_secret(inline) {
+            return Err(ConfigError::new(
+                format!("{path}.{inline}"),
+                "a key does not belong here, since Envoy's config_dump publishes it; put it in \
+                 the environment of Envoy and name the variable in `id_env` or `secret_env`",
+            ));
+        }
+    }
+    let object = Object::new(path, value, fields::ACCESS_KEY)?;
+    Ok(Credentials {
+        access_key_id: variable(&object, "id_env", environment)?,
+        access_key_secret: Secret::new(variable(&object, "secret_env", environment)?),
+        security_token: None,
+        expires_at: None,
+    })
+}
+
+/// The value of the environment variable that a setting names.
+fn variable(object: &Object, field: &str, environment: Environment) -> Result<String, ConfigError> {
+    let (path, name) = object.required_text(field, "the name of an environment variable")?;
+    let found = environment(name).map(|value| value.trim().to_owned());
+    match found.as_deref() {
+        // The variable is not named: this may be the secret itself.
+        None | Some("") => Err(ConfigError::new(
+            path,
+            "names a variable that is unset or empty in the VM; set it for Envoy and list it \
+             in vm_config.environment_variables.host_env_keys",
+        )),
+        Some(value) if !names::is_header_safe(value) => Err(ConfigError::new(
+            path,
+            "names a variable whose value holds spaces or other than ASCII characters",
+        )),
+        Some(value) => Ok(value.to_owned()),
+    }
+}

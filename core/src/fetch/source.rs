@@ -1,0 +1,87 @@
+//! Where the credentials of a name come from.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::entry::Timing;
+use crate::credentials::{Credentials, Secret};
+use crate::oss::headers;
+
+/// The source of the credentials of one name.
+#[derive(Debug)]
+pub struct Source {
+    /// Chosen by the operator.
+    pub name: String,
+    /// What kind of source it is.
+    pub kind: SourceKind,
+}
+
+/// The kinds of sources.
+#[derive(Debug)]
+pub enum SourceKind {
+    /// A server that is asked.
+    Sidecar(Rc<Sidecar>),
+    /// A key pair that is known from the start.
+    AccessKey(Credentials),
+}
+
+/// A server of the credentials-URI protocol.
+#[derive(Debug)]
+pub struct Sidecar {
+    /// Envoy's name of it.
+    pub cluster: String,
+    /// The `Host` of a request to it.
+    pub authority: String,
+    /// The path of a request to it.
+    pub path: String,
+    /// How long an answer may take.
+    pub timeout_ms: u64,
+    /// Credentials are not used in the last part of their life.
+    pub clock_margin_ms: u64,
+    /// Newer ones are fetched when this much life is left; `None`: a fifth of
+    /// the life, at most 15 minutes.
+    pub refresh_margin_ms: Option<u64>,
+    /// The bearer token that the sidecar wants to see.
+    pub token: Option<Secret>,
+}
+
+impl Sidecar {
+    /// The times that an entry goes by.
+    pub fn timing(&self) -> Timing {
+        Timing {
+            clock_margin: self.clock_margin_ms,
+            refresh_margin: self.refresh_margin_ms,
+            fetch_timeout: self.timeout_ms,
+        }
+    }
+
+    /// The key of shared data under which all workers know these credentials.
+    pub fn shared_key(&self) -> String {
+        let Sidecar {
+            cluster,
+            authority,
+            path,
+            ..
+        } = self;
+        ["oss_origin_auth/", cluster, "/", authority, path].concat()
+    }
+
+    /// The headers of a request to it; one may hold its token, a secret. `anew`: a copy
+    /// of what it gave before will not do.
+    pub fn request_headers(&self, anew: bool) -> Vec<(&'static str, Cow<'_, str>)> {
+        let mut request = vec![
+            (":method", "GET".into()),
+            (":path", self.path.as_str().into()),
+            (":authority", self.authority.as_str().into()),
+            ("accept", "application/json".into()),
+        ];
+        if let Some(token) = &self.token {
+            let bearer = ["Bearer ", token.expose()].concat();
+            request.push((headers::AUTHORIZATION, bearer.into()));
+        }
+        if anew {
+            request.push(("cache-control", "no-cache".into()));
+        }
+        request
+    }
+}

@@ -1,0 +1,92 @@
+//! What the core asks of its host: Envoy's wasm VM, or what stands in for it in a test.
+
+use crate::fetch::SharedData;
+use crate::fetch::account::Fetch;
+use crate::metrics::{Counter, Gauge};
+
+/// One thread of a host, in the callback of one stream or of none.
+///
+/// Nothing here may call the core back: what has to run later is only noted, as by
+/// [`Host::wake`] and [`Host::callout`].
+pub trait Host: SharedData {
+    /// Names a stream of this thread.
+    type Handle: PartialEq;
+
+    /// Milliseconds since 1970, if there is a clock.
+    fn now(&self) -> Option<u64>;
+
+    /// Writes to the host's log. A message holds no secret.
+    fn log(&self, level: Level, message: &str);
+
+    /// Adds to a counter.
+    fn count(&mut self, counter: Counter, by: u64);
+
+    /// Sets a gauge of the credentials of this name.
+    fn gauge(&mut self, gauge: Gauge, account: &str, value: u64);
+
+    /// Records how long a request has waited for credentials, in milliseconds.
+    fn record_wait(&mut self, milliseconds: u64);
+
+    /// Makes a fetch, once this callback is over. In each case its answer goes to the
+    /// worker that wants it.
+    fn callout(&mut self, fetch: Fetch);
+
+    /// Wakes the stream of this handle, once this callback is over.
+    fn wake(&mut self, handle: Self::Handle);
+
+    /// What the host knows of the stream; empty if nothing.
+    fn attribute(&self, attribute: Attribute) -> Vec<u8>;
+
+    /// What an attempt at the request of this stream has noted; empty if nothing.
+    fn noted(&self, note: Note) -> Vec<u8>;
+
+    /// Notes something for later attempts at the same request, or for the access log.
+    /// `false` if the host could not.
+    fn note(&mut self, note: Note, value: &[u8]) -> bool;
+}
+
+/// How much a line of the log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// It fails.
+    Error,
+    /// An operator should look at it.
+    Warn,
+    /// It is as it should be.
+    Info,
+}
+
+/// What the host knows of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// The name of its route.
+    RouteName,
+    /// The settings in its route's metadata.
+    RouteMetadata,
+    /// The settings in its cluster's metadata.
+    ClusterMetadata,
+}
+
+/// What is noted with a stream, in a place that all attempts at its request share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The mapping that an attempt has made of the client's path.
+    Mapped,
+    /// The generation of the credentials with which an attempt was refused, where newer
+    /// ones may heal it.
+    Suspect,
+    /// For the access log: the name of the credentials that signed.
+    Credentials,
+    /// For the access log: the cause of an error.
+    Cause,
+}
+
+/// A response, as it passes.
+pub trait Response {
+    /// The value of a header; empty if there is none.
+    fn header(&self, name: &str) -> Vec<u8>;
+    /// The names of the headers, or of the trailers once it has come to these.
+    fn names(&self) -> Vec<Vec<u8>>;
+    /// At most `most` bytes of the piece of the body that passes now.
+    fn body(&self, most: usize) -> Vec<u8>;
+}

@@ -1,0 +1,76 @@
+//! The names of all that is counted and measured.
+
+use crate::fetch::answer::FetchOutcome;
+use crate::oss::error::Cause;
+use crate::policy::reply::Reason;
+use crate::words::{Word, words};
+
+words! {
+    /// How requests left.
+    pub enum Leaving {
+        /// With a signature of ours.
+        Signed = "signed",
+        /// Without one, as the settings say.
+        Unsigned = "unsigned",
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests that left.
+    Requests(Leaving),
+    /// Requests that were answered here.
+    Refused(Reason),
+    /// Errors of OSS.
+    OssErrors(Cause),
+    /// Fetches of credentials.
+    Callouts(FetchOutcome),
+}
+
+impl Counter {
+    /// Every counter that there is.
+    pub fn all() -> impl Iterator<Item = Counter> {
+        let requests = Leaving::ALL.iter().copied().map(Counter::Requests);
+        let refused = Reason::ALL.iter().copied().map(Counter::Refused);
+        let oss_errors = Cause::ALL.iter().copied().map(Counter::OssErrors);
+        let callouts = FetchOutcome::ALL.iter().copied().map(Counter::Callouts);
+        requests.chain(refused).chain(oss_errors).chain(callouts)
+    }
+
+    /// Its group and its word.
+    pub fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Counter::Requests(leaving) => ("requests", leaving.word()),
+            Counter::Refused(reason) => ("refused", reason.word()),
+            Counter::OssErrors(cause) => ("oss_errors", cause.word()),
+            Counter::Callouts(outcome) => ("callouts", outcome.word()),
+        }
+    }
+}
+
+words! {
+    /// How the credentials of one name stand.
+    pub enum Gauge {
+        /// 1 while there are good ones, else 0.
+        Valid = "valid",
+        /// Until their end.
+        SecondsLeft = "seconds_left",
+    }
+}
+
+/// The full name of a counter.
+pub fn counter_name(counter: Counter) -> String {
+    let (group, word) = counter.name();
+    [PREFIX, group, ".", word].concat()
+}
+
+/// The full name of a gauge of the credentials of this name.
+pub fn gauge_name(gauge: Gauge, account: &str) -> String {
+    [PREFIX, "credentials.", gauge.word(), ".", account].concat()
+}
+
+/// The histogram of the times that requests have waited for credentials, in milliseconds.
+pub const WAITS: &str = "oss_origin_auth.wait_ms";
+
+const PREFIX: &str = "oss_origin_auth.";

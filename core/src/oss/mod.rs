@@ -1,0 +1,9 @@
+//! Facts of Object Storage Service, as Alibaba Cloud documents them. Nothing here knows
+//! of settings or credentials.
+
+pub mod encoding;
+pub mod error;
+pub mod headers;
+pub mod parameters;
+pub mod target;
+pub mod time;

@@ -1,0 +1,182 @@
+//! What the (decoded) parameters of a query ask for.
+
+/// What a (decoded) name of a parameter means to OSS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Part of a signed URL.
+    Signature,
+    /// A sub-resource: another operation than reading or writing the object.
+    Operation,
+    /// Changes what a read answers: `response-*`, `x-oss-*`, `versionId`.
+    Modifier,
+    /// Nothing, on an object; on the bucket it may be one of a list.
+    Other,
+}
+
+/// The meaning of a name.
+pub fn meaning(name: &[u8]) -> Meaning {
+    if is_signature_parameter(name) {
+        Meaning::Signature
+    } else if is_operation(name) {
+        Meaning::Operation
+    } else if name.starts_with(b"x-oss-") || is_subresource(name) {
+        Meaning::Modifier
+    } else {
+        Meaning::Other
+    }
+}
+
+/// A sub-resource that is no mere modifier of a read.
+pub fn is_operation(name: &[u8]) -> bool {
+    is_subresource(name)
+        && !name.starts_with(b"response-")
+        && !name.starts_with(b"x-oss-")
+        && !matches!(
+            name,
+            b"versionId" | b"security-token" | b"continuation-token"
+        )
+}
+
+/// Parameters by which a URL is signed: V1, V2 and V4 (OSS, "Add signatures
+/// to URLs").
+pub fn is_signature_parameter(name: &[u8]) -> bool {
+    const NAMES: [&str; 9] = [
+        "OSSAccessKeyId",
+        "Signature",
+        "security-token",
+        "x-oss-access-key-id",
+        "x-oss-credential",
+        "x-oss-expires",
+        "x-oss-security-token",
+        "x-oss-signature",
+        "x-oss-signature-version",
+    ];
+    NAMES
+        .iter()
+        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Parameters that a signed URL has beside its signature, and that mean
+/// nothing without it.
+pub fn belongs_to_signature(name: &[u8]) -> bool {
+    const NAMES: [&str; 3] = ["Expires", "x-oss-date", "x-oss-additional-headers"];
+    is_signature_parameter(name)
+        || NAMES
+            .iter()
+            .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Whether a name is of a sub-resource, which signature V1 covers.
+pub fn is_subresource(name: &[u8]) -> bool {
+    SUBRESOURCES
+        .binary_search_by(|known| known.as_bytes().cmp(name))
+        .is_ok()
+}
+
+/// The union of oss2 2.19.1 (`auth.py`, `_subresource_key_set`) and
+/// alibabacloud-oss-v2 (`signer/v1.py`, which adds `cloudboxes`), sorted.
+const SUBRESOURCES: &[&str] = &[
+    "accessPoint",
+    "accessPointPolicy",
+    "acl",
+    "append",
+    "asyncFetch",
+    "bucketArchiveDirectRead",
+    "bucketInfo",
+    "callback",
+    "callback-var",
+    "cloudboxes",
+    "cname",
+    "comp",
+    "continuation-token",
+    "cors",
+    "delete",
+    "encryption",
+    "endTime",
+    "group",
+    "httpsConfig",
+    "inventory",
+    "inventoryId",
+    "lifecycle",
+    "link",
+    "live",
+    "location",
+    "logging",
+    "metaQuery",
+    "objectInfo",
+    "objectMeta",
+    "partNumber",
+    "policy",
+    "position",
+    "publicAccessBlock",
+    "qos",
+    "qosInfo",
+    "qosRequester",
+    "redundancyTransition",
+    "referer",
+    "regionList",
+    "replication",
+    "replicationLocation",
+    "replicationProgress",
+    "requestPayment",
+    "requesterQosInfo",
+    "resourceGroup",
+    "resourcePool",
+    "resourcePoolBuckets",
+    "resourcePoolInfo",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "restore",
+    "security-token",
+    "sequential",
+    "startTime",
+    "stat",
+    "status",
+    "style",
+    "styleName",
+    "symlink",
+    "tagging",
+    "transferAcceleration",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+    "vod",
+    "website",
+    "worm",
+    "wormExtend",
+    "wormId",
+    "x-oss-ac-forward-allow",
+    "x-oss-ac-source-ip",
+    "x-oss-ac-subnet-mask",
+    "x-oss-ac-vpc-id",
+    "x-oss-access-point-name",
+    "x-oss-async-process",
+    "x-oss-process",
+    "x-oss-redundancy-transition-taskid",
+    "x-oss-request-payer",
+    "x-oss-target-redundancy-type",
+    "x-oss-traffic-limit",
+    "x-oss-write-get-object-response",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subresources_are_sorted_for_the_search() {
+        assert!(SUBRESOURCES.is_sorted());
+        for name in SUBRESOURCES {
+            assert!(is_subresource(name.as_bytes()), "{name}");
+        }
+        for name in ["", "a", "prefix", "ACL", "list-type", "zzz"] {
+            assert!(!is_subresource(name.as_bytes()), "{name}");
+        }
+    }
+}

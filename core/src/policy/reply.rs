@@ -1,0 +1,164 @@
+//! Local replies: nothing left for OSS.
+
+use std::borrow::Cow;
+
+use crate::json;
+use crate::words::{Word, words};
+
+words! {
+    /// Why a request was answered here: the word in the header `x-oss-origin-auth` and in
+    /// the body.
+    pub enum Reason {
+        /// The route has no settings.
+        RouteNotConfigured = "route_not_configured",
+        /// The route's settings refuse every request.
+        RouteDenied = "route_denied",
+        /// The settings in metadata are wrong.
+        RouteMisconfigured = "route_misconfigured",
+        /// The route lets other methods pass.
+        MethodNotAllowed = "method_not_allowed",
+        /// The path is none.
+        MalformedPath = "malformed_path",
+        /// The path is spelled in another than the canonical way.
+        PathNotCanonical = "path_not_canonical",
+        /// The path has a segment `.` or `..`.
+        DotSegment = "dot_segment",
+        /// The path does not begin with the route's prefix.
+        OutsidePrefix = "outside_prefix",
+        /// The key would be too long for OSS.
+        KeyTooLong = "key_too_long",
+        /// The path names no object.
+        BucketOperation = "bucket_operation",
+        /// A parameter asks for something that the route does not let pass.
+        ParameterNotAllowed = "parameter_not_allowed",
+        /// The URL carries a signature.
+        PresignedUrl = "presigned_url",
+        /// A signed header is there twice.
+        DuplicateHeader = "duplicate_header",
+        /// There is nothing to sign with.
+        NoCredentials = "no_credentials",
+        /// The host did not do its part.
+        InternalError = "internal_error",
+    }
+}
+
+impl Reason {
+    /// The HTTP status of the reply.
+    pub fn status(self) -> u16 {
+        match self {
+            Reason::MalformedPath
+            | Reason::PathNotCanonical
+            | Reason::DotSegment
+            | Reason::DuplicateHeader => 400,
+            Reason::RouteNotConfigured
+            | Reason::RouteDenied
+            | Reason::BucketOperation
+            | Reason::ParameterNotAllowed
+            | Reason::PresignedUrl => 403,
+            Reason::OutsidePrefix => 404,
+            Reason::MethodNotAllowed => 405,
+            Reason::KeyTooLong => 414,
+            Reason::RouteMisconfigured | Reason::InternalError => 500,
+            Reason::NoCredentials => 503,
+        }
+    }
+
+    /// In how many seconds it may go better.
+    pub fn retry_after(self) -> Option<u32> {
+        (self == Reason::NoCredentials).then_some(1)
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Reason::RouteNotConfigured => {
+                "This route has no settings, and the defaults are not complete."
+            }
+            Reason::RouteDenied => "This route is switched off.",
+            Reason::RouteMisconfigured => {
+                "The settings in the route's metadata are wrong; the log of Envoy says how."
+            }
+            Reason::MethodNotAllowed => "The method is not allowed on this route.",
+            Reason::MalformedPath => "The path must begin with a slash.",
+            Reason::PathNotCanonical => {
+                "The path is spelled in another than the canonical way: percent-encode what is \
+                 neither unreserved nor a slash, in upper case, and nothing else."
+            }
+            Reason::DotSegment => "The path has a segment `.` or `..`.",
+            Reason::OutsidePrefix => "The path is outside this route.",
+            Reason::KeyTooLong => "The key is longer than the 1,023 bytes that OSS allows.",
+            Reason::BucketOperation => {
+                "The path names no object; operations on the bucket are not allowed."
+            }
+            Reason::ParameterNotAllowed => {
+                "A query parameter asks OSS for an operation that is not allowed here."
+            }
+            Reason::PresignedUrl => "The URL carries a signature; send the request without one.",
+            Reason::DuplicateHeader => "A header that OSS signs is given twice.",
+            Reason::NoCredentials => "There are no credentials to sign with yet.",
+            Reason::InternalError => "The request could not be signed.",
+        }
+    }
+}
+
+/// The header that says why: of a local reply its reason, of an error of OSS its cause.
+pub const REASON_HEADER: &str = "x-oss-origin-auth";
+
+/// A local reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, for people. Names no bucket, key or host.
+    pub message: Cow<'static, str>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Refusal {
+        let message = reason.message().into();
+        Refusal { reason, message }
+    }
+}
+
+impl Refusal {
+    /// The headers of the reply.
+    pub fn headers(&self) -> Vec<(&'static str, Cow<'static, str>)> {
+        let mut headers = vec![
+            ("content-type", "application/json".into()),
+            ("cache-control", "no-store".into()),
+            (REASON_HEADER, self.reason.word().into()),
+        ];
+        if let Some(seconds) = self.reason.retry_after() {
+            headers.push(("retry-after", seconds.to_string().into()));
+        }
+        headers
+    }
+
+    /// The JSON body of the reply.
+    pub fn body(&self) -> String {
+        let mut body = ["{\"error\":\"", self.reason.word(), "\",\"message\":"].concat();
+        json::quote(&self.message, &mut body);
+        body.push_str("}\n");
+        body
+    }
+
+    /// What the access log of the host says.
+    pub fn details(&self) -> String {
+        ["oss_origin_auth_", self.reason.word()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_json() {
+        let refusal = Refusal {
+            reason: Reason::InternalError,
+            message: "a \"quoted\" text\n".into(),
+        };
+        let body: serde_json::Value = serde_json::from_str(&refusal.body()).unwrap();
+        assert_eq!(body["message"], "a \"quoted\" text\n");
+        assert_eq!(body["error"], "internal_error");
+    }
+}

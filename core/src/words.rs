@@ -1,0 +1,80 @@
+//! Closed sets whose members have a word that programs see: in a setting, a header, a
+//! statistic. The compiler knows all of them, and so do the tests of the documents.
+
+/// A member of a closed set.
+pub trait Word: Copy + PartialEq + 'static {
+    /// The first member, which is the default where there is one.
+    const FIRST: Self;
+    /// Every member, in the order of its declaration.
+    const ALL: &'static [Self];
+    /// The words of [`Word::ALL`], in the same order.
+    const WORDS: &'static [&'static str];
+
+    /// The word of this member.
+    fn word(self) -> &'static str;
+
+    /// The member of this word.
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|member| member.word() == word)
+    }
+}
+
+/// Declares an enum and its words.
+macro_rules! words {
+    ($(#[$about:meta])* pub enum $name:ident {
+        $(#[$first_meaning:meta])* $first:ident = $first_word:literal,
+        $($(#[$meaning:meta])* $member:ident = $word:literal,)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $(#[$first_meaning])* $first,
+            $($(#[$meaning])* $member,)*
+        }
+
+        impl $crate::words::Word for $name {
+            const FIRST: $name = $name::$first;
+            const ALL: &'static [$name] = &[$name::$first, $($name::$member,)*];
+            const WORDS: &'static [&'static str] = &[$first_word, $($word,)*];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $name::$first => $first_word,
+                    $($name::$member => $word,)*
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    words! {
+        /// Two.
+        pub enum Two {
+            /// The first.
+            First = "first",
+            /// The other.
+            Second = "second",
+        }
+    }
+
+    #[test]
+    fn a_word_leads_to_its_member_and_back() {
+        assert_eq!(Two::of("second"), Some(Two::Second));
+        assert_eq!(Two::of("third"), None);
+        assert!(
+            Two::ALL
+                .iter()
+                .map(|two| two.word())
+                .eq(Two::WORDS.iter().copied())
+        );
+    }
+}

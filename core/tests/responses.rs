@@ -1,0 +1,369 @@
+//! Responses of OSS: what they do to the credentials, what the operator is told, and what
+//! a client sees; on both hosts.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+
+mod hosts;
+
+use hosts::node::{Edited, Node, OssAnswer, Seen, untouched};
+use hosts::world::{Fleet, Solo, World};
+use oss_origin_auth_core::exchange::Event;
+use oss_origin_auth_core::host::Note;
+
+on_both_hosts! {
+    a_good_answer_passes_untouched
+    rejected_credentials_are_dropped_and_the_retry_is_signed_with_newer_ones
+    a_storm_of_refusals_is_one_fetch
+    newer_credentials_survive_a_refusal_of_the_old_ones
+    a_retry_after_a_riddle_waits_for_newer_credentials
+    a_retry_after_a_riddle_takes_the_old_ones_if_there_are_no_others
+    only_the_retry_waits_for_newer_credentials
+    a_denial_is_no_fault_of_the_credentials
+    the_body_explains_and_is_counted_once
+    the_header_explains_an_error_to_a_head
+    as_much_of_a_body_is_read_as_is_of_use
+    an_error_whose_body_does_not_end_is_told_too
+    a_missing_object_is_counted_and_not_logged
+    the_log_and_the_client_get_the_cause_if_the_settings_say_so
+    a_neutral_error_names_nothing_however_its_body_comes
+    a_neutral_error_without_a_body_is_over_at_once
+    headers_are_stripped_from_good_answers_too
+    a_signed_url_of_the_client_says_nothing_of_our_credentials
+}
+
+const CONFIGURATION: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
+    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou"}}"#;
+const TOKEN_EXPIRED: &str = "0002-00000007";
+const ACCESS_DENIED: &str = "0003-00000001";
+
+fn with(defaults: &str) -> String {
+    let region = r#""region": "cn-hangzhou""#;
+    CONFIGURATION.replace(region, &format!("{region}, {defaults}"))
+}
+
+/// A host that has credentials, and a request that has left.
+fn sent<W: World>(configuration: &str) -> (W, u32) {
+    let mut world = W::new(configuration);
+    world.tick();
+    world.give("STS.first-of-them");
+    let stream = world.first(|node| node.request("/a"));
+    assert_eq!(
+        key_of(&mut world, stream).as_deref(),
+        Some("STS.first-of-them")
+    );
+    (world, stream)
+}
+
+/// The key that signed a request; `None` while it is held.
+fn key_of<W: World>(world: &mut W, stream: u32) -> Option<String> {
+    Some(world.first(move |node| node.fate(stream))?.key())
+}
+
+fn respond<W: World>(world: &mut W, stream: u32, answer: OssAnswer) -> Vec<Seen> {
+    world.first(move |node| node.respond(stream, &answer))
+}
+
+fn retry<W: World>(world: &mut W, stream: u32) -> u32 {
+    world.first(move |node| node.retry(stream))
+}
+
+fn xml(code: &str, message: &str) -> String {
+    format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>")
+}
+
+fn a_good_answer_passes_untouched<W: World>() {
+    for status in [200, 206, 302, 304, 500, 503] {
+        let (mut world, stream) = sent::<W>(CONFIGURATION);
+        let seen = respond(
+            &mut world,
+            stream,
+            OssAnswer::new(status).piece("a").trailer("t"),
+        );
+        assert!(seen.iter().all(|seen| *seen == untouched()), "{status}");
+        assert!(!world.first(move |node| node.wants_body(stream)));
+        world.pass(1_000);
+        assert_eq!(world.fetching(), 0);
+    }
+}
+
+fn rejected_credentials_are_dropped_and_the_retry_is_signed_with_newer_ones<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    respond(
+        &mut world,
+        stream,
+        OssAnswer::error(403, TOKEN_EXPIRED).piece("x"),
+    );
+    let log = world.first(Node::logged);
+    assert!(
+        log.contains("dropped, since OSS says token_expired"),
+        "{log}"
+    );
+    let second = retry(&mut world, stream);
+    assert_eq!(key_of(&mut world, second), None, "it waits");
+    world.pass(5);
+    assert!(world.give("STS.second-of-them"), "no copy will do");
+    assert_eq!(
+        key_of(&mut world, second).as_deref(),
+        Some("STS.second-of-them")
+    );
+}
+
+fn a_storm_of_refusals_is_one_fetch<W: World>() {
+    let (mut world, _) = sent::<W>(CONFIGURATION);
+    for server in 0..world.servers() {
+        world.on(server, |node| {
+            let streams: Vec<_> = (0..5).map(|_| node.request("/a")).collect();
+            for stream in streams {
+                node.respond(stream, &OssAnswer::error(403, TOKEN_EXPIRED));
+            }
+        });
+    }
+    for _ in 0..10 {
+        world.pass(5);
+    }
+    assert_eq!(world.fetching(), 1);
+}
+
+fn newer_credentials_survive_a_refusal_of_the_old_ones<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    world.pass(2_880_000);
+    world.give("STS.second-of-them");
+    respond(&mut world, stream, OssAnswer::error(403, TOKEN_EXPIRED));
+    let second = retry(&mut world, stream);
+    assert_eq!(
+        key_of(&mut world, second).as_deref(),
+        Some("STS.second-of-them")
+    );
+}
+
+fn a_retry_after_a_riddle_waits_for_newer_credentials<W: World>() {
+    for ec in ["", "0002-00000999"] {
+        let (mut world, stream) = sent::<W>(CONFIGURATION);
+        respond(&mut world, stream, OssAnswer::error(403, ec));
+        let second = retry(&mut world, stream);
+        assert_eq!(key_of(&mut world, second), None);
+        world.pass(5);
+        assert!(world.give("STS.second-of-them"));
+        assert_eq!(
+            key_of(&mut world, second).as_deref(),
+            Some("STS.second-of-them")
+        );
+    }
+}
+
+fn a_retry_after_a_riddle_takes_the_old_ones_if_there_are_no_others<W: World>() {
+    for fails_by in ["an answer", "the same again", "silence"] {
+        let (mut world, stream) = sent::<W>(CONFIGURATION);
+        respond(&mut world, stream, OssAnswer::error(401, ""));
+        let second = retry(&mut world, stream);
+        world.pass(5);
+        match fails_by {
+            "an answer" => {
+                world.answer(500, String::new());
+            }
+            "the same again" => {
+                world.give("STS.first-of-them");
+            }
+            _ => world.pass(5_000),
+        }
+        let key = key_of(&mut world, second);
+        assert_eq!(key.as_deref(), Some("STS.first-of-them"), "{fails_by}");
+    }
+}
+
+fn only_the_retry_waits_for_newer_credentials<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    respond(&mut world, stream, OssAnswer::error(403, ""));
+    let other = world.first(|node| node.request("/b"));
+    assert_eq!(
+        key_of(&mut world, other).as_deref(),
+        Some("STS.first-of-them")
+    );
+}
+
+fn a_denial_is_no_fault_of_the_credentials<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    respond(&mut world, stream, OssAnswer::error(403, ACCESS_DENIED));
+    world.pass(1_000);
+    assert_eq!(world.fetching(), 0);
+    let second = retry(&mut world, stream);
+    assert_eq!(
+        key_of(&mut world, second).as_deref(),
+        Some("STS.first-of-them")
+    );
+}
+
+fn the_body_explains_and_is_counted_once<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    let text = xml("AccessDenied", "This request is forbidden by kms.");
+    let (begin, rest) = text.split_at(30);
+    let answer = OssAnswer::error(403, ACCESS_DENIED)
+        .piece(begin)
+        .piece(rest);
+    let seen = respond(&mut world, stream, answer);
+    assert!(seen.iter().all(|seen| *seen == untouched()));
+    world.first(move |node| node.on(stream, Event::Gone));
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.kms_forbidden")),
+        1
+    );
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.access_denied")),
+        0
+    );
+    let log = world.first(Node::logged);
+    assert_eq!(
+        log.matches("OSS refused: kms_forbidden").count(),
+        1,
+        "{log}"
+    );
+    for word in [
+        "my-bucket",
+        "defaults",
+        "5C3D9175B6FC201293AD****",
+        "AliyunKMS",
+    ] {
+        assert!(log.contains(word), "{word}: {log}");
+    }
+}
+
+fn the_header_explains_an_error_to_a_head<W: World>() {
+    // <Code>SecurityTokenExpired</Code>
+    let err = "PENvZGU+U2VjdXJpdHlUb2tlbkV4cGlyZWQ8L0NvZGU+";
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    respond(
+        &mut world,
+        stream,
+        OssAnswer::new(403).header("x-oss-err", err),
+    );
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.token_expired")),
+        1
+    );
+    world.pass(5);
+    assert_eq!(world.fetching(), 1);
+}
+
+fn as_much_of_a_body_is_read_as_is_of_use<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    let answer = OssAnswer::error(403, "9999-00000001")
+        .piece(&"x".repeat(8 * 1024))
+        .piece(&xml("NoSuchBucket", ""));
+    respond(&mut world, stream, answer);
+    assert_eq!(world.first(|node| node.counted("oss_errors.unknown")), 1);
+}
+
+fn an_error_whose_body_does_not_end_is_told_too<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    let text = xml("NoSuchBucket", "");
+    let answer = OssAnswer::error(404, "").piece(&text).trailer("t");
+    respond(&mut world, stream, answer);
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.no_such_bucket")),
+        0
+    );
+    world.first(move |node| node.on(stream, Event::Gone));
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.no_such_bucket")),
+        1
+    );
+}
+
+fn a_missing_object_is_counted_and_not_logged<W: World>() {
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    world.first(Node::logged);
+    respond(&mut world, stream, OssAnswer::error(404, ""));
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.no_such_key")),
+        1
+    );
+    assert_eq!(world.first(Node::logged), "");
+}
+
+fn the_log_and_the_client_get_the_cause_if_the_settings_say_so<W: World>() {
+    let settings = with(r#""cause_header": true, "access_log_fields": true"#);
+    let (mut world, stream) = sent::<W>(&settings);
+    let answer = OssAnswer::error(403, ACCESS_DENIED).piece(&xml("NoSuchBucket", ""));
+    let seen = respond(&mut world, stream, answer);
+    let edits = seen[0].edited();
+    assert_eq!(
+        edits.set,
+        [("x-oss-origin-auth".into(), "access_denied".into())]
+    );
+    let noted = |note| move |node: &mut Node| node.noted(stream, note).unwrap();
+    assert_eq!(
+        world.first(noted(Note::Cause)),
+        b"no_such_bucket",
+        "the body tells more"
+    );
+    assert_eq!(world.first(noted(Note::Credentials)), b"default");
+}
+
+fn a_neutral_error_names_nothing_however_its_body_comes<W: World>() {
+    let (mut world, stream) = sent::<W>(&with(r#""errors": "neutral""#));
+    let answer = OssAnswer::error(403, ACCESS_DENIED)
+        .header("content-length", "300")
+        .header("vary", "origin")
+        .piece(&xml("AccessDenied", ""))
+        .piece("my-bucket")
+        .trailer("x-oss-hash-crc64ecma");
+    let seen = respond(&mut world, stream, answer);
+    let edits = seen[0].edited();
+    assert_eq!(
+        edits.remove,
+        ["x-oss-ec", "x-oss-request-id", "content-length"]
+    );
+    assert_eq!(seen[1], Seen::Replaced("{\"error\":\"forbidden\"}\n"));
+    assert_eq!(seen[2], Seen::Replaced(""));
+    let trailers = Edited {
+        remove: vec!["x-oss-hash-crc64ecma".into()],
+        ..Edited::default()
+    };
+    assert_eq!(seen[3], Seen::Passes(trailers));
+    world.first(move |node| node.on(stream, Event::Gone));
+    let log = world.first(Node::logged);
+    assert!(
+        log.contains("OSS refused: access_denied"),
+        "the operator knows: {log}"
+    );
+}
+
+fn a_neutral_error_without_a_body_is_over_at_once<W: World>() {
+    let (mut world, stream) = sent::<W>(&with(r#""errors": "neutral""#));
+    let seen = respond(&mut world, stream, OssAnswer::error(503, ""));
+    assert_eq!(seen.len(), 1);
+    assert_ne!(seen[0], untouched());
+    assert!(!world.first(move |node| node.wants_body(stream)));
+}
+
+fn headers_are_stripped_from_good_answers_too<W: World>() {
+    let settings = with(r#""strip_response_headers": ["x-oss-*"]"#);
+    let (mut world, stream) = sent::<W>(&settings);
+    let answer = OssAnswer::new(200)
+        .header("x-oss-storage-class", "Standard")
+        .header("etag", "\"1\"")
+        .piece("body");
+    let seen = respond(&mut world, stream, answer);
+    let edits = Edited {
+        remove: vec!["x-oss-storage-class".into()],
+        ..Edited::default()
+    };
+    assert_eq!(seen, [Seen::Passes(edits), untouched()]);
+}
+
+fn a_signed_url_of_the_client_says_nothing_of_our_credentials<W: World>() {
+    let settings = with(r#""presigned_urls": "pass", "errors": "neutral""#);
+    let (mut world, _) = sent::<W>(&settings);
+    let stream = world.first(|node| node.request("/a?OSSAccessKeyId=i&Expires=1&Signature=s"));
+    let seen = world.first(move |node| node.fate(stream)).unwrap();
+    assert_eq!(seen.edited().remove, ["authorization"]);
+    assert_eq!(seen.edited().added, []);
+    let answer = OssAnswer::error(403, TOKEN_EXPIRED).piece("secret");
+    let seen = respond(&mut world, stream, answer);
+    assert!(matches!(seen[1], Seen::Replaced(_)), "but is made neutral");
+    world.pass(1_000);
+    assert_eq!(world.fetching(), 0);
+    assert_eq!(
+        world.first(|node| node.counted("oss_errors.token_expired")),
+        0
+    );
+}

@@ -1,0 +1,174 @@
+//! Envoy, as the core asks for it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Weak;
+use std::time::Duration;
+
+use oss_origin_auth_core::exchange::Exchange;
+use oss_origin_auth_core::fetch::SharedData;
+use oss_origin_auth_core::fetch::account::Fetch;
+use oss_origin_auth_core::host::{Attribute, Host, Level, Note, Response};
+use oss_origin_auth_core::metrics::{Counter, Gauge, WAITS, counter_name, gauge_name};
+use proxy_wasm::hostcalls;
+
+use crate::abi::{self, Metric};
+
+/// A stream of this worker, which may be gone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// Envoy's id of its context.
+    pub stream: u32,
+    /// What happens to it.
+    pub exchange: Weak<RefCell<Exchange<Handle>>>,
+}
+
+impl PartialEq for Handle {
+    fn eq(&self, other: &Handle) -> bool {
+        self.stream == other.stream
+    }
+}
+
+/// Envoy's functions, for the context that it is calling now.
+#[derive(Debug, Default)]
+pub struct Envoy {
+    /// Fetches to make once this callback is over.
+    pub fetches: Vec<Fetch>,
+    /// Streams to wake once this callback is over.
+    pub woken: Vec<Handle>,
+    /// Envoy's ids of its statistics, by their names.
+    metrics: BTreeMap<String, u32>,
+}
+
+impl Host for Envoy {
+    type Handle = Handle;
+
+    fn now(&self) -> Option<u64> {
+        abi::now_ms().ok()
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warn => log::Level::Warn,
+            Level::Info => log::Level::Info,
+        };
+        log::log!(level, "oss-origin-auth: {message}");
+    }
+
+    fn count(&mut self, counter: Counter, by: u64) {
+        if let Some(id) = self.metric(Metric::Counter, counter_name(counter)) {
+            let _ = abi::increment(id, by);
+        }
+    }
+
+    fn gauge(&mut self, gauge: Gauge, account: &str, value: u64) {
+        if let Some(id) = self.metric(Metric::Gauge, gauge_name(gauge, account)) {
+            let _ = abi::record(id, value);
+        }
+    }
+
+    fn record_wait(&mut self, milliseconds: u64) {
+        if let Some(id) = self.metric(Metric::Histogram, WAITS.to_owned()) {
+            let _ = abi::record(id, milliseconds);
+        }
+    }
+
+    fn callout(&mut self, fetch: Fetch) {
+        self.fetches.push(fetch);
+    }
+
+    fn wake(&mut self, handle: Handle) {
+        self.woken.push(handle);
+    }
+
+    fn attribute(&self, attribute: Attribute) -> Vec<u8> {
+        abi::property(match attribute {
+            Attribute::RouteName => "xds\0route_name",
+            Attribute::RouteMetadata => {
+                "xds\0route_metadata\0filter_metadata\0oss_origin_auth\0config"
+            }
+            Attribute::ClusterMetadata => {
+                "xds\0cluster_metadata\0filter_metadata\0oss_origin_auth\0config"
+            }
+        })
+        .unwrap_or_default()
+    }
+
+    fn noted(&self, note: Note) -> Vec<u8> {
+        abi::property(name(note)).unwrap_or_default()
+    }
+
+    fn note(&mut self, note: Note, value: &[u8]) -> bool {
+        abi::set_filter_state(name(note), value).is_ok()
+    }
+}
+
+/// The name in Envoy's filter state, where `wasm.` stands before it.
+fn name(note: Note) -> &'static str {
+    match note {
+        Note::Mapped => "oss_origin_auth.mapped",
+        Note::Suspect => "oss_origin_auth.refused",
+        Note::Credentials => "oss_origin_auth.credentials",
+        Note::Cause => "oss_origin_auth.cause",
+    }
+}
+
+impl Envoy {
+    /// Envoy's id of a statistic, which is asked for when it is first wanted.
+    fn metric(&mut self, kind: Metric, name: String) -> Option<u32> {
+        if let Some(id) = self.metrics.get(&name) {
+            return Some(*id);
+        }
+        let id = abi::define_metric(kind, &name).ok()?;
+        self.metrics.insert(name, id);
+        Some(id)
+    }
+}
+
+impl SharedData for Envoy {
+    fn get(&self, key: &str) -> (Option<Vec<u8>>, u32) {
+        abi::shared_data(key)
+    }
+
+    fn set(&mut self, key: &str, value: &[u8], cas: u32) -> bool {
+        abi::set_shared_data(key, value, cas).is_ok()
+    }
+}
+
+/// A part of the response that passes now.
+#[derive(Clone, Copy, Debug)]
+pub struct Part(pub abi::Headers);
+
+impl Response for Part {
+    fn header(&self, name: &str) -> Vec<u8> {
+        abi::header(self.0, name).unwrap_or_default()
+    }
+
+    fn names(&self) -> Vec<Vec<u8>> {
+        let headers = abi::header_map(self.0).unwrap_or_default();
+        let pairs = abi::header_pairs(&headers);
+        pairs.iter().map(|(name, _)| name.to_vec()).collect()
+    }
+
+    fn body(&self, most: usize) -> Vec<u8> {
+        abi::buffer(abi::Buffer::ResponseBody, most).unwrap_or_default()
+    }
+}
+
+/// Sends a request for credentials: its token. `None` if Envoy knows no such cluster.
+pub fn dispatch(fetch: &Fetch) -> Option<u32> {
+    let sidecar = &fetch.sidecar;
+    let headers = sidecar.request_headers(fetch.anew);
+    hostcalls::dispatch_http_call(
+        &sidecar.cluster,
+        headers
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect(),
+        None,
+        Vec::new(),
+        Duration::from_millis(sidecar.timeout_ms),
+    )
+    .ok()
+}

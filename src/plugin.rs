@@ -1,0 +1,216 @@
+//! What the contexts of one worker share, and the one place where the core's actions
+//! are carried out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use oss_origin_auth_core::config::Config;
+use oss_origin_auth_core::exchange::{Action, Event, Exchange};
+use oss_origin_auth_core::fetch::account::Fetch;
+use oss_origin_auth_core::fetch::answer::{Answer, MAX_BODY};
+use oss_origin_auth_core::policy::edits::Edits;
+use oss_origin_auth_core::policy::reply::{Reason, Refusal};
+use oss_origin_auth_core::signing::SignedHeaders;
+use oss_origin_auth_core::worker::Worker;
+use proxy_wasm::types;
+
+use crate::abi;
+use crate::envoy::{self, Envoy, Handle};
+
+/// Soon after the configuration, so that the first request need not wait.
+const FIRST_TICK_MS: u32 = 10;
+/// While requests wait.
+const BUSY_TICK_MS: u32 = 5;
+const IDLE_TICK_MS: u32 = 1_000;
+
+/// One for each worker and configuration; the main thread has one too.
+///
+/// It is borrowed while the core decides, which calls only functions of Envoy's that call
+/// nothing back ([`Host`](oss_origin_auth_core::host::Host)), and never while an action
+/// is carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Plugin(Rc<RefCell<Option<State>>>);
+
+#[derive(Debug)]
+struct State {
+    worker: Worker<Handle>,
+    envoy: Envoy,
+    /// The fetches under way, by Envoy's token.
+    callouts: Vec<(u32, Fetch)>,
+    tick_period: Option<u32>,
+}
+
+impl Plugin {
+    /// Takes a configuration. `random` is any number that differs between workers.
+    pub fn configure(&self, config: Config, random: u64) {
+        self.0.replace(Some(State {
+            worker: Worker::new(config, random),
+            envoy: Envoy::default(),
+            callouts: Vec::new(),
+            tick_period: None,
+        }));
+        // A callout from the configuration crashes Envoy where the filter sits on a
+        // static cluster; the first tick does it.
+        self.set_tick_period(FIRST_TICK_MS);
+    }
+
+    /// Something has happened to a stream: carries out what the core makes of it. What
+    /// the event brought is in `part`, which is where headers are edited.
+    pub fn on(
+        &self,
+        exchange: &RefCell<Exchange<Handle>>,
+        event: Event,
+        part: abi::Headers,
+    ) -> types::Action {
+        let is_request = matches!(part, abi::Headers::Request);
+        let action = self
+            .decide(exchange, event)
+            .unwrap_or_else(|| match is_request {
+                true => Action::Reply(Refusal::from(Reason::InternalError)),
+                false => Action::Continue(Edits::default()),
+            });
+        let waits = action == Action::Hold;
+        let result = match perform(action, part) {
+            Err(_) if is_request => match self.decide(exchange, Event::EditsFailed) {
+                Some(action) => perform(action, part),
+                None => Ok(types::Action::Pause),
+            },
+            result => result,
+        };
+        if waits {
+            self.adjust_tick_period();
+        }
+        result.unwrap_or(types::Action::Continue)
+    }
+
+    /// A stream is gone.
+    pub fn on_gone(&self, exchange: &RefCell<Exchange<Handle>>) {
+        self.decide(exchange, Event::Gone);
+    }
+
+    /// `None` without a configuration, or if Envoy called from within a call that has
+    /// nothing to tell.
+    fn decide(&self, exchange: &RefCell<Exchange<Handle>>, event: Event) -> Option<Action> {
+        let decided = self.with(|state| {
+            let mut exchange = exchange.try_borrow_mut().ok()?;
+            Some(exchange.on(event, &mut state.worker, &mut state.envoy))
+        });
+        decided.flatten()
+    }
+
+    /// Time has passed. `root`: the id of the root context.
+    pub fn on_tick(&self, root: u32) {
+        self.with(|State { worker, envoy, .. }| {
+            worker.fetch(envoy);
+            worker.look(envoy);
+            worker.report(envoy);
+        });
+        self.settle(root);
+    }
+
+    /// The answer to a fetch; `status` is `None` if there is none.
+    pub fn on_callout(&self, root: u32, token: u32, status: Option<u16>, size: usize) {
+        let body = match size {
+            0 => Vec::new(),
+            size if size > MAX_BODY => Vec::new(),
+            size => abi::buffer(abi::Buffer::CalloutBody, size).unwrap_or_default(),
+        };
+        let body = &body;
+        let answer = match status {
+            Some(status) => Answer::Given { status, size, body },
+            None => Answer::None,
+        };
+        self.with(|state| {
+            let known = state.callouts.iter().position(|(known, _)| *known == token);
+            if let Some(at) = known {
+                let (_, fetch) = state.callouts.swap_remove(at);
+                state.worker.on_answer(&fetch, answer, &mut state.envoy);
+                state.worker.look(&mut state.envoy);
+            }
+        });
+        self.settle(root);
+    }
+
+    /// Does what the core wanted done once the callback is over.
+    fn settle(&self, root: u32) {
+        let fetches = self.with(|state| std::mem::take(&mut state.envoy.fetches));
+        for fetch in fetches.unwrap_or_default() {
+            let token = envoy::dispatch(&fetch);
+            self.with(|state| match token {
+                Some(token) => state.callouts.push((token, fetch)),
+                None => {
+                    let State { worker, envoy, .. } = state;
+                    worker.on_answer(&fetch, Answer::NotSent, envoy);
+                }
+            });
+        }
+        let woken = self.with(|state| std::mem::take(&mut state.envoy.woken));
+        for Handle { stream, exchange } in woken.unwrap_or_default() {
+            if let Some(exchange) = exchange.upgrade()
+                && abi::act_on(stream).is_ok()
+                && self.on(&exchange, Event::Woken, abi::Headers::Request)
+                    == types::Action::Continue
+            {
+                let _ = abi::resume_request();
+            }
+        }
+        let _ = abi::act_on(root);
+        self.adjust_tick_period();
+    }
+
+    fn adjust_tick_period(&self) {
+        let busy = self.with(|state| state.worker.has_parked());
+        self.set_tick_period(match busy {
+            Some(true) => BUSY_TICK_MS,
+            _ => IDLE_TICK_MS,
+        });
+    }
+
+    fn set_tick_period(&self, period: u32) {
+        let before = self.with(|state| state.tick_period.replace(period));
+        if before != Some(Some(period)) {
+            let _ = abi::set_tick_period(period);
+        }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
+        self.0.try_borrow_mut().ok()?.as_mut().map(act)
+    }
+}
+
+/// Carries out an action. Whether what the event has brought goes on.
+fn perform(action: Action, part: abi::Headers) -> abi::Result<types::Action> {
+    match action {
+        Action::Continue(edits) => apply(&edits, part)?,
+        Action::Hold => return Ok(types::Action::Pause),
+        Action::Reply(refusal) => {
+            reply(&refusal)?;
+            return Ok(types::Action::Pause);
+        }
+        Action::ReplaceBody(text) => abi::replace_response_body(text.as_bytes())?,
+    }
+    Ok(types::Action::Continue)
+}
+
+fn apply(edits: &Edits, part: abi::Headers) -> abi::Result<()> {
+    for name in &edits.remove {
+        abi::remove_header(part, name)?;
+    }
+    for (name, value) in &edits.set {
+        abi::set_header(part, name, value)?;
+    }
+    for (name, value) in edits.add.iter().flat_map(SignedHeaders::iter) {
+        abi::add_header(part, name, value)?;
+    }
+    Ok(())
+}
+
+fn reply(refusal: &Refusal) -> abi::Result<()> {
+    let headers = refusal.headers();
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let status = refusal.reason.status();
+    abi::reply(status.into(), &refusal.details(), &headers, &refusal.body())
+}
