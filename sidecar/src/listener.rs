@@ -71,15 +71,6 @@ impl fmt::Display for Listener {
     }
 }
 
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Listen::Tcp(address) => address.fmt(f),
-            Listen::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// What a sidecar that was killed left behind; nothing else is touched.
 async fn remove_stale(path: &Path) -> Result<(), String> {
     let shown = path.display();

@@ -17,7 +17,9 @@ use reqsign_core::{
 use serde::Deserialize;
 
 use crate::secret::{SecretPlace, variable};
-use crate::settings::{KeySettings, SourceSettings, StsSettings, session_policy};
+use crate::settings::{
+    AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SourceSettings, StsSettings,
+};
 use crate::source::Source;
 
 pub type Provider = Arc<dyn ProvideCredentialDyn<Credential = Credential>>;
@@ -30,83 +32,9 @@ pub fn build(
     Ok(match settings {
         SourceSettings::Static { key } => Arc::new(KeyPair::new(key)?),
         SourceSettings::Environment {} => Arc::new(EnvCredentialProvider::new()),
-        SourceSettings::AssumeRole {
-            key,
-            sts,
-            role_arn,
-            session_name,
-            external_id,
-            policy,
-            policy_file,
-            duration_seconds,
-            ..
-        } => {
-            let failed = Arc::new(AtomicBool::new(false));
-            let base: Provider = match base {
-                Some(source) => Arc::new(Base {
-                    source,
-                    failed: Arc::clone(&failed),
-                }),
-                None => Arc::new(KeyPair::new(key)?),
-            };
-            let policy = session_policy(policy.as_deref(), policy_file.as_deref())?;
-            Arc::new(AssumeRole {
-                granter: granter(
-                    role_arn,
-                    session_name.as_deref(),
-                    external_id.as_deref(),
-                    policy.as_deref(),
-                    sts.endpoint()?,
-                ),
-                duration: duration_seconds.map(Duration::from_secs),
-                base,
-                failed,
-            })
-        }
-        SourceSettings::AssumeRoleWithOidc {
-            sts,
-            role_arn,
-            oidc_provider_arn,
-            oidc_token_file,
-            session_name,
-        } => {
-            let mut provider = oidc(session_name.as_deref(), sts.endpoint()?);
-            if let Some(arn) = role_arn {
-                provider = provider.with_role_arn(arn);
-            }
-            if let Some(arn) = oidc_provider_arn {
-                provider = provider.with_oidc_provider_arn(arn);
-            }
-            if let Some(file) = oidc_token_file {
-                provider = provider.with_oidc_token_file(file.display().to_string());
-            }
-            Arc::new(Wanting {
-                provider,
-                wants: "role_arn, oidc_provider_arn and oidc_token_file, or the variables \
-                        ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and \
-                        ALIBABA_CLOUD_OIDC_TOKEN_FILE",
-            })
-        }
-        SourceSettings::EcsRamRole {
-            role_name,
-            hardened,
-            endpoint,
-        } => {
-            let mut provider = EcsRamRoleCredentialProvider::new();
-            if let Some(name) = role_name {
-                provider = provider.with_role_name(name);
-            }
-            if *hardened {
-                provider = provider.with_disable_imdsv1(true);
-            }
-            if let Some(endpoint) = endpoint {
-                provider = provider.with_endpoint(endpoint.trim_end_matches('/'));
-            }
-            Arc::new(Wanting {
-                provider,
-                wants: "ALIBABA_CLOUD_ECS_METADATA_DISABLED unset",
-            })
-        }
+        SourceSettings::AssumeRole(settings) => Arc::new(assume_role(settings, base)?),
+        SourceSettings::AssumeRoleWithOidc(settings) => Arc::new(assume_role_with_oidc(settings)?),
+        SourceSettings::EcsRamRole(settings) => Arc::new(ecs(settings)),
         SourceSettings::CredentialsUri { uri } => Arc::new(Wanting {
             provider: match uri {
                 Some(uri) => CredentialsUriCredentialProvider::new().with_uri(uri),
@@ -129,6 +57,71 @@ pub fn build(
             Box::new(EcsRamRoleCredentialProvider::new()),
         ])),
     })
+}
+
+fn assume_role(
+    settings: &AssumeRoleSettings,
+    base: Option<Arc<Source>>,
+) -> std::result::Result<AssumeRole, String> {
+    let failed = Arc::new(AtomicBool::new(false));
+    let base: Provider = match base {
+        Some(source) => Arc::new(Base {
+            source,
+            failed: Arc::clone(&failed),
+        }),
+        None => Arc::new(KeyPair::new(&settings.key)?),
+    };
+    Ok(AssumeRole {
+        granter: granter(
+            &settings.role_arn,
+            settings.session_name.as_deref(),
+            settings.external_id.as_deref(),
+            settings.policy()?.as_deref(),
+            settings.sts.endpoint()?,
+        ),
+        duration: settings.duration_seconds.map(Duration::from_secs),
+        base,
+        failed,
+    })
+}
+
+fn assume_role_with_oidc(
+    settings: &OidcSettings,
+) -> std::result::Result<Wanting<AssumeRoleWithOidcCredentialProvider>, String> {
+    let session_name = settings.session_name.as_deref();
+    let mut provider = oidc(session_name, settings.sts.endpoint()?);
+    if let Some(arn) = &settings.role_arn {
+        provider = provider.with_role_arn(arn);
+    }
+    if let Some(arn) = &settings.oidc_provider_arn {
+        provider = provider.with_oidc_provider_arn(arn);
+    }
+    if let Some(file) = &settings.oidc_token_file {
+        provider = provider.with_oidc_token_file(file.display().to_string());
+    }
+    Ok(Wanting {
+        provider,
+        wants: "role_arn, oidc_provider_arn and oidc_token_file, or the variables \
+                ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and \
+                ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+    })
+}
+
+fn ecs(settings: &EcsSettings) -> Wanting<EcsRamRoleCredentialProvider> {
+    let mut provider = EcsRamRoleCredentialProvider::new();
+    if let Some(name) = &settings.role_name {
+        provider = provider.with_role_name(name);
+    }
+    if settings.hardened {
+        provider = provider.with_disable_imdsv1(true);
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        provider = provider.with_endpoint(endpoint.trim_end_matches('/'));
+    }
+    Wanting {
+        provider,
+        wants: "ALIBABA_CLOUD_ECS_METADATA_DISABLED unset",
+    }
 }
 
 /// What RAM's logs show of sessions.

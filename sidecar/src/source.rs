@@ -149,11 +149,9 @@ fn build_one(
     let own = settings
         .get(name)
         .ok_or_else(|| format!("credentials.{name}: missing"))?;
-    let base = match own {
-        SourceSettings::AssumeRole {
-            from: Some(from), ..
-        } => Some(build_one(from, settings, context, metrics, known, sources)?),
-        _ => None,
+    let base = match own.base() {
+        Some(base) => Some(build_one(base, settings, context, metrics, known, sources)?),
+        None => None,
     };
     let base_is_known = base.as_ref().is_none_or(|base| {
         known

@@ -1,0 +1,278 @@
+//! The settings of one source, `[credentials.<name>]`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::secret::SecretPlace;
+
+/// Where the credentials of a name come from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SourceSettings {
+    /// A long-lived key pair, served as it is.
+    Static {
+        /// Where the key pair is.
+        #[serde(flatten)]
+        key: KeySettings,
+    },
+    /// ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and, if there is one, …_TOKEN.
+    Environment {},
+    /// STS AssumeRole, with a key pair or with the credentials of another name.
+    AssumeRole(AssumeRoleSettings),
+    /// STS AssumeRoleWithOIDC: RRSA of ACK.
+    AssumeRoleWithOidc(OidcSettings),
+    /// The RAM role of an ECS instance, from its metadata server.
+    EcsRamRole(EcsSettings),
+    /// Another server of the credentials-URI protocol.
+    CredentialsUri {
+        /// The address to ask; ALIBABA_CLOUD_CREDENTIALS_URI unless given.
+        uri: Option<String>,
+    },
+    /// A profile of the Aliyun CLI.
+    Profile {
+        /// The CLI's file; `~/.aliyun/config.json` unless given.
+        file: Option<PathBuf>,
+        /// The name of the profile; the current one unless given.
+        profile: Option<String>,
+    },
+    /// The first that has any: the environment, OIDC, the CLI's profile, a
+    /// credentials URI, the ECS instance.
+    Default {},
+}
+
+/// The settings of a role that is assumed with other credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssumeRoleSettings {
+    /// The key pair that assumes the role, unless `from` is given.
+    #[serde(flatten)]
+    pub key: KeySettings,
+    /// Which STS to ask.
+    #[serde(flatten)]
+    pub sts: StsSettings,
+    /// The role.
+    pub role_arn: String,
+    /// What RAM's logs show of the session.
+    pub session_name: Option<String>,
+    /// The name whose credentials assume the role.
+    pub from: Option<String>,
+    /// What the role's trust policy may ask for.
+    pub external_id: Option<String>,
+    /// A session policy, which narrows what the role may do.
+    pub policy: Option<String>,
+    /// A file with the session policy.
+    pub policy_file: Option<PathBuf>,
+    /// How long the token is to live; STS chooses unless given.
+    pub duration_seconds: Option<u64>,
+}
+
+/// The settings of a role that is assumed with an OIDC token. Where one is not
+/// given, the variable that ACK sets for a pod is read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcSettings {
+    /// Which STS to ask.
+    #[serde(flatten)]
+    pub sts: StsSettings,
+    /// The role; ALIBABA_CLOUD_ROLE_ARN unless given.
+    pub role_arn: Option<String>,
+    /// The OIDC provider; ALIBABA_CLOUD_OIDC_PROVIDER_ARN unless given.
+    pub oidc_provider_arn: Option<String>,
+    /// The file with the OIDC token; ALIBABA_CLOUD_OIDC_TOKEN_FILE unless given.
+    pub oidc_token_file: Option<PathBuf>,
+    /// What RAM's logs show of the session.
+    pub session_name: Option<String>,
+}
+
+/// The settings of the RAM role of an ECS instance.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EcsSettings {
+    /// The role; the instance's own unless given.
+    pub role_name: Option<String>,
+    /// Whether to insist on a metadata token.
+    #[serde(default)]
+    pub hardened: bool,
+    /// The metadata server; `http://100.100.100.200` unless given.
+    pub endpoint: Option<String>,
+}
+
+/// Which STS to ask: by its host, or by its region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StsSettings {
+    /// The host.
+    pub sts_endpoint: Option<String>,
+    /// The region id.
+    pub sts_region: Option<String>,
+    /// Whether to ask the region's host for VPCs.
+    #[serde(default)]
+    pub sts_vpc: bool,
+}
+
+/// Where a key pair is: each part in a variable or in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct KeySettings {
+    /// The variable that holds the AccessKey id.
+    pub access_key_id_env: Option<String>,
+    /// The file that holds the AccessKey id.
+    pub access_key_id_file: Option<PathBuf>,
+    /// The variable that holds the AccessKey secret.
+    pub access_key_secret_env: Option<String>,
+    /// The file that holds the AccessKey secret.
+    pub access_key_secret_file: Option<PathBuf>,
+}
+
+impl SourceSettings {
+    /// The setting `type`, in a word for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            SourceSettings::Static { .. } => "static",
+            SourceSettings::Environment {} => "environment",
+            SourceSettings::AssumeRole(_) => "assume_role",
+            SourceSettings::AssumeRoleWithOidc(_) => "assume_role_with_oidc",
+            SourceSettings::EcsRamRole(_) => "ecs_ram_role",
+            SourceSettings::CredentialsUri { .. } => "credentials_uri",
+            SourceSettings::Profile { .. } => "profile",
+            SourceSettings::Default {} => "default",
+        }
+    }
+
+    /// The name whose credentials this source needs, if it needs any.
+    pub fn base(&self) -> Option<&str> {
+        match self {
+            SourceSettings::AssumeRole(settings) => settings.from.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Refuses what can be known to be wrong without asking anybody; the
+    /// message begins with the field.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            SourceSettings::Static { key } => key.check(),
+            SourceSettings::AssumeRole(settings) => settings.check(),
+            SourceSettings::AssumeRoleWithOidc(settings) => settings.check(),
+            SourceSettings::EcsRamRole(settings) => {
+                check_url("endpoint", settings.endpoint.as_deref())
+            }
+            SourceSettings::CredentialsUri { uri } => check_url("uri", uri.as_deref()),
+            SourceSettings::Environment {}
+            | SourceSettings::Profile { .. }
+            | SourceSettings::Default {} => Ok(()),
+        }
+    }
+}
+
+impl AssumeRoleSettings {
+    /// The text of the session policy, read from its file if it has one.
+    pub fn policy(&self) -> Result<Option<String>, String> {
+        match (&self.policy, &self.policy_file) {
+            (Some(_), Some(_)) => Err("policy: policy_file is given too; keep one".into()),
+            (text, None) => Ok(text.clone()),
+            (None, Some(path)) => std::fs::read_to_string(path)
+                .map(Some)
+                .map_err(|error| format!("policy_file: {}: {error}", path.display())),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.from {
+            None => self.key.check()?,
+            Some(_) if self.key != KeySettings::default() => {
+                return Err("from: a key pair is given too; keep one".into());
+            }
+            Some(_) => {}
+        }
+        check_role_arn(&self.role_arn)?;
+        if let Some(policy) = self.policy()? {
+            serde_json::from_str::<serde_json::Value>(&policy)
+                .map_err(|error| format!("policy: is no JSON: {error}"))?;
+        }
+        let duration = self.duration_seconds;
+        if duration.is_some_and(|seconds| !(900..=43_200).contains(&seconds)) {
+            return Err("duration_seconds: must be from 900 to 43200".into());
+        }
+        self.sts.endpoint().map(|_| ())
+    }
+}
+
+impl OidcSettings {
+    fn check(&self) -> Result<(), String> {
+        self.role_arn.as_deref().map_or(Ok(()), check_role_arn)?;
+        self.sts.endpoint().map(|_| ())
+    }
+}
+
+impl StsSettings {
+    /// The host; `None` leaves the choice to the environment and the library.
+    pub fn endpoint(&self) -> Result<Option<String>, String> {
+        match (&self.sts_endpoint, &self.sts_region) {
+            (Some(_), Some(_)) => Err("sts_region: sts_endpoint is given too; keep one".into()),
+            (None, None) if self.sts_vpc => Err("sts_vpc: needs sts_region".into()),
+            (None, None) => Ok(None),
+            (None, Some(region)) => {
+                let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+                if region.is_empty() || !region.bytes().all(plain) || region.starts_with("oss-") {
+                    return Err("sts_region: must be a region id such as cn-hangzhou".into());
+                }
+                let service = if self.sts_vpc { "sts-vpc" } else { "sts" };
+                Ok(Some(format!("{service}.{region}.aliyuncs.com")))
+            }
+            (Some(text), None) => {
+                let host = text.trim_start_matches("https://");
+                let host = host.trim_start_matches("http://");
+                if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
+                    return Err(
+                        "sts_endpoint: must be a host such as sts.cn-hangzhou.aliyuncs.com".into(),
+                    );
+                }
+                Ok(Some(text.clone()))
+            }
+        }
+    }
+}
+
+impl KeySettings {
+    /// Where the AccessKey id is; ALIBABA_CLOUD_ACCESS_KEY_ID unless given.
+    pub fn id(&self) -> Result<SecretPlace, String> {
+        let (env, file) = (self.access_key_id_env.as_deref(), &self.access_key_id_file);
+        let place = SecretPlace::choose("access_key_id", env, file.as_ref())?;
+        Ok(place.unwrap_or_else(|| {
+            SecretPlace::variable("access_key_id", "ALIBABA_CLOUD_ACCESS_KEY_ID")
+        }))
+    }
+
+    /// Where the AccessKey secret is; ALIBABA_CLOUD_ACCESS_KEY_SECRET unless
+    /// given.
+    pub fn secret(&self) -> Result<SecretPlace, String> {
+        let env = self.access_key_secret_env.as_deref();
+        let file = self.access_key_secret_file.as_ref();
+        let place = SecretPlace::choose("access_key_secret", env, file)?;
+        Ok(place.unwrap_or_else(|| {
+            SecretPlace::variable("access_key_secret", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+        }))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.id()?.read()?;
+        self.secret()?.read()?;
+        Ok(())
+    }
+}
+
+fn check_role_arn(arn: &str) -> Result<(), String> {
+    if arn.starts_with("acs:ram::") && arn.contains(":role/") {
+        return Ok(());
+    }
+    Err("role_arn: must be of the form acs:ram::<account>:role/<name>".into())
+}
+
+fn check_url(field: &str, url: Option<&str>) -> Result<(), String> {
+    match url {
+        Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
+            Err(format!("{field}: must begin with http:// or https://"))
+        }
+        _ => Ok(()),
+    }
+}
