@@ -1,7 +1,25 @@
 //! `sts-sidecar`: serves Alibaba Cloud credentials over HTTP, in the form that
 //! Alibaba's SDKs know as credentials URI, and in that of the ECS metadata
 //! server.
+//!
+//! Each module uses only modules that stand on lines below its own:
+//!
+//! ```text
+//! main         the command line; puts the parts together and reloads them
+//! server       the routes and their answers
+//! sources      builds the sources of all names; a reload keeps the unchanged
+//! providers    from a source's settings to what fetches
+//! source       one name: held, refreshed ahead, one fetch at a time
+//! metrics      what Prometheus scrapes
+//! error        why a source gave nothing, without a secret
+//! held, wire   what was fetched; HTTP that remembers the last step of a fetch
+//! listener     TCP or a Unix socket: to listen on, and to ask
+//! settings     TOML or the environment, checked; secrets only by name
+//! secret       where a secret is, read each time; texts that are overwritten
+//! ```
 
+mod error;
+mod held;
 mod listener;
 mod metrics;
 mod providers;
@@ -9,6 +27,7 @@ mod secret;
 mod server;
 mod settings;
 mod source;
+mod sources;
 mod wire;
 
 use std::path::PathBuf;
@@ -23,7 +42,8 @@ use tokio::task::JoinHandle;
 use metrics::Metrics;
 use server::{App, Served};
 use settings::Settings;
-use source::Sources;
+use source::{Ask, Source};
+use sources::Sources;
 
 /// Serves Alibaba Cloud credentials to Envoy and to Alibaba's SDKs.
 ///
@@ -86,7 +106,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Of this program's own events alone: the libraries write into theirs what
+/// Logs this program's own events alone: the libraries write into theirs what
 /// the other side said.
 fn start_log(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
@@ -96,9 +116,10 @@ fn start_log(json: bool) {
         .with_writer(std::io::stderr)
         .with_env_filter(filter.unwrap_or_else(|_| "info".into()));
     // Not `init`, which would take in the events of the crate `log` as well.
-    let _ = match json {
-        true => tracing::subscriber::set_global_default(log.json().finish()),
-        false => tracing::subscriber::set_global_default(log.finish()),
+    let _ = if json {
+        tracing::subscriber::set_global_default(log.json().finish())
+    } else {
+        tracing::subscriber::set_global_default(log.finish())
     };
 }
 
@@ -134,7 +155,7 @@ async fn serve(options: &Options) -> Result<(), String> {
         let settings = settings(options)?;
         let token = token(&settings)?;
         let place = settings.place(token.is_some())?;
-        let sources = source::build(&settings.credentials, &context, &metrics, known)?;
+        let sources = sources::build(&settings.credentials, &context, &metrics, known)?;
         Ok::<_, String>((place, Served { sources, token }))
     };
     let (place, served) = load(&Sources::new())?;
@@ -180,9 +201,9 @@ async fn serve(options: &Options) -> Result<(), String> {
     }
 }
 
-/// The tasks that refresh ahead; they end with this value.
+/// Starts the tasks that refresh ahead; they end when the values are dropped.
 fn maintain(sources: &Sources) -> Vec<Upkeep> {
-    let spawn = |source: &Arc<source::Source>| Upkeep(tokio::spawn(Arc::clone(source).maintain()));
+    let spawn = |source: &Arc<Source>| Upkeep(tokio::spawn(Arc::clone(source).maintain()));
     sources.values().map(spawn).collect()
 }
 
@@ -207,7 +228,7 @@ async fn check(options: &Options) -> Result<(), String> {
     let place = settings.place(has_token)?;
     let context = wire::context(Duration::from_millis(settings.timeout_ms))?;
     let metrics = Arc::new(Metrics::new());
-    let sources = source::build(&settings.credentials, &context, &metrics, &Sources::new())?;
+    let sources = sources::build(&settings.credentials, &context, &metrics, &Sources::new())?;
     println!(
         "listen: {place}, bearer token: {}",
         if has_token { "yes" } else { "no" }
@@ -219,7 +240,7 @@ async fn check(options: &Options) -> Result<(), String> {
         let Some(source) = sources.get(name) else {
             continue;
         };
-        let result = match source.credential(false).await {
+        let result = match source.credential(Ask::Valid).await {
             Ok(held) => match held.expiration() {
                 Some(time) => format!("ok, a token until {time}"),
                 None => "ok, a key without an end".to_owned(),

@@ -1,5 +1,6 @@
 //! What Prometheus scrapes at `/metrics`.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,24 +11,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::source::Sources;
+use crate::error::Cause;
+use crate::held::Held;
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Name {
-    name: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Fetch {
-    name: String,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Status {
-    status: u16,
-}
-
+/// The counters, gauges and histograms of the sidecar.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -39,7 +26,25 @@ pub struct Metrics {
     requests: Family<Status, Counter>,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Name {
+    name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Fetch {
+    name: String,
+    /// One of the words of [`label`].
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
 impl Metrics {
+    /// Registers all metrics; nothing is counted yet.
     pub fn new() -> Metrics {
         let mut registry = Registry::with_prefix("sts_sidecar");
         let valid = Family::default();
@@ -89,48 +94,66 @@ impl Metrics {
         }
     }
 
-    pub fn fetched(&self, name: &str, result: &'static str, took: Duration, now: SystemTime) {
+    /// Counts a fetch of `name` that ended `now` with this outcome.
+    pub fn fetched(
+        &self,
+        name: &str,
+        outcome: Result<(), &Cause>,
+        took: Duration,
+        now: SystemTime,
+    ) {
         let named = Name { name: name.into() };
         self.duration
             .get_or_create(&named)
             .observe(took.as_secs_f64());
-        if result == "ok" {
-            let now = now
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default();
+        if outcome.is_ok()
+            && let Ok(now) = now.duration_since(SystemTime::UNIX_EPOCH)
+        {
             self.refreshed
                 .get_or_create(&named)
                 .set(now.as_secs() as i64);
         }
         let fetch = Fetch {
             name: name.into(),
-            result,
+            result: label(outcome),
         };
         self.fetches.get_or_create(&fetch).inc();
     }
 
+    /// Counts a request for credentials that was answered with `status`.
     pub fn answered(&self, status: u16) {
         self.requests.get_or_create(&Status { status }).inc();
     }
 
-    /// The text format of OpenMetrics.
-    pub fn text(&self, sources: &Sources) -> String {
-        let now = SystemTime::now();
+    /// All metrics in the text format of OpenMetrics. `held`: each name, and the
+    /// valid credentials that it has.
+    pub fn text<'a>(&self, held: impl Iterator<Item = (&'a str, Option<Arc<Held>>)>) -> String {
         // Names that a reload took away are no longer shown.
         self.valid.clear();
         self.expiry.clear();
-        for source in sources.values() {
-            let held = source.valid(now);
-            let name = Name {
-                name: source.name().into(),
-            };
+        for (name, held) in held {
+            let name = Name { name: name.into() };
             self.valid.get_or_create(&name).set(held.is_some().into());
             if let Some(expires) = held.and_then(|held| held.expires) {
                 self.expiry.get_or_create(&name).set(expires.as_second());
             }
         }
         let mut text = String::new();
+        // Writing into a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// The label `result` of a fetch.
+fn label(outcome: Result<(), &Cause>) -> &'static str {
+    match outcome {
+        Ok(()) => "ok",
+        Err(Cause::Refused { .. }) => "refused",
+        Err(Cause::Status(_)) => "status",
+        Err(Cause::Malformed) => "malformed",
+        Err(Cause::TimedOut) => "timed_out",
+        Err(Cause::Unreachable) => "unreachable",
+        Err(Cause::Missing(_)) => "missing",
     }
 }

@@ -11,18 +11,15 @@ use reqsign_aliyun_oss::{
     AssumeRoleGrant, AssumeRoleGranter, AssumeRoleWithOidcCredentialProvider, Credential,
     CredentialsUriCredentialProvider, EcsRamRoleCredentialProvider, EnvCredentialProvider,
 };
-use reqsign_core::{
-    Context, Error, GrantCredential, ProvideCredential, ProvideCredentialDyn, Result,
-};
+use reqsign_core::{Context, GrantCredential, ProvideCredential, ProvideCredentialDyn, Result};
 use serde::Deserialize;
 
+use crate::error::own;
 use crate::secret::{SecretPlace, variable};
 use crate::settings::{
     AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SourceSettings, StsSettings,
 };
-use crate::source::Source;
-
-pub type Provider = Arc<dyn ProvideCredentialDyn<Credential = Credential>>;
+use crate::source::{Ask, Provider, Source};
 
 /// `base` is the source that `from` names.
 pub fn build(
@@ -127,20 +124,6 @@ fn ecs(settings: &EcsSettings) -> Wanting<EcsRamRoleCredentialProvider> {
 /// What RAM's logs show of sessions.
 const SESSION_NAME: &str = "oss-origin-auth";
 
-/// The text of an error that was made here, and holds no secret; those of the
-/// library may hold what the other side said.
-pub fn own_text(error: &Error) -> Option<String> {
-    let text = error.to_string();
-    text.split_once(OWN).map(|(_, text)| text.to_owned())
-}
-
-/// Marks texts of our own.
-const OWN: &str = "sts-sidecar: ";
-
-fn own(text: impl fmt::Display) -> Error {
-    Error::config_invalid(format!("{OWN}{text}"))
-}
-
 /// A key pair, read each time.
 #[derive(Debug)]
 struct KeyPair {
@@ -182,9 +165,13 @@ impl ProvideCredential for Base {
     type Credential = Credential;
 
     async fn provide_credential(&self, _: &Context) -> Result<Option<Credential>> {
-        let anew = self.failed.swap(false, Ordering::Relaxed);
+        let ask = if self.failed.swap(false, Ordering::Relaxed) {
+            Ask::Renewed
+        } else {
+            Ask::Valid
+        };
         // Boxed, since a source may stand on another of the same kind.
-        let held = Box::pin(self.source.credential(anew)).await;
+        let held = Box::pin(self.source.credential(ask)).await;
         let held = held.map_err(|error| own(format!("{}: {error}", self.source.name())))?;
         Ok(Some(held.to_credential()))
     }

@@ -16,9 +16,12 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::error::{Cause, SourceError};
+use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
-use crate::source::{Cause, Held, SourceError, Sources};
+use crate::source::Ask;
+use crate::sources::Sources;
 
 /// What is served; a reload replaces it.
 #[derive(Debug, Default)]
@@ -117,10 +120,12 @@ async fn credentials(
         let message = "There are no credentials of this name.";
         return failure(StatusCode::NOT_FOUND, "UnknownName", message, None);
     };
-    // A caller whose credentials OSS has condemned asks so.
-    let no_cache = |value: &HeaderValue| value.as_bytes() == b"no-cache";
-    let anew = headers.get(header::CACHE_CONTROL).is_some_and(no_cache);
-    match source.credential(anew).await {
+    // Callers whose credentials OSS has rejected ask so.
+    let renewed = headers
+        .get(header::CACHE_CONTROL)
+        .is_some_and(|value| value.as_bytes() == b"no-cache");
+    let ask = if renewed { Ask::Renewed } else { Ask::Valid };
+    match source.credential(ask).await {
         Ok(held) => success(&held),
         Err(error) => {
             let code = match error.cause {
@@ -177,7 +182,11 @@ async fn ready(State(app): State<App>) -> Response {
 
 async fn metrics(State(app): State<App>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let text = app.metrics.text(&app.served().sources);
+    let served = app.served();
+    let now = SystemTime::now();
+    let sources = served.sources.values();
+    let held = sources.map(|source| (source.name(), source.valid(now)));
+    let text = app.metrics.text(held);
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 
@@ -187,7 +196,7 @@ fn success(held: &Held) -> Response {
         access_key_id: &held.id,
         access_key_secret: &held.secret,
         security_token: held.token.as_ref().map(|token| token.as_str()),
-        expiration: held.told_expiration(),
+        expiration: held.reported_expiration(),
     };
     // With room enough, so that no copy is left behind; overwritten once it is sent.
     let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
@@ -218,7 +227,7 @@ fn failure(
 ) -> Response {
     let mut body = json!({"Code": code, "Message": message});
     if let Some(SourceError { step, cause }) = error {
-        if !step.is_empty() {
+        if let Some(step) = step {
             body["Step"] = json!(step);
         }
         if let Cause::Refused { code, request_id } = cause {

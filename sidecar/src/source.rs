@@ -2,25 +2,24 @@
 //! one at a time, and served as long as they are valid, whatever their source
 //! does.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use reqsign_aliyun_oss::Credential;
-use reqsign_core::Context;
-use reqsign_core::time::Timestamp;
+use reqsign_core::{Context, ProvideCredentialDyn};
 use tokio::sync::Mutex;
-use zeroize::Zeroizing;
 
+use crate::error::{Cause, SourceError};
+use crate::held::Held;
 use crate::metrics::Metrics;
-use crate::providers::{self, Provider};
-use crate::secret::Secret;
 use crate::settings::SourceSettings;
-use crate::wire::{self, Outcome, Step};
+use crate::wire;
 
-pub type Sources = HashMap<String, Arc<Source>>;
+/// What a source fetches with.
+pub type Provider = Arc<dyn ProvideCredentialDyn<Credential = Credential>>;
 
+/// The credentials of one name.
 pub struct Source {
     name: String,
     settings: SourceSettings,
@@ -32,11 +31,20 @@ pub struct Source {
     fetching: Mutex<()>,
 }
 
+/// Which credentials a caller asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Any that are valid.
+    Valid,
+    /// Others than those that the caller had: they were rejected.
+    Renewed,
+}
+
 #[derive(Clone, Debug, Default)]
 struct State {
     held: Option<Arc<Held>>,
     failed: Option<Failed>,
-    /// When somebody last had others fetched, whose credentials were condemned.
+    /// When a caller last asked for renewed credentials and caused a fetch.
     renewed_at: Option<SystemTime>,
 }
 
@@ -48,167 +56,48 @@ struct Failed {
     count: u32,
 }
 
-/// Credentials as they were fetched; overwritten when nobody uses them any more.
-pub struct Held {
-    pub id: String,
-    pub secret: Secret,
-    pub token: Option<Secret>,
-    pub expires: Option<Timestamp>,
-    fetched_at: SystemTime,
-}
-
-/// Why a source gave nothing: which step, and what came of it. Holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceError {
-    /// What was asked of whom; empty if nothing was.
-    pub step: String,
-    pub cause: Cause,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The other side said no, with a code of its own.
-    Refused {
-        code: String,
-        request_id: Option<String>,
-    },
-    /// The other side answered with this status, and no code.
-    Status(u16),
-    /// It answered, but not with credentials that are good.
-    Malformed,
-    TimedOut,
-    Unreachable,
-    /// Nothing was asked: what is missing, in words of our own.
-    Missing(String),
-}
-
-impl Cause {
-    /// A word for programs: a label of the metrics.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Cause::Refused { .. } => "refused",
-            Cause::Status(_) => "status",
-            Cause::Malformed => "malformed",
-            Cause::TimedOut => "timed_out",
-            Cause::Unreachable => "unreachable",
-            Cause::Missing(_) => "missing",
-        }
-    }
-}
-
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if !self.step.is_empty() {
-            write!(f, "{}: ", self.step)?;
-        }
-        match &self.cause {
-            Cause::Refused { code, request_id } => {
-                write!(f, "refused: {code}")?;
-                match request_id {
-                    Some(id) => write!(f, " (request id {id})"),
-                    None => Ok(()),
-                }
-            }
-            Cause::Status(status) => write!(f, "answered with status {status}"),
-            Cause::Malformed => f.write_str("the answer holds no good credentials"),
-            Cause::TimedOut => f.write_str("gave no answer in time"),
-            Cause::Unreachable => f.write_str("cannot be reached; is the endpoint right?"),
-            Cause::Missing(what) => f.write_str(what),
-        }
-    }
-}
-
-/// Builds a source for each name; one of `known` whose settings have not
-/// changed stays as it is, with what it holds.
-pub fn build(
-    settings: &BTreeMap<String, SourceSettings>,
-    context: &Context,
-    metrics: &Arc<Metrics>,
-    known: &Sources,
-) -> Result<Sources, String> {
-    let mut sources = Sources::new();
-    for name in settings.keys() {
-        build_one(name, settings, context, metrics, known, &mut sources)?;
-    }
-    Ok(sources)
-}
-
-/// The one that it stands on comes first; the settings have seen to it
-/// that there is no circle.
-fn build_one(
-    name: &str,
-    settings: &BTreeMap<String, SourceSettings>,
-    context: &Context,
-    metrics: &Arc<Metrics>,
-    known: &Sources,
-    sources: &mut Sources,
-) -> Result<Arc<Source>, String> {
-    if let Some(source) = sources.get(name) {
-        return Ok(Arc::clone(source));
-    }
-    let own = settings
-        .get(name)
-        .ok_or_else(|| format!("credentials.{name}: missing"))?;
-    let base = match own.base() {
-        Some(base) => Some(build_one(base, settings, context, metrics, known, sources)?),
-        None => None,
-    };
-    let base_is_known = base.as_ref().is_none_or(|base| {
-        known
-            .get(base.name())
-            .is_some_and(|known| Arc::ptr_eq(known, base))
-    });
-    let unchanged = known
-        .get(name)
-        .filter(|source| source.settings == *own && base_is_known);
-    let source = match unchanged {
-        Some(source) => Arc::clone(source),
-        None => {
-            let provider = providers::build(own, base)
-                .map_err(|problem| format!("credentials.{name}.{problem}"))?;
-            Arc::new(Source {
-                name: name.to_owned(),
-                settings: own.clone(),
-                provider,
-                context: context.clone(),
-                metrics: Arc::clone(metrics),
-                state: RwLock::default(),
-                fetching: Mutex::default(),
-            })
-        }
-    };
-    sources.insert(name.to_owned(), Arc::clone(&source));
-    Ok(source)
-}
-
-/// A failure answers for this long, so that many callers make one fetch.
-const FAILURE_HOLDS: Duration = Duration::from_millis(500);
-/// For so long those who ask anew get what was fetched for the first of them. It
-/// is not enough that what is held is young: refreshed ahead, it may have been
-/// revoked together with what the caller had.
-const JUST_RENEWED: Duration = Duration::from_secs(1);
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// A key pair without an end is read again after this time: its file may have
-/// been replaced.
-const REREAD: Duration = Duration::from_secs(60);
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-
 impl Source {
+    /// A source that holds nothing yet. `settings` are those that `provider` was
+    /// built from.
+    pub fn new(
+        name: &str,
+        settings: &SourceSettings,
+        provider: Provider,
+        context: &Context,
+        metrics: &Arc<Metrics>,
+    ) -> Source {
+        Source {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            provider,
+            context: context.clone(),
+            metrics: Arc::clone(metrics),
+            state: RwLock::default(),
+            fetching: Mutex::default(),
+        }
+    }
+
+    /// The name that callers ask for.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The type of the source, in a word for messages.
     pub fn kind(&self) -> &'static str {
         self.settings.kind()
     }
 
-    /// Credentials that are good now. `anew`: those that it holds were
-    /// condemned; it fetches others unless it has just done so. While the
-    /// source fails, the old ones serve as long as they are valid.
-    pub async fn credential(&self, anew: bool) -> Result<Arc<Held>, SourceError> {
+    /// The settings that the source was built from.
+    pub fn settings(&self) -> &SourceSettings {
+        &self.settings
+    }
+
+    /// Credentials that are valid now, fetched if need be. While the source
+    /// fails, the old ones serve as long as they are valid.
+    pub async fn credential(&self, ask: Ask) -> Result<Arc<Held>, SourceError> {
         let asked_at = SystemTime::now();
         if let Some(held) = self.valid(asked_at)
-            && (!anew || self.state().is_just_renewed(asked_at))
+            && (ask == Ask::Valid || self.state().is_just_renewed(asked_at))
         {
             return Ok(held);
         }
@@ -216,7 +105,7 @@ impl Source {
         // Whoever fetched meanwhile has done it for this caller too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
-            && (!anew || held.fetched_at >= asked_at)
+            && (ask == Ask::Valid || held.fetched_at >= asked_at)
         {
             return Ok(held);
         }
@@ -229,7 +118,7 @@ impl Source {
             return self.valid(now).ok_or(failed.error);
         }
         let result = self.fetch().await;
-        if anew && result.is_ok() {
+        if ask == Ask::Renewed && result.is_ok() {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.renewed_at = Some(now);
         }
@@ -252,21 +141,16 @@ impl Source {
             tokio::time::sleep(self.until_due(SystemTime::now())).await;
             let _one_at_a_time = self.fetching.lock().await;
             if self.until_due(SystemTime::now()).is_zero() {
+                // A failure is logged, and kept for those who ask.
                 let _ = self.fetch().await;
             }
         }
     }
 
-    /// Newer ones are due when a third of the life of the old ones is gone, so
-    /// that a caller that refreshes in the last fifth always gets newer ones.
     fn until_due(&self, now: SystemTime) -> Duration {
         let State { held, failed, .. } = self.state();
         let due = held.map_or(Duration::ZERO, |held| {
-            let life = held.expires.map(|expires| {
-                let life = expires.as_system_time().duration_since(held.fetched_at);
-                life.unwrap_or_default() / 3
-            });
-            let wait = life.unwrap_or(REREAD).max(SHORTEST_WAIT);
+            let wait = held.refresh_after().max(SHORTEST_WAIT);
             wait.saturating_sub(held.age(now))
         });
         let held_off = failed.map_or(Duration::ZERO, |failed| {
@@ -277,25 +161,31 @@ impl Source {
         due.max(held_off)
     }
 
-    /// Only with `fetching` locked.
+    /// Asks the provider once and keeps the result; only with `fetching` locked.
     async fn fetch(&self) -> Result<Arc<Held>, SourceError> {
         let begin = Instant::now();
         let fetch = self.provider.provide_credential_dyn(&self.context);
-        let (result, step) = wire::observed(fetch).await;
+        let (provided, step) = wire::observed(fetch).await;
         let now = SystemTime::now();
-        let result = match result {
-            Ok(Some(credential)) => Held::new(credential, now).map_err(|cause| SourceError {
-                step: step.map(|step| step.what).unwrap_or_default(),
-                cause,
+        let result = match provided {
+            Ok(Some(credential)) => Held::new(credential, now).ok_or_else(|| SourceError {
+                step: step.map(|step| step.what),
+                cause: Cause::Malformed,
             }),
             Ok(None) => Err(SourceError::missing("no source has any credentials")),
             Err(error) => Err(SourceError::of(step, &error)),
         };
-        let label = result
-            .as_ref()
-            .map_or_else(|error| error.cause.label(), |_| "ok");
+        let outcome = result.as_ref().map(|_| ()).map_err(|error| &error.cause);
         self.metrics
-            .fetched(&self.name, label, begin.elapsed(), now);
+            .fetched(&self.name, outcome, begin.elapsed(), now);
+        self.keep(result, now)
+    }
+
+    fn keep(
+        &self,
+        result: Result<Held, SourceError>,
+        now: SystemTime,
+    ) -> Result<Arc<Held>, SourceError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(held) => {
@@ -311,7 +201,7 @@ impl Source {
             }
             Err(error) => {
                 let last = state.failed.take();
-                // The same problem again is told by the metrics.
+                // The metrics count the same problem again.
                 if last.as_ref().is_none_or(|last| last.error != error) {
                     tracing::warn!(name = self.name, %error, "credentials not fetched");
                 }
@@ -340,141 +230,19 @@ impl State {
     }
 }
 
+/// A failure is the answer for this long, so that many callers make one fetch.
+const FAILURE_HOLDS: Duration = Duration::from_millis(500);
+/// Callers that ask for renewed credentials share one fetch for this long. That
+/// the held ones are young is not enough: refreshed ahead, they may have been
+/// revoked together with those that the caller had.
+const JUST_RENEWED: Duration = Duration::from_secs(1);
+/// A refresh comes no sooner after the last fetch, however short a token's life.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// A source that fails is tried again at least this often.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Source({}, {})", self.name, self.kind())
-    }
-}
-
-impl SourceError {
-    fn missing(what: impl Into<String>) -> SourceError {
-        SourceError {
-            step: String::new(),
-            cause: Cause::Missing(what.into()),
-        }
-    }
-
-    fn of(step: Option<Step>, error: &reqsign_core::Error) -> SourceError {
-        if let Some(text) = providers::own_text(error) {
-            return SourceError::missing(text);
-        }
-        let Some(Step { what, outcome }) = step else {
-            // Nothing was asked, and the text is the library's: of a file that
-            // cannot be read, or of credentials that cannot be used.
-            return SourceError::missing("the source's settings or files cannot be used");
-        };
-        let cause = match outcome {
-            Outcome::Answered | Outcome::TooLarge => Cause::Malformed,
-            Outcome::TimedOut => Cause::TimedOut,
-            Outcome::Unreachable => Cause::Unreachable,
-            Outcome::Refused {
-                code: Some(code),
-                request_id,
-                ..
-            } => Cause::Refused { code, request_id },
-            Outcome::Refused { status, .. } => Cause::Status(status),
-        };
-        SourceError { step: what, cause }
-    }
-}
-
-impl Held {
-    fn new(credential: Credential, now: SystemTime) -> Result<Held, Cause> {
-        let held = Held {
-            id: credential.access_key_id,
-            secret: Zeroizing::new(credential.access_key_secret),
-            token: credential.security_token.map(Zeroizing::new),
-            expires: credential.expires_in,
-            fetched_at: now,
-        };
-        let complete = !held.id.is_empty()
-            && !held.secret.is_empty()
-            && held.token.as_ref().is_none_or(|token| !token.is_empty());
-        match complete && held.is_valid(now) {
-            true => Ok(held),
-            false => Err(Cause::Malformed),
-        }
-    }
-
-    /// As SDKs read it.
-    pub fn expiration(&self) -> Option<String> {
-        self.expires.map(|time| time.format_rfc3339_zulu())
-    }
-
-    /// What callers are told, who take a token for good until then. The end of
-    /// a token from a variable or a profile is not known: they shall ask again
-    /// by when this sidecar will have read its source again.
-    pub fn told_expiration(&self) -> Option<String> {
-        let known = self.expiration();
-        known.or_else(|| {
-            self.token.as_ref()?;
-            let again = Timestamp::now() + REREAD * 2;
-            Some(again.format_rfc3339_zulu())
-        })
-    }
-
-    pub fn to_credential(&self) -> Credential {
-        Credential {
-            access_key_id: self.id.clone(),
-            access_key_secret: self.secret.to_string(),
-            security_token: self.token.as_ref().map(|token| token.to_string()),
-            expires_in: self.expires,
-        }
-    }
-
-    fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.fetched_at).unwrap_or_default()
-    }
-
-    fn is_valid(&self, now: SystemTime) -> bool {
-        self.expires
-            .is_none_or(|expires| expires.as_system_time() > now + Duration::from_secs(1))
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Held(until {:?})", self.expiration())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_secret_is_shown() {
-        let credential = Credential {
-            access_key_id: "id-sesame".into(),
-            access_key_secret: "secret-sesame".into(),
-            security_token: Some("token-sesame".into()),
-            expires_in: None,
-        };
-        let held = Held::new(credential, SystemTime::now()).unwrap();
-        assert!(!format!("{held:?}").contains("sesame"));
-    }
-
-    #[test]
-    fn credentials_that_are_past_or_incomplete_are_none() {
-        let credential = |secret: &str, token: &str, seconds: i64| {
-            let now = SystemTime::now();
-            let credential = Credential {
-                access_key_id: "id".into(),
-                access_key_secret: secret.into(),
-                security_token: Some(token.into()),
-                expires_in: Some(Timestamp::from_second(unix(now) + seconds).unwrap()),
-            };
-            Held::new(credential, now).map(|held| held.id)
-        };
-        assert!(credential("secret", "token", 60).is_ok());
-        assert_eq!(credential("secret", "token", -60), Err(Cause::Malformed));
-        assert_eq!(credential("", "token", 60), Err(Cause::Malformed));
-        assert_eq!(credential("secret", "", 60), Err(Cause::Malformed));
-    }
-
-    fn unix(now: SystemTime) -> i64 {
-        now.duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap()
-            .as_secs() as i64
     }
 }
