@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,12 +13,17 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::settings::Listen;
 
+/// A place that the sidecar listens on.
+#[derive(Debug)]
 pub enum Listener {
+    /// A TCP port, and its address for messages.
     Tcp(TcpListener, String),
+    /// A Unix socket, and its path.
     Unix(UnixListener, PathBuf),
 }
 
 impl Listener {
+    /// Binds `place`; the message of a failure begins with the setting.
     pub async fn bind(place: &Listen) -> Result<Listener, String> {
         match place {
             Listen::Tcp(address) => {
@@ -71,7 +77,7 @@ impl fmt::Display for Listener {
     }
 }
 
-/// What a sidecar that was killed left behind; nothing else is touched.
+/// Removes the socket that a killed sidecar left behind; touches nothing else.
 async fn remove_stale(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let is_socket = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -85,7 +91,7 @@ async fn remove_stale(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The status of the answer to a GET.
+/// Sends a GET to a sidecar that listens there; returns the status of the answer.
 pub async fn ask(place: &Listen, path: &str) -> Result<u16, String> {
     let exchange = async {
         match place {
@@ -93,9 +99,9 @@ pub async fn ask(place: &Listen, path: &str) -> Result<u16, String> {
                 // From inside, any address is reached by loopback.
                 let mut address = *address;
                 if address.ip().is_unspecified() {
-                    address.set_ip(match address.is_ipv4() {
-                        true => std::net::Ipv4Addr::LOCALHOST.into(),
-                        false => std::net::Ipv6Addr::LOCALHOST.into(),
+                    address.set_ip(match address.ip() {
+                        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
                     });
                 }
                 get(TcpStream::connect(address).await?, path).await

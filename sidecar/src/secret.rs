@@ -23,6 +23,7 @@ enum Place {
 }
 
 impl SecretPlace {
+    /// The variable `name`, for the setting `field`.
     pub fn variable(field: &str, name: &str) -> SecretPlace {
         SecretPlace {
             shown: format!("{field}_env: {name}"),
@@ -30,7 +31,7 @@ impl SecretPlace {
         }
     }
 
-    /// The one that the settings name: `<field>_env` or `<field>_file`.
+    /// The place that the settings name, if any: `<field>_env` or `<field>_file`.
     pub fn choose(
         field: &str,
         env: Option<&str>,
@@ -72,4 +73,15 @@ impl SecretPlace {
 /// A variable that is set and not empty.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let secret: Secret = Zeroizing::new("sesame".into());
+        assert!(!format!("{secret:?}").contains("sesame"));
+    }
 }

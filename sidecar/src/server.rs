@@ -1,4 +1,4 @@
-//! What the sidecar answers.
+//! The routes of the sidecar and their answers.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -20,17 +20,19 @@ use crate::error::{Cause, SourceError};
 use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
-use crate::source::Ask;
+use crate::source::{Ask, Source};
 use crate::sources::Sources;
 
 /// What is served; a reload replaces it.
 #[derive(Debug, Default)]
 pub struct Served {
+    /// The sources by name.
     pub sources: Sources,
-    /// That callers must show.
+    /// The bearer token that callers must show, if there is one.
     pub token: Option<Secret>,
 }
 
+/// What the handlers of all routes share.
 #[derive(Clone, Debug)]
 pub struct App {
     served: Arc<RwLock<Arc<Served>>>,
@@ -38,6 +40,7 @@ pub struct App {
 }
 
 impl App {
+    /// Serves no name yet.
     pub fn new(metrics: Arc<Metrics>) -> App {
         App {
             served: Arc::default(),
@@ -45,18 +48,18 @@ impl App {
         }
     }
 
+    /// What is served now.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Serves this from now on; requests under way finish with what was served.
     pub fn replace(&self, served: Served) {
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
     }
 }
 
-/// Where the metadata server of an ECS instance has credentials.
-const ECS: &str = "/latest/meta-data/ram/security-credentials/";
-
+/// The routes of the sidecar.
 pub fn router(app: App) -> Router {
     let guarded = Router::new()
         .route("/v1/credentials/{name}", get(credentials))
@@ -71,6 +74,9 @@ pub fn router(app: App) -> Router {
         .merge(guarded)
         .with_state(app)
 }
+
+/// Where the metadata server of an ECS instance has credentials.
+const ECS: &str = "/latest/meta-data/ram/security-credentials/";
 
 /// The answer of the credentials-URI protocol, which is also that of the ECS
 /// metadata server. A long-lived key has neither token nor expiry.
@@ -94,17 +100,10 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         shown.is_some_and(|shown| bool::from(shown.ct_eq(token.as_bytes())))
     });
-    let response = match allowed {
-        true => next.run(request).await,
-        false => {
-            let message = "This needs `Authorization: Bearer` and the sidecar's token.";
-            let mut response = failure(StatusCode::UNAUTHORIZED, "Unauthorized", message, None);
-            let challenge = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
-            response
-        }
+    let response = if allowed {
+        next.run(request).await
+    } else {
+        Failure::Unauthorized.into_response()
     };
     app.metrics.answered(response.status().as_u16());
     response
@@ -117,8 +116,7 @@ async fn credentials(
 ) -> Response {
     let served = app.served();
     let Some(source) = served.sources.get(&name) else {
-        let message = "There are no credentials of this name.";
-        return failure(StatusCode::NOT_FOUND, "UnknownName", message, None);
+        return Failure::UnknownName.into_response();
     };
     // Callers whose credentials OSS has rejected ask so.
     let renewed = headers
@@ -127,21 +125,11 @@ async fn credentials(
     let ask = if renewed { Ask::Renewed } else { Ask::Valid };
     match source.credential(ask).await {
         Ok(held) => success(&held),
-        Err(error) => {
-            let code = match error.cause {
-                Cause::Refused { .. } => "SourceRefused",
-                Cause::Missing(_) => "SourceIncomplete",
-                Cause::Malformed | Cause::Status(_) => "SourceMalformed",
-                Cause::TimedOut => "SourceTimedOut",
-                Cause::Unreachable => "SourceUnreachable",
-            };
-            let message = format!("{} ({}): {error}", source.name(), source.kind());
-            failure(StatusCode::BAD_GATEWAY, code, &message, Some(&error))
-        }
+        Err(error) => Failure::Source { source, error }.into_response(),
     }
 }
 
-/// The names, as the metadata server tells the role of its instance.
+/// The names, where the metadata server has the role of its instance.
 async fn ecs_names(State(app): State<App>) -> Response {
     let served = app.served();
     let mut names: Vec<&str> = served.sources.keys().map(String::as_str).collect();
@@ -155,7 +143,7 @@ async fn ecs_token() -> Response {
     "not-needed".into_response()
 }
 
-/// Whether all names have credentials that are good.
+/// Whether all names have valid credentials.
 async fn ready(State(app): State<App>) -> Response {
     let served = app.served();
     let now = SystemTime::now();
@@ -173,9 +161,10 @@ async fn ready(State(app): State<App>) -> Response {
             }),
         );
     }
-    let status = match all {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
+    let status = if all {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(json!({"ready": all, "credentials": names}))).into_response()
 }
@@ -218,23 +207,76 @@ impl AsRef<[u8]> for Owned {
     }
 }
 
-/// `error`: of a source; its step and, of STS, code and request id.
-fn failure(
-    status: StatusCode,
-    code: &'static str,
-    message: &str,
-    error: Option<&SourceError>,
-) -> Response {
-    let mut body = json!({"Code": code, "Message": message});
-    if let Some(SourceError { step, cause }) = error {
-        if let Some(step) = step {
-            body["Step"] = json!(step);
-        }
-        if let Cause::Refused { code, request_id } = cause {
-            body["SourceCode"] = json!(code);
-            body["SourceRequestId"] = json!(request_id);
+/// Why a caller gets no credentials.
+enum Failure<'a> {
+    /// The caller did not show the sidecar's token.
+    Unauthorized,
+    /// There is no source of this name.
+    UnknownName,
+    /// The source has no valid credentials.
+    Source {
+        source: &'a Source,
+        error: SourceError,
+    },
+}
+
+impl Failure<'_> {
+    fn status(&self) -> StatusCode {
+        match self {
+            Failure::Unauthorized => StatusCode::UNAUTHORIZED,
+            Failure::UnknownName => StatusCode::NOT_FOUND,
+            Failure::Source { .. } => StatusCode::BAD_GATEWAY,
         }
     }
-    let headers = [(header::CACHE_CONTROL, "no-store")];
-    (status, headers, Json(body)).into_response()
+
+    /// A word for programs.
+    fn code(&self) -> &'static str {
+        match self {
+            Failure::Unauthorized => "Unauthorized",
+            Failure::UnknownName => "UnknownName",
+            Failure::Source { error, .. } => match error.cause {
+                Cause::Refused { .. } => "SourceRefused",
+                Cause::Missing(_) => "SourceIncomplete",
+                Cause::Malformed | Cause::Status(_) => "SourceMalformed",
+                Cause::TimedOut => "SourceTimedOut",
+                Cause::Unreachable => "SourceUnreachable",
+            },
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Failure::Unauthorized => {
+                "This needs `Authorization: Bearer` and the sidecar's token.".into()
+            }
+            Failure::UnknownName => "There are no credentials of this name.".into(),
+            Failure::Source { source, error } => {
+                format!("{} ({}): {error}", source.name(), source.kind())
+            }
+        }
+    }
+}
+
+impl IntoResponse for Failure<'_> {
+    fn into_response(self) -> Response {
+        let mut body = json!({"Code": self.code(), "Message": self.message()});
+        if let Failure::Source { error, .. } = &self {
+            if let Some(step) = &error.step {
+                body["Step"] = json!(step);
+            }
+            if let Cause::Refused { code, request_id } = &error.cause {
+                body["SourceCode"] = json!(code);
+                body["SourceRequestId"] = json!(request_id);
+            }
+        }
+        let headers = [(header::CACHE_CONTROL, "no-store")];
+        let mut response = (self.status(), headers, Json(body)).into_response();
+        if let Failure::Unauthorized = self {
+            let challenge = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
 }

@@ -15,21 +15,29 @@ use reqsign_core::{Context, Error, FileRead, HttpSend, OsEnv};
 pub struct Step {
     /// What was asked of whom; holds no query.
     pub what: String,
+    /// What came of it.
     pub outcome: Outcome,
 }
 
+/// What came of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// 200, whatever its body may be.
     Answered,
-    /// Another status; with a code and a request id if there were any.
+    /// Another status.
     Refused {
+        /// The status of the answer.
         status: u16,
+        /// The code in its body, if there was a plain one.
         code: Option<String>,
+        /// The request id in its body, if there was a plain one.
         request_id: Option<String>,
     },
+    /// No answer in time.
     TimedOut,
+    /// No connection, or one that broke.
     Unreachable,
+    /// An answer that was too long to be read.
     TooLarge,
 }
 
@@ -37,7 +45,7 @@ tokio::task_local! {
     static LAST: RefCell<Option<Step>>;
 }
 
-/// Runs a fetch; what its last request was, if it made any.
+/// Runs a fetch; returns its result, and its last request if it made any.
 pub async fn observed<T>(fetch: impl Future<Output = T>) -> (T, Option<Step>) {
     LAST.scope(RefCell::default(), async {
         let result = fetch.await;
@@ -46,7 +54,7 @@ pub async fn observed<T>(fetch: impl Future<Output = T>) -> (T, Option<Step>) {
     .await
 }
 
-/// For all providers; one request may take as long as `timeout`.
+/// The context of all providers; one request may take as long as `timeout`.
 pub fn context(timeout: Duration) -> Result<Context, String> {
     // The only provider that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -106,9 +114,12 @@ impl Http {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, Outcome> {
-        let failed = |error: reqwest::Error| match error.is_timeout() {
-            true => Outcome::TimedOut,
-            false => Outcome::Unreachable,
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() {
+                Outcome::TimedOut
+            } else {
+                Outcome::Unreachable
+            }
         };
         let request = reqwest::Request::try_from(request).map_err(failed)?;
         let mut response = self.0.execute(request).await.map_err(failed)?;
@@ -129,7 +140,7 @@ impl Http {
 fn describe(request: &http::Request<Bytes>) -> String {
     let uri = request.uri();
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    // Credentials in front of the host are nobody's business.
+    // In front of the host may be a user and a password.
     let host = host.rsplit('@').next().unwrap_or_default();
     let action = uri.query().and_then(|query| {
         let mut pairs = query.split('&');
@@ -184,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_told_without_its_query() {
+    fn a_step_is_described_without_its_query() {
         for (method, uri, want) in [
             (
                 "GET",
