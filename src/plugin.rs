@@ -33,8 +33,7 @@ pub struct Plugin(Rc<RefCell<Option<State>>>);
 
 #[derive(Debug)]
 struct State {
-    worker: Worker<Handle>,
-    envoy: Envoy,
+    worker: Worker<Envoy>,
     /// The fetches under way, by Envoy's token.
     callouts: Vec<(u32, Fetch)>,
     tick_period: Option<u32>,
@@ -44,8 +43,7 @@ impl Plugin {
     /// Takes a configuration. `random` is any number that differs between workers.
     pub fn configure(&self, config: Config, random: u64) {
         self.0.replace(Some(State {
-            worker: Worker::new(config, random),
-            envoy: Envoy::default(),
+            worker: Worker::new(config, random, Envoy::default()),
             callouts: Vec::new(),
             tick_period: None,
         }));
@@ -93,17 +91,17 @@ impl Plugin {
     fn decide(&self, exchange: &RefCell<Exchange<Handle>>, event: Event) -> Option<Action> {
         let decided = self.with(|state| {
             let mut exchange = exchange.try_borrow_mut().ok()?;
-            Some(exchange.on(event, &mut state.worker, &mut state.envoy))
+            Some(exchange.on(event, &mut state.worker))
         });
         decided.flatten()
     }
 
     /// Time has passed. `root`: the id of the root context.
     pub fn on_tick(&self, root: u32) {
-        self.with(|State { worker, envoy, .. }| {
-            worker.fetch(envoy);
-            worker.look(envoy);
-            worker.report(envoy);
+        self.with(|State { worker, .. }| {
+            worker.fetch();
+            worker.look();
+            worker.report();
         });
         self.settle(root);
     }
@@ -124,8 +122,8 @@ impl Plugin {
             let known = state.callouts.iter().position(|(known, _)| *known == token);
             if let Some(at) = known {
                 let (_, fetch) = state.callouts.swap_remove(at);
-                state.worker.on_answer(&fetch, answer, &mut state.envoy);
-                state.worker.look(&mut state.envoy);
+                state.worker.on_answer(&fetch, answer);
+                state.worker.look();
             }
         });
         self.settle(root);
@@ -133,18 +131,15 @@ impl Plugin {
 
     /// Does what the core wanted done once the callback is over.
     fn settle(&self, root: u32) {
-        let fetches = self.with(|state| std::mem::take(&mut state.envoy.fetches));
+        let fetches = self.with(|state| std::mem::take(&mut state.worker.host.fetches));
         for fetch in fetches.unwrap_or_default() {
             let token = envoy::dispatch(&fetch);
             self.with(|state| match token {
                 Some(token) => state.callouts.push((token, fetch)),
-                None => {
-                    let State { worker, envoy, .. } = state;
-                    worker.on_answer(&fetch, Answer::NotSent, envoy);
-                }
+                None => state.worker.on_answer(&fetch, Answer::NotSent),
             });
         }
-        let woken = self.with(|state| std::mem::take(&mut state.envoy.woken));
+        let woken = self.with(|state| std::mem::take(&mut state.worker.host.woken));
         for Handle { stream, exchange } in woken.unwrap_or_default() {
             if let Some(exchange) = exchange.upgrade()
                 && abi::act_on(stream).is_ok()

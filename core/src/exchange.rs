@@ -41,6 +41,9 @@ pub struct Exchange<H> {
     handle: H,
 }
 
+/// Names and values.
+type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
+
 /// What has happened to it.
 #[derive(Clone, Copy)]
 #[expect(
@@ -49,7 +52,7 @@ pub struct Exchange<H> {
 )]
 pub enum Event<'a> {
     /// The request's headers have come: names in lower case, pseudo-headers among them.
-    RequestHeaders(&'a [(&'a [u8], &'a [u8])]),
+    RequestHeaders(Headers<'a>),
     /// A piece of the request's body, or its trailers.
     RequestRest,
     /// The host did not manage to do the edits.
@@ -157,40 +160,29 @@ impl<H: Clone + PartialEq> Exchange<H> {
     }
 
     /// Takes in what has happened: what the host does next.
-    pub fn on(
-        &mut self,
-        event: Event,
-        worker: &mut Worker<H>,
-        host: &mut impl Host<Handle = H>,
-    ) -> Action {
+    pub fn on(&mut self, event: Event, worker: &mut Worker<impl Host<Handle = H>>) -> Action {
         let state = mem::replace(&mut self.state, State::Over);
-        let (next, action) = self.next(state, event, worker, host);
+        let (next, action) = self.next(state, event, worker);
         self.state = next;
         action
     }
 
-    fn next(
-        &self,
-        state: State,
-        event: Event,
-        worker: &mut Worker<H>,
-        host: &mut impl Host<Handle = H>,
-    ) -> Next {
+    fn next(&self, state: State, event: Event, worker: &mut Worker<impl Host<Handle = H>>) -> Next {
         match (state, event) {
             (State::Arrived, Event::RequestHeaders(headers)) => {
-                arrive(headers, &self.handle, worker, host)
+                arrive(headers, &self.handle, worker)
             }
-            (State::Waiting(waiting), Event::Woken) => wake(waiting, &self.handle, worker, host),
+            (State::Waiting(waiting), Event::Woken) => wake(waiting, &self.handle, worker),
             (State::Waiting(_), Event::Gone) => {
                 worker.forget(&self.handle);
                 (State::Over, go_on())
             }
-            (State::Sent(_), Event::EditsFailed) => refuse(Reason::InternalError.into(), worker),
+            (State::Sent(_), Event::EditsFailed) => refuse(Reason::InternalError, worker),
             (State::Sent(sent), Event::ResponseHeaders { response, last }) => {
-                answer(sent, response, last, worker, host)
+                answer(sent, response, last, worker)
             }
             (State::Answered(answered), Event::ResponseBody { response, last }) => {
-                pass_body(answered, response, last, worker, host)
+                pass_body(answered, response, last, worker)
             }
             (State::Answered(answered), Event::ResponseTrailers(response)) => {
                 pass_trailers(answered, response)
@@ -198,7 +190,7 @@ impl<H: Clone + PartialEq> Exchange<H> {
             (State::Answered(mut answered), Event::Gone) => {
                 // Its body did not come to an end: Envoy tries again, or somebody went
                 // away.
-                answered.diagnose(worker, host);
+                answered.diagnose(worker);
                 (State::Over, go_on())
             }
             // What has not been signed is not pushed out by a body or its end.
@@ -216,153 +208,102 @@ fn go_on() -> Action {
     Action::Continue(Edits::default())
 }
 
-fn refuse<H: PartialEq>(refusal: Refusal, worker: &mut Worker<H>) -> Next {
-    worker.counters().count(Counter::Refused(refusal.reason));
+fn refuse(refusal: impl Into<Refusal>, worker: &mut Worker<impl Host>) -> Next {
+    let refusal = refusal.into();
+    worker.count(Counter::Refused(refusal.reason));
     (State::Refused, Action::Reply(refusal))
 }
 
+fn pass(route: Rc<Route>, edits: Edits, worker: &mut Worker<impl Host>) -> Next {
+    worker.count(Counter::Requests(Leaving::Unsigned));
+    let generation = None;
+    let sent = Sent { route, generation };
+    (State::Sent(sent), Action::Continue(edits))
+}
+
 /// A request has come.
-fn arrive<H: Clone + PartialEq>(
-    headers: &[(&[u8], &[u8])],
-    handle: &H,
-    worker: &mut Worker<H>,
-    host: &mut impl Host<Handle = H>,
-) -> Next {
-    let route = match worker.settings(host) {
+fn arrive<H: Host>(headers: Headers, handle: &H::Handle, worker: &mut Worker<H>) -> Next {
+    let route = match worker.settings() {
         Settings::Known(Treatment::Sign(route)) => route,
         Settings::Known(Treatment::PassUnsigned) => {
-            worker
-                .counters()
-                .count(Counter::Requests(Leaving::Unsigned));
+            worker.count(Counter::Requests(Leaving::Unsigned));
             return (State::Over, go_on());
         }
-        Settings::Known(Treatment::Deny) => return refuse(Reason::RouteDenied.into(), worker),
-        Settings::None => return refuse(Reason::RouteNotConfigured.into(), worker),
-        Settings::Wrong(_) => return refuse(Reason::RouteMisconfigured.into(), worker),
+        Settings::Known(Treatment::Deny) => return refuse(Reason::RouteDenied, worker),
+        Settings::None => return refuse(Reason::RouteNotConfigured, worker),
+        Settings::Wrong(_) => return refuse(Reason::RouteMisconfigured, worker),
     };
     // Asked for only where it may say something, since it is a call to the host.
     let earlier = match route.maps_paths() {
-        true => host.noted(Note::Mapped),
+        true => worker.host.noted(Note::Mapped),
         false => Vec::new(),
     };
     let earlier = &earlier;
-    match admit(&route, Incoming { headers, earlier }) {
-        Err(reason) => refuse(reason.into(), worker),
-        Ok(Admission::Presigned(edits)) => {
-            worker
-                .counters()
-                .count(Counter::Requests(Leaving::Unsigned));
-            let generation = None;
-            (
-                State::Sent(Sent { route, generation }),
-                Action::Continue(edits),
-            )
+    let outgoing = match admit(&route, Incoming { headers, earlier }) {
+        Err(reason) => return refuse(reason, worker),
+        Ok(Admission::Presigned(edits)) => return pass(route, edits, worker),
+        Ok(Admission::Signed(outgoing)) => outgoing,
+    };
+    let Some(now) = worker.host.now() else {
+        return refuse(Reason::InternalError, worker);
+    };
+    match worker.new_wait(route.account, now) {
+        None => send(route, outgoing, now, worker),
+        Some(wait) => {
+            let waiting = Waiting {
+                route,
+                outgoing,
+                wait,
+            };
+            hold(waiting.into(), handle, worker)
         }
-        Ok(Admission::Signed(outgoing)) => send_or_wait(route, outgoing, handle, worker, host),
     }
 }
 
-fn send_or_wait<H: Clone + PartialEq>(
-    route: Rc<Route>,
-    outgoing: Outgoing,
-    handle: &H,
-    worker: &mut Worker<H>,
-    host: &mut impl Host<Handle = H>,
-) -> Next {
-    let Some(now) = host.now() else {
-        return refuse(Reason::InternalError.into(), worker);
-    };
-    let account = route.account;
-    let suspected = worker.suspected(account);
-    let generation = worker
-        .signer(account, now, host)
-        .map(|signer| signer.generation());
-    // The attempt before was refused with these, and newer ones may come soon. The note
-    // is read only while there are suspects.
-    let awaits_newer = suspected.filter(|suspected| {
-        generation == Some(*suspected)
-            && host.noted(Note::Suspect) == suspected.to_string().as_bytes()
-    });
-    if (generation.is_none() || awaits_newer.is_some())
-        && let Some(wait) = worker.new_wait(account, awaits_newer, now)
-    {
-        worker.park(wait, handle.clone());
-        let waiting = Waiting {
-            route,
-            outgoing,
-            wait,
-        };
-        return (State::Waiting(waiting.into()), Action::Hold);
-    }
-    send(route, outgoing, now, worker, host)
+fn hold<H: Host>(waiting: Box<Waiting>, handle: &H::Handle, worker: &mut Worker<H>) -> Next {
+    worker.park(waiting.wait, handle.clone());
+    (State::Waiting(waiting), Action::Hold)
 }
 
 /// The wait of a request may be over.
-fn wake<H: Clone + PartialEq>(
-    waiting: Box<Waiting>,
-    handle: &H,
-    worker: &mut Worker<H>,
-    host: &mut impl Host<Handle = H>,
-) -> Next {
-    let Some(now) = host.now() else {
-        return refuse(Reason::InternalError.into(), worker);
+fn wake<H: Host>(waiting: Box<Waiting>, handle: &H::Handle, worker: &mut Worker<H>) -> Next {
+    let Some(now) = worker.host.now() else {
+        return refuse(Reason::InternalError, worker);
     };
     if !worker.is_over(&waiting.wait, now) {
-        worker.park(waiting.wait, handle.clone());
-        return (State::Waiting(waiting), Action::Hold);
+        return hold(waiting, handle, worker);
     }
-    worker
-        .counters()
-        .waited(now.saturating_sub(waiting.wait.since));
-    let Waiting {
-        route, outgoing, ..
-    } = *waiting;
-    send(route, outgoing, now, worker, host)
+    worker.waited(&waiting.wait, now);
+    send(waiting.route, waiting.outgoing, now, worker)
 }
 
 /// Signs a request, if there is anything to sign with.
-fn send<H: PartialEq>(
-    route: Rc<Route>,
-    mut outgoing: Outgoing,
-    now: u64,
-    worker: &mut Worker<H>,
-    host: &mut impl Host<Handle = H>,
-) -> Next {
-    let Some(signer) = worker.signer(route.account, now, host) else {
+fn send(route: Rc<Route>, outgoing: Outgoing, now: u64, worker: &mut Worker<impl Host>) -> Next {
+    // Without it a retry would be mapped twice.
+    if let Some(mapped) = &outgoing.mapped
+        && !worker.host.note(Note::Mapped, mapped)
+    {
+        return refuse(Reason::InternalError, worker);
+    }
+    let Some(signer) = worker.signer(route.account, now) else {
         let refusal = worker.no_credentials(route.account);
         return refuse(refusal, worker);
     };
-    // Without it a retry would be mapped twice.
-    if let Some(mapped) = outgoing.mapped.take()
-        && !host.note(Note::Mapped, &mapped)
-    {
-        return refuse(Reason::InternalError.into(), worker);
-    }
     let edits = outgoing.sign(&route, signer, now / 1000);
     let generation = Some(signer.generation());
     if let Some(name) = &route.log_credentials {
-        host.note(Note::Credentials, name.as_bytes());
+        worker.host.note(Note::Credentials, name.as_bytes());
     }
-    worker.counters().count(Counter::Requests(Leaving::Signed));
-    (
-        State::Sent(Sent { route, generation }),
-        Action::Continue(edits),
-    )
+    worker.count(Counter::Requests(Leaving::Signed));
+    let sent = Sent { route, generation };
+    (State::Sent(sent), Action::Continue(edits))
 }
 
 /// OSS has answered.
-fn answer<H: PartialEq>(
-    sent: Sent,
-    response: &dyn Response,
-    last: bool,
-    worker: &mut Worker<H>,
-    host: &mut impl Host<Handle = H>,
-) -> Next {
+fn answer(sent: Sent, response: &dyn Response, last: bool, worker: &mut Worker<impl Host>) -> Next {
     let Sent { route, generation } = sent;
-    let status = response.header(":status");
-    let status = std::str::from_utf8(&status)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let status = String::from_utf8(response.header(":status")).ok();
+    let status = status.and_then(|text| text.parse().ok());
     // Envoy lets no response without one pass.
     let Some(status) = status else {
         return (State::Over, go_on());
@@ -378,12 +319,12 @@ fn answer<H: PartialEq>(
     };
     let failure = generation.map(|generation| {
         let failure = Failure::new(route, generation, status, response);
-        failure.act(&mut edits, worker, host);
+        failure.act(&mut edits, worker);
         failure
     });
     let mut answered = Answered { failure, body };
     if last {
-        answered.end(worker, host);
+        answered.end(worker);
         return (State::Over, Action::Continue(edits));
     }
     let next = match answered {
@@ -397,12 +338,11 @@ fn answer<H: PartialEq>(
 }
 
 /// A piece of a body that matters.
-fn pass_body<H: PartialEq>(
+fn pass_body(
     mut answered: Box<Answered>,
     response: &dyn Response,
     last: bool,
-    worker: &mut Worker<H>,
-    host: &mut impl Host<Handle = H>,
+    worker: &mut Worker<impl Host>,
 ) -> Next {
     if let Some(failure) = &mut answered.failure {
         let room = MAX_BODY.saturating_sub(failure.xml.len());
@@ -416,7 +356,7 @@ fn pass_body<H: PartialEq>(
         None => go_on(),
     };
     if last {
-        answered.end(worker, host);
+        answered.end(worker);
         return (State::Over, action);
     }
     (State::Answered(answered), action)
@@ -437,26 +377,22 @@ fn pass_trailers(answered: Box<Answered>, response: &dyn Response) -> Next {
 
 impl Answered {
     /// The response is complete.
-    fn end<H: PartialEq>(&mut self, worker: &mut Worker<H>, host: &mut impl Host<Handle = H>) {
+    fn end(&mut self, worker: &mut Worker<impl Host>) {
         let logs = |failure: &Failure| failure.route.log_credentials.is_some();
         let logs = self.failure.as_ref().is_some_and(logs);
-        if let Some(cause) = self.diagnose(worker, host)
+        if let Some(cause) = self.diagnose(worker)
             && logs
         {
-            host.note(Note::Cause, cause.word().as_bytes());
+            worker.host.note(Note::Cause, cause.word().as_bytes());
         }
     }
 
     /// Tells the operator why OSS refused, from all that has come of the response.
-    fn diagnose<H: PartialEq>(
-        &mut self,
-        worker: &mut Worker<H>,
-        host: &mut impl Host<Handle = H>,
-    ) -> Option<Cause> {
+    fn diagnose(&mut self, worker: &mut Worker<impl Host>) -> Option<Cause> {
         let failure = self.failure.take()?;
         let cause = diagnose(&failure.response());
         let settings = (failure.route.name.as_str(), failure.route.bucket.as_str());
-        worker.on_diagnosis(failure.complaint(), cause, settings, host);
+        worker.on_diagnosis(failure.complaint(), cause, settings);
         Some(cause)
     }
 }
@@ -475,19 +411,16 @@ impl Failure {
 
     /// Does at once what the headers alone take: a retry may follow, and need not come
     /// to the body.
-    fn act<H: PartialEq>(
-        &self,
-        edits: &mut Edits,
-        worker: &mut Worker<H>,
-        host: &mut impl Host<Handle = H>,
-    ) {
+    fn act(&self, edits: &mut Edits, worker: &mut Worker<impl Host>) {
         let verdict = judge(&self.response());
         let cause = diagnose(&self.response());
-        if verdict != Verdict::Innocent && worker.on_verdict(self.complaint(), verdict, host) {
-            host.note(Note::Suspect, self.generation.to_string().as_bytes());
+        if verdict != Verdict::Innocent && worker.on_verdict(self.complaint(), verdict) {
+            worker
+                .host
+                .note(Note::Suspect, self.generation.to_string().as_bytes());
         }
         if self.route.log_credentials.is_some() {
-            host.note(Note::Cause, cause.word().as_bytes());
+            worker.host.note(Note::Cause, cause.word().as_bytes());
         }
         if self.route.cause_header {
             let word = cause.word().as_bytes();

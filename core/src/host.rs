@@ -10,7 +10,7 @@ use crate::metrics::{Counter, Gauge};
 /// [`Host::wake`] and [`Host::callout`].
 pub trait Host: SharedData {
     /// Names a stream of this thread.
-    type Handle: PartialEq;
+    type Handle: Clone + PartialEq;
 
     /// Milliseconds since 1970, if there is a clock.
     fn now(&self) -> Option<u64>;

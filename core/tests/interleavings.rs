@@ -230,7 +230,7 @@ fn a_storm_of_suspicions_fetches_once_and_every_worker_knows_of_it() {
     let now = NOW + 60_000;
     let suspect = |accounts: &mut Accounts, view: &mut View| {
         let suspected = account(accounts).suspect(1, now, view);
-        let known = account(accounts).suspected() == Some(1);
+        let known = account(accounts).suspected == Some(1);
         let signs = account(accounts).signer(now, view).is_some();
         assert!(known && signs);
         (suspected, begin(accounts, now, view))

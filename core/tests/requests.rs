@@ -91,7 +91,7 @@ fn without_credentials_it_is_held_until_they_come<W: World>() {
     assert!(!world.first(|node| node.worker.has_parked()));
     world.first(|node| {
         node.counted("");
-        assert_eq!(node.host.waits, [5]);
+        assert_eq!(node.worker.host.waits, [5]);
     });
 }
 
@@ -234,7 +234,7 @@ fn wrong_metadata_is_told_once<W: World>() {
     for told in [true, false] {
         let (stream, log) = world.first(|node| {
             node.logged();
-            node.host.route_metadata = br#"{"bucket": 1}"#.to_vec();
+            node.worker.host.route_metadata = br#"{"bucket": 1}"#.to_vec();
             (node.request("/a"), node.logged())
         });
         assert_eq!(
@@ -271,7 +271,7 @@ const MAPPING: &str = r#""strip_prefix": "/media/", "key_prefix": "site/""#;
 fn a_mapping_that_cannot_be_noted_does_not_leave<W: World>() {
     let mut world = ready::<W>(&with(MAPPING));
     let stream = world.first(|node| {
-        node.host.can_note = false;
+        node.worker.host.can_note = false;
         node.request("/media/a")
     });
     assert_eq!(reason_of(fate(&mut world, stream)), Reason::InternalError);
@@ -375,7 +375,7 @@ fn threads_that_run_at_the_same_time_lose_no_request() {
     for server in 0..fleet.servers() {
         let answered = fleet.on(server, |node| {
             let mut answered = 0;
-            while !node.host.fetches.is_empty() {
+            while !node.worker.host.fetches.is_empty() {
                 let body = br#"{"Code":"Success","AccessKeyId":"key","AccessKeySecret":"s"}"#;
                 let (status, size) = (200, body.len());
                 let given =

@@ -25,30 +25,25 @@ pub struct Accounts {
 /// What one worker holds of the credentials of one name.
 #[derive(Debug)]
 pub struct Account {
-    name: String,
-    held: Held,
-}
-
-#[derive(Debug)]
-enum Held {
-    /// A key pair of the configuration: always there.
-    Fixed(Signer),
-    Fetched(Fetched),
-}
-
-/// A copy of what all workers share.
-#[derive(Debug)]
-struct Fetched {
-    sidecar: Rc<Sidecar>,
-    /// In shared data.
-    key: String,
-    timing: Timing,
+    /// The operator's name of them.
+    pub name: String,
+    /// The generation that is held, while newer credentials are fetched because of a
+    /// suspicion.
+    pub suspected: Option<u64>,
+    /// Why the last fetch failed, whichever worker made it; empty if it did not.
+    pub problem: String,
     /// The credentials, with the keys derived from them.
     signer: Option<Signer>,
-    /// Their generation, while newer ones are fetched because of a suspicion.
-    suspected: Option<u64>,
-    /// Why the last fetch failed, whichever worker made it.
-    problem: String,
+    /// What all workers know of them. `None`: they are a key pair of the configuration.
+    shared: Option<Shared>,
+}
+
+/// Where all workers share the credentials of one name.
+#[derive(Debug)]
+struct Shared {
+    key: String,
+    timing: Timing,
+    sidecar: Rc<Sidecar>,
 }
 
 /// A fetch to make.
@@ -81,13 +76,13 @@ impl Accounts {
     }
 
     /// The account of this id, which is there if the id comes from the same sources.
-    pub fn get_mut(&mut self, id: AccountId) -> Option<&mut Account> {
-        self.accounts.get_mut(id.0)
-    }
-
-    /// As [`Accounts::get_mut`].
     pub fn get(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(id.0)
+    }
+
+    /// As [`Accounts::get`].
+    pub fn get_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.get_mut(id.0)
     }
 
     /// All accounts.
@@ -95,34 +90,41 @@ impl Accounts {
         self.accounts.iter_mut()
     }
 
+    /// The operator's name of the credentials.
+    pub fn name(&self, id: AccountId) -> &str {
+        self.get(id).map_or("", |account| &account.name)
+    }
+
+    /// Why there are no new credentials; empty if the last fetch went well.
+    pub fn problem(&self, id: AccountId) -> &str {
+        self.get(id).map_or("", |account| &account.problem)
+    }
+
     /// Brings the copies up to date.
-    pub fn follow(&mut self, now: u64, shared: &impl SharedData) {
+    pub fn follow(&mut self, now: u64, data: &impl SharedData) {
         for account in &mut self.accounts {
-            if let Held::Fetched(fetched) = &mut account.held {
-                let (entry, _) = read(shared, &fetched.key);
-                fetched.follow(&entry, now);
-            }
+            account.look(now, data);
         }
     }
 
     /// The fetches that are due, and whose leases this call has got: each must now be
     /// made, and be ended by [`Accounts::end`].
-    pub fn begin(&mut self, now: u64, shared: &mut impl SharedData) -> Vec<Fetch> {
+    pub fn begin(&mut self, now: u64, data: &mut impl SharedData) -> Vec<Fetch> {
         let mut fetches = Vec::new();
-        for (place, account) in self.accounts.iter_mut().enumerate() {
-            let Held::Fetched(fetched) = &mut account.held else {
+        for (place, account) in self.accounts.iter().enumerate() {
+            let Some(shared) = &account.shared else {
                 continue;
             };
-            let (entry, cas) = read(shared, &fetched.key);
+            let (entry, cas) = shared.read(data);
             let holder = self.random.next();
-            if let Some(begun) = entry.begin(holder, now, &fetched.timing)
-                && shared.set(&fetched.key, &begun.encode(), cas)
+            if let Some(begun) = entry.begin(holder, now, &shared.timing)
+                && data.set(&shared.key, &begun.encode(), cas)
             {
                 fetches.push(Fetch {
                     account: AccountId(place),
                     holder,
                     anew: entry.rejected.is_some() || entry.suspected().is_some(),
-                    sidecar: Rc::clone(&fetched.sidecar),
+                    sidecar: Rc::clone(&shared.sidecar),
                 });
             }
         }
@@ -136,13 +138,13 @@ impl Accounts {
         holder: u64,
         result: Result<Credentials, FetchError>,
         now: u64,
-        shared: &mut impl SharedData,
+        data: &mut impl SharedData,
     ) {
         let jitter = self.random.next();
         let Some(account) = self.get_mut(id) else {
             return;
         };
-        account.change(now, shared, |entry, timing| {
+        account.change(now, data, |entry, timing| {
             let next = match &result {
                 Ok(credentials) => entry.succeed(holder, credentials.clone(), now, timing, jitter),
                 Err(error) => entry.fail(holder, &error.to_string(), now, timing, jitter),
@@ -154,79 +156,55 @@ impl Accounts {
 
 impl Account {
     fn new(source: &Source) -> Account {
-        Account {
-            name: source.name.clone(),
-            held: match &source.kind {
-                SourceKind::AccessKey(credentials) => {
-                    Held::Fixed(Signer::new(credentials.clone(), 0))
-                }
-                SourceKind::Sidecar(sidecar) => Held::Fetched(Fetched {
-                    sidecar: Rc::clone(sidecar),
+        let (signer, shared) = match &source.kind {
+            SourceKind::AccessKey(key) => (Some(Signer::new(key.clone(), 0)), None),
+            SourceKind::Sidecar(sidecar) => {
+                let shared = Shared {
                     key: sidecar.shared_key(),
                     timing: sidecar.timing(),
-                    signer: None,
-                    suspected: None,
-                    problem: String::new(),
-                }),
-            },
+                    sidecar: Rc::clone(sidecar),
+                };
+                (None, Some(shared))
+            }
+        };
+        Account {
+            name: source.name.clone(),
+            suspected: None,
+            problem: String::new(),
+            signer,
+            shared,
         }
-    }
-
-    /// The operator's name of the credentials.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// What signs a request now. Shared data is read only if this worker holds
     /// nothing that is good.
-    pub fn signer(&mut self, now: u64, shared: &impl SharedData) -> Option<&mut Signer> {
-        match &mut self.held {
-            Held::Fixed(signer) => Some(signer),
-            Held::Fetched(fetched) => {
-                if !fetched.can_sign(now) {
-                    let (entry, _) = read(shared, &fetched.key);
-                    fetched.follow(&entry, now);
-                }
-                fetched.signer.as_mut()
-            }
+    pub fn signer(&mut self, now: u64, data: &impl SharedData) -> Option<&mut Signer> {
+        if !self.can_sign(now) {
+            self.look(now, data);
         }
+        self.signer.as_mut()
     }
 
     /// Whether this worker holds what is good, without a look at shared data.
     pub fn can_sign(&self, now: u64) -> bool {
-        match &self.held {
-            Held::Fixed(_) => true,
-            Held::Fetched(fetched) => fetched.can_sign(now),
-        }
-    }
-
-    /// The generation that is held, while newer credentials are fetched because of
-    /// a suspicion.
-    pub fn suspected(&self) -> Option<u64> {
-        match &self.held {
-            Held::Fetched(fetched) => fetched.suspected,
-            Held::Fixed(_) => None,
-        }
-    }
-
-    /// Why there are no new credentials; empty if the last fetch went well.
-    pub fn problem(&self) -> &str {
-        match &self.held {
-            Held::Fetched(fetched) => &fetched.problem,
-            Held::Fixed(_) => "",
-        }
+        let margin = self
+            .shared
+            .as_ref()
+            .map_or(0, |shared| shared.timing.clock_margin);
+        let usable = |signer: &Signer| signer.credentials().is_usable(now, margin);
+        self.signer.as_ref().is_some_and(usable)
     }
 
     /// Drops credentials that OSS has rejected, here and for all workers.
     /// Whether it was this call that dropped them.
-    pub fn reject(&mut self, generation: u64, now: u64, shared: &mut impl SharedData) -> bool {
-        self.change(now, shared, |entry, _| entry.reject(generation, now))
+    pub fn reject(&mut self, generation: u64, now: u64, data: &mut impl SharedData) -> bool {
+        self.change(now, data, |entry, _| entry.reject(generation, now))
     }
 
     /// Has newer credentials fetched, since OSS may have refused these. Whether it
     /// was this call that made them suspect.
-    pub fn suspect(&mut self, generation: u64, now: u64, shared: &mut impl SharedData) -> bool {
-        self.change(now, shared, |entry, _| entry.suspect(generation, now))
+    pub fn suspect(&mut self, generation: u64, now: u64, data: &mut impl SharedData) -> bool {
+        self.change(now, data, |entry, _| entry.suspect(generation, now))
     }
 
     /// Changes what all workers share, and follows it. Whether `changed` changed
@@ -234,51 +212,49 @@ impl Account {
     fn change(
         &mut self,
         now: u64,
-        shared: &mut impl SharedData,
+        data: &mut impl SharedData,
         changed: impl Fn(&Entry, &Timing) -> Option<Entry>,
     ) -> bool {
-        let Held::Fetched(fetched) = &mut self.held else {
-            return false;
-        };
         for _ in 0..MAX_TURNS {
-            let (entry, cas) = read(shared, &fetched.key);
-            match changed(&entry, &fetched.timing) {
-                None => {
-                    fetched.follow(&entry, now);
-                    return false;
-                }
-                Some(next) if shared.set(&fetched.key, &next.encode(), cas) => {
-                    fetched.follow(&next, now);
-                    return true;
-                }
-                Some(_) => {}
+            let Some(shared) = &self.shared else { break };
+            let (entry, cas) = shared.read(data);
+            let next = changed(&entry, &shared.timing);
+            let written = next
+                .as_ref()
+                .map(|next| data.set(&shared.key, &next.encode(), cas));
+            if written != Some(false) {
+                self.follow(next.as_ref().unwrap_or(&entry), now);
+                return written.is_some();
             }
         }
         false
     }
-}
 
-impl Fetched {
-    fn can_sign(&self, now: u64) -> bool {
-        let margin = self.timing.clock_margin;
-        let usable = |signer: &Signer| signer.credentials().is_usable(now, margin);
-        self.signer.as_ref().is_some_and(usable)
+    fn look(&mut self, now: u64, data: &impl SharedData) {
+        if let Some(shared) = &self.shared {
+            let (entry, _) = shared.read(data);
+            self.follow(&entry, now);
+        }
     }
 
     /// Becomes what `entry` has for use now: a copy or nothing.
     fn follow(&mut self, entry: &Entry, now: u64) {
         self.suspected = entry.suspected();
         self.problem.clone_from(&entry.problem);
-        match entry.usable(now, &self.timing) {
-            None => self.signer = None,
-            Some(issued) => {
-                let same = |signer: &Signer| signer.generation() == issued.generation;
-                if !self.signer.as_ref().is_some_and(same) {
-                    let credentials = issued.credentials.clone();
-                    self.signer = Some(Signer::new(credentials, issued.generation));
-                }
-            }
+        let timing = self.shared.as_ref().map(|shared| &shared.timing);
+        let issued = timing.and_then(|timing| entry.usable(now, timing));
+        let held = self.signer.as_ref().map(Signer::generation);
+        if held != issued.map(|issued| issued.generation) {
+            self.signer =
+                issued.map(|issued| Signer::new(issued.credentials.clone(), issued.generation));
         }
+    }
+}
+
+impl Shared {
+    fn read(&self, data: &impl SharedData) -> (Entry, u32) {
+        let (value, cas) = data.get(&self.key);
+        (value.as_deref().map(Entry::decode).unwrap_or_default(), cas)
     }
 }
 
@@ -293,9 +269,4 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0
     }
-}
-
-fn read(shared: &impl SharedData, key: &str) -> (Entry, u32) {
-    let (value, cas) = shared.get(key);
-    (value.as_deref().map(Entry::decode).unwrap_or_default(), cas)
 }

@@ -45,22 +45,7 @@ words! {
 impl Reason {
     /// The HTTP status of the reply.
     pub fn status(self) -> u16 {
-        match self {
-            Reason::MalformedPath
-            | Reason::PathNotCanonical
-            | Reason::DotSegment
-            | Reason::DuplicateHeader => 400,
-            Reason::RouteNotConfigured
-            | Reason::RouteDenied
-            | Reason::BucketOperation
-            | Reason::ParameterNotAllowed
-            | Reason::PresignedUrl => 403,
-            Reason::OutsidePrefix => 404,
-            Reason::MethodNotAllowed => 405,
-            Reason::KeyTooLong => 414,
-            Reason::RouteMisconfigured | Reason::InternalError => 500,
-            Reason::NoCredentials => 503,
-        }
+        self.facts().0
     }
 
     /// In how many seconds it may go better.
@@ -68,37 +53,36 @@ impl Reason {
         (self == Reason::NoCredentials).then_some(1)
     }
 
-    fn message(self) -> &'static str {
+    /// The status, and the message.
+    fn facts(self) -> (u16, &'static str) {
         match self {
-            Reason::RouteNotConfigured => {
-                "This route has no settings, and the defaults are not complete."
-            }
-            Reason::RouteDenied => "This route is switched off.",
-            Reason::RouteMisconfigured => {
-                "The settings in the route's metadata are wrong; the log of Envoy says how."
-            }
-            Reason::MethodNotAllowed => "The method is not allowed on this route.",
-            Reason::MalformedPath => "The path must begin with a slash.",
-            Reason::PathNotCanonical => {
-                "The path is spelled in another than the canonical way: percent-encode what is \
-                 neither unreserved nor a slash, in upper case, and nothing else."
-            }
-            Reason::DotSegment => "The path has a segment `.` or `..`.",
-            Reason::OutsidePrefix => "The path is outside this route.",
-            Reason::KeyTooLong => "The key is longer than the 1,023 bytes that OSS allows.",
-            Reason::BucketOperation => {
-                "The path names no object; operations on the bucket are not allowed."
-            }
-            Reason::ParameterNotAllowed => {
-                "A query parameter asks OSS for an operation that is not allowed here."
-            }
-            Reason::PresignedUrl => "The URL carries a signature; send the request without one.",
-            Reason::DuplicateHeader => "A header that OSS signs is given twice.",
-            Reason::NoCredentials => "There are no credentials to sign with yet.",
-            Reason::InternalError => "The request could not be signed.",
+            Reason::RouteNotConfigured => (403, NOT_CONFIGURED),
+            Reason::RouteDenied => (403, "This route is switched off."),
+            Reason::RouteMisconfigured => (500, MISCONFIGURED),
+            Reason::MethodNotAllowed => (405, "The method is not allowed on this route."),
+            Reason::MalformedPath => (400, "The path must begin with a slash."),
+            Reason::PathNotCanonical => (400, NOT_CANONICAL),
+            Reason::DotSegment => (400, "The path has a segment `.` or `..`."),
+            Reason::OutsidePrefix => (404, "The path is outside this route."),
+            Reason::KeyTooLong => (414, "OSS allows no key of more than 1,023 bytes."),
+            Reason::BucketOperation => (403, BUCKET_OPERATION),
+            Reason::ParameterNotAllowed => (403, PARAMETER),
+            Reason::PresignedUrl => (403, "The URL is signed; send it without a signature."),
+            Reason::DuplicateHeader => (400, "A header that OSS signs is given twice."),
+            Reason::NoCredentials => (503, "There are no credentials to sign with yet."),
+            Reason::InternalError => (500, "The request could not be signed."),
         }
     }
 }
+
+const NOT_CONFIGURED: &str = "This route has no settings, and the defaults are not complete.";
+const MISCONFIGURED: &str =
+    "The settings in the route's metadata are wrong; the log of Envoy says how.";
+const NOT_CANONICAL: &str = "The path is spelled in another than the canonical way: \
+     percent-encode what is neither unreserved nor a slash, in upper case, and nothing else.";
+const BUCKET_OPERATION: &str =
+    "The path names no object; operations on the bucket are not allowed.";
+const PARAMETER: &str = "A query parameter asks OSS for an operation that is not allowed here.";
 
 /// The header that says why: of a local reply its reason, of an error of OSS its cause.
 pub const REASON_HEADER: &str = "x-oss-origin-auth";
@@ -114,7 +98,7 @@ pub struct Refusal {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Refusal {
-        let message = reason.message().into();
+        let message = reason.facts().1.into();
         Refusal { reason, message }
     }
 }

@@ -12,7 +12,7 @@ use crate::config::choices::MetadataOf;
 use crate::config::{Config, Metadata, RouteCache, Settings};
 use crate::fetch::account::{Account, AccountId, Accounts, Fetch};
 use crate::fetch::answer::{self, Answer, FetchOutcome};
-use crate::host::{Attribute, Host, Level};
+use crate::host::{Attribute, Host, Level, Note};
 use crate::metrics::{Counter, Gauge};
 use crate::oss::error::{Cause, Verdict};
 use crate::policy::reply::{Reason, Refusal};
@@ -21,12 +21,14 @@ use crate::words::Word;
 use counters::Counters;
 use log_limit::LogLimit;
 
-/// The state of one thread. `H` names a stream of the host.
+/// The state of one thread.
 #[derive(Debug)]
-pub struct Worker<H> {
+pub struct Worker<H: Host> {
+    /// What the core asks for all that is not its own.
+    pub host: H,
     config: Config,
     accounts: Accounts,
-    parked: Vec<(Wait, H)>,
+    parked: Vec<(Wait, H::Handle)>,
     metadata: RouteCache,
     counters: Counters,
     log_limit: LogLimit,
@@ -59,11 +61,12 @@ pub struct Complaint<'a> {
     pub request_id: &'a [u8],
 }
 
-impl<H: PartialEq> Worker<H> {
+impl<H: Host> Worker<H> {
     /// A worker of this configuration. `random` is any number that differs between
     /// workers.
-    pub fn new(config: Config, random: u64) -> Worker<H> {
+    pub fn new(config: Config, random: u64, host: H) -> Worker<H> {
         Worker {
+            host,
             accounts: Accounts::new(&config.credentials, random),
             config,
             parked: Vec::new(),
@@ -80,18 +83,18 @@ impl<H: PartialEq> Worker<H> {
     }
 
     /// Begins the fetches that are due, unless another has begun them.
-    pub fn fetch(&mut self, host: &mut impl Host<Handle = H>) {
-        let Some(now) = host.now() else { return };
-        for fetch in self.accounts.begin(now, host) {
-            host.callout(fetch);
+    pub fn fetch(&mut self) {
+        let Some(now) = self.host.now() else { return };
+        for fetch in self.accounts.begin(now, &mut self.host) {
+            self.host.callout(fetch);
         }
     }
 
     /// Takes in the answer to a fetch that [`Worker::fetch`] has begun.
-    pub fn on_answer(&mut self, fetch: &Fetch, answer: Answer, host: &mut impl Host<Handle = H>) {
-        let Some(now) = host.now() else { return };
+    pub fn on_answer(&mut self, fetch: &Fetch, answer: Answer) {
+        let Some(now) = self.host.now() else { return };
         let result = answer::read(answer, now / 1000);
-        let name = self.accounts.get(fetch.account).map_or("", Account::name);
+        let name = self.accounts.name(fetch.account);
         let outcome = match &result {
             Ok(credentials) => {
                 let expiry = match credentials.expires_at {
@@ -102,66 +105,64 @@ impl<H: PartialEq> Worker<H> {
                     "credentials {name}: fetched {}, expire at {expiry} (seconds since 1970)",
                     credentials.masked_id()
                 );
-                host.log(Level::Info, &message);
+                self.host.log(Level::Info, &message);
                 FetchOutcome::Fetched
             }
             Err(error) => {
-                let known = self
-                    .accounts
-                    .get(fetch.account)
-                    .map_or("", Account::problem);
+                let known = self.accounts.problem(fetch.account);
                 if known != error.to_string() {
                     let message = format!("credentials {name}: not fetched: {error}");
-                    host.log(Level::Warn, &message);
+                    self.host.log(Level::Warn, &message);
                 }
                 error.outcome()
             }
         };
         self.counters.count(Counter::Callouts(outcome));
         self.accounts
-            .end(fetch.account, fetch.holder, result, now, host);
+            .end(fetch.account, fetch.holder, result, now, &mut self.host);
     }
 
     /// Looks at what all workers share, and wakes the requests for which the wait is
     /// over.
-    pub fn look(&mut self, host: &mut impl Host<Handle = H>) {
-        let Some(now) = host.now() else { return };
-        self.accounts.follow(now, host);
+    pub fn look(&mut self) {
+        let Some(now) = self.host.now() else { return };
+        self.accounts.follow(now, &self.host);
         for (wait, handle) in std::mem::take(&mut self.parked) {
             match self.is_over(&wait, now) {
-                true => host.wake(handle),
+                true => self.host.wake(handle),
                 false => self.parked.push((wait, handle)),
             }
         }
     }
 
     /// Tells the host what was counted, and once a second how the credentials stand.
-    pub fn report(&mut self, host: &mut impl Host<Handle = H>) {
-        self.counters.flush(host);
-        let Some(now) = host.now() else { return };
+    pub fn report(&mut self) {
+        self.counters.flush(&mut self.host);
+        let Some(now) = self.host.now() else { return };
         if self.gauged_at.replace(now / 1000) == Some(now / 1000) {
             return;
         }
         for account in self.accounts.iter_mut() {
-            let signer = account.signer(now, host);
+            let signer = account.signer(now, &self.host);
             let expiry = signer
                 .as_ref()
                 .map(|signer| signer.credentials().expires_at);
-            host.gauge(Gauge::Valid, account.name(), expiry.is_some().into());
+            self.host
+                .gauge(Gauge::Valid, &account.name, expiry.is_some().into());
             let left = match expiry {
                 // They have no end.
                 Some(None) => continue,
                 Some(Some(time)) => time.saturating_sub(now / 1000),
                 None => 0,
             };
-            host.gauge(Gauge::SecondsLeft, account.name(), left);
+            self.host.gauge(Gauge::SecondsLeft, &account.name, left);
         }
     }
 
     /// The settings of the request of this callback's stream.
-    pub(crate) fn settings(&mut self, host: &impl Host<Handle = H>) -> Settings {
+    pub(crate) fn settings(&mut self) -> Settings {
         let read = |wanted: bool, attribute| match wanted {
-            true => host.attribute(attribute),
+            true => self.host.attribute(attribute),
             false => Vec::new(),
         };
         let reads = |of| self.config.reads_metadata(of);
@@ -173,36 +174,29 @@ impl<H: PartialEq> Worker<H> {
         let settings = self.metadata.settings(&self.config, metadata);
         if let Settings::Wrong(Some(error)) = &settings {
             let message = format!("settings in metadata refused: {error}");
-            host.log(Level::Error, &message);
+            self.host.log(Level::Error, &message);
         }
         settings
     }
 
     /// What signs a request now.
-    pub(crate) fn signer(
-        &mut self,
-        account: AccountId,
-        now: u64,
-        host: &impl Host<Handle = H>,
-    ) -> Option<&mut Signer> {
-        self.accounts.get_mut(account)?.signer(now, host)
+    pub(crate) fn signer(&mut self, account: AccountId, now: u64) -> Option<&mut Signer> {
+        self.accounts.get_mut(account)?.signer(now, &self.host)
     }
 
-    /// The generation that is held, while newer credentials are fetched because of a
-    /// suspicion.
-    pub(crate) fn suspected(&self, account: AccountId) -> Option<u64> {
-        self.accounts.get(account)?.suspected()
-    }
-
-    /// The wait of a request that comes now, if it may wait.
-    pub(crate) fn new_wait(
-        &self,
-        account: AccountId,
-        newer_than: Option<u64>,
-        now: u64,
-    ) -> Option<Wait> {
-        let has_room = self.parked.len() < self.config.max_waiting;
-        has_room.then(|| Wait {
+    /// The wait of a request that comes now. `None`: it can be signed, or there are too
+    /// many already that wait.
+    pub(crate) fn new_wait(&mut self, account: AccountId, now: u64) -> Option<Wait> {
+        let suspected = self.accounts.get(account)?.suspected;
+        let generation = self.signer(account, now).map(|signer| signer.generation());
+        // The attempt before was refused with these, and newer ones may come soon. The
+        // note is read only while there are suspects.
+        let newer_than = generation.filter(|generation| {
+            let note = || self.host.noted(Note::Suspect);
+            suspected == Some(*generation) && note() == generation.to_string().as_bytes()
+        });
+        let waits = generation.is_none() || newer_than.is_some();
+        (waits && self.parked.len() < self.config.max_waiting).then(|| Wait {
             account,
             newer_than,
             since: now,
@@ -211,19 +205,19 @@ impl<H: PartialEq> Worker<H> {
     }
 
     /// Wakes the stream when its wait is over.
-    pub(crate) fn park(&mut self, wait: Wait, handle: H) {
+    pub(crate) fn park(&mut self, wait: Wait, handle: H::Handle) {
         self.parked.push((wait, handle));
     }
 
     /// The stream is gone.
-    pub(crate) fn forget(&mut self, handle: &H) {
+    pub(crate) fn forget(&mut self, handle: &H::Handle) {
         self.parked.retain(|(_, parked)| parked != handle);
     }
 
     /// Whether a request need wait no longer: what it waits for is there, or time is up.
     pub(crate) fn is_over(&self, wait: &Wait, now: u64) -> bool {
         let ready = |account: &Account| {
-            let pending = wait.newer_than.is_some() && account.suspected() == wait.newer_than;
+            let pending = wait.newer_than.is_some() && account.suspected == wait.newer_than;
             !pending && account.can_sign(now)
         };
         wait.is_late(now, self.config.wait_timeout_ms)
@@ -233,7 +227,7 @@ impl<H: PartialEq> Worker<H> {
     /// Why there is nothing to sign with.
     pub(crate) fn no_credentials(&self, account: AccountId) -> Refusal {
         let refusal = Refusal::from(Reason::NoCredentials);
-        match self.accounts.get(account).map_or("", Account::problem) {
+        match self.accounts.problem(account) {
             "" => refusal,
             problem => Refusal {
                 message: format!("There are no credentials to sign with. The sidecar: {problem}.")
@@ -243,51 +237,51 @@ impl<H: PartialEq> Worker<H> {
         }
     }
 
-    /// What is counted.
-    pub(crate) fn counters(&mut self) -> &mut Counters {
-        &mut self.counters
+    /// Counts one more.
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.counters.count(counter);
+    }
+
+    /// A request has waited.
+    pub(crate) fn waited(&mut self, wait: &Wait, now: u64) {
+        self.counters.waited(now.saturating_sub(wait.since));
     }
 
     /// Does to the credentials what an error of OSS takes. Whether its request had
     /// better wait for newer ones, if it comes again.
-    pub(crate) fn on_verdict(
-        &mut self,
-        complaint: Complaint,
-        verdict: Verdict,
-        host: &mut impl Host<Handle = H>,
-    ) -> bool {
+    pub(crate) fn on_verdict(&mut self, complaint: Complaint, verdict: Verdict) -> bool {
         let Complaint {
             account,
             generation,
             request_id,
         } = complaint;
-        let (Some(now), Some(account)) = (host.now(), self.accounts.get_mut(account)) else {
+        let (Some(now), Some(account)) = (self.host.now(), self.accounts.get_mut(account)) else {
             return false;
         };
         match verdict {
             Verdict::Innocent => false,
             Verdict::Rejected(cause) => {
-                if account.reject(generation, now, host) {
+                if account.reject(generation, now, &mut self.host) {
                     let message = format!(
                         "credentials {}: dropped, since OSS says {}",
-                        account.name(),
+                        account.name,
                         cause.word()
                     );
-                    host.log(Level::Info, &message);
+                    self.host.log(Level::Info, &message);
                 }
                 false
             }
             Verdict::Suspect => {
-                if account.suspect(generation, now, host) {
+                if account.suspect(generation, now, &mut self.host) {
                     let message = format!(
                         "credentials {}: newer ones are fetched, since OSS does not say why it \
                          refused (request id {})",
-                        account.name(),
+                        account.name,
                         request_id.escape_ascii()
                     );
-                    host.log(Level::Info, &message);
+                    self.host.log(Level::Info, &message);
                 }
-                account.suspected() == Some(generation)
+                account.suspected == Some(generation)
             }
         }
     }
@@ -299,18 +293,14 @@ impl<H: PartialEq> Worker<H> {
         complaint: Complaint,
         cause: Cause,
         (route, bucket): (&str, &str),
-        host: &mut impl Host<Handle = H>,
     ) {
         self.counters.count(Counter::OssErrors(cause));
         // An object that is not there is no trouble of the operator's.
-        let Some(now) = host.now().filter(|_| cause != Cause::NoSuchKey) else {
+        let Some(now) = self.host.now().filter(|_| cause != Cause::NoSuchKey) else {
             return;
         };
         if self.log_limit.allows(cause, now) {
-            let name = self
-                .accounts
-                .get(complaint.account)
-                .map_or("", Account::name);
+            let name = self.accounts.name(complaint.account);
             let message = format!(
                 "OSS refused: {} (settings {route}, bucket {bucket}, credentials {name}, \
                  request id {}): {}",
@@ -318,7 +308,7 @@ impl<H: PartialEq> Worker<H> {
                 complaint.request_id.escape_ascii(),
                 cause.fix()
             );
-            host.log(Level::Warn, &message);
+            self.host.log(Level::Warn, &message);
         }
     }
 }

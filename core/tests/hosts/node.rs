@@ -33,7 +33,6 @@ pub struct Memory {
     process: Process,
     pub fetches: VecDeque<Fetch>,
     pub woken: Vec<u32>,
-    pub log: Vec<String>,
     pub metrics: BTreeMap<String, u64>,
     pub waits: Vec<u64>,
     /// The settings in the route's metadata.
@@ -46,6 +45,12 @@ pub struct Memory {
 
 /// By the note's name.
 pub type Notes = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
+}
 
 impl SharedData for Memory {
     fn get(&self, key: &str) -> (Option<Vec<u8>>, u32) {
@@ -190,8 +195,7 @@ impl From<Action> for Seen {
 
 /// A thread of a host.
 pub struct Node {
-    pub worker: Worker<u32>,
-    pub host: Memory,
+    pub worker: Worker<Memory>,
     streams: BTreeMap<u32, Stream>,
     last: u32,
     requests: Vec<(u32, Seen)>,
@@ -211,19 +215,18 @@ impl Node {
     pub fn new(configuration: &str, process: &Process, random: u64) -> Node {
         let key = |name: &str| Some(format!("{name}-of-the-environment"));
         let config = Config::parse(configuration.as_bytes(), key).unwrap();
+        let host = Memory {
+            process: process.clone(),
+            fetches: VecDeque::new(),
+            woken: Vec::new(),
+            metrics: BTreeMap::new(),
+            waits: Vec::new(),
+            route_metadata: Vec::new(),
+            can_note: true,
+            notes: Notes::default(),
+        };
         Node {
-            worker: Worker::new(config, random),
-            host: Memory {
-                process: process.clone(),
-                fetches: VecDeque::new(),
-                woken: Vec::new(),
-                log: Vec::new(),
-                metrics: BTreeMap::new(),
-                waits: Vec::new(),
-                route_metadata: Vec::new(),
-                can_note: true,
-                notes: Notes::default(),
-            },
+            worker: Worker::new(config, random, host),
             streams: BTreeMap::new(),
             last: 0,
             requests: Vec::new(),
@@ -270,8 +273,8 @@ impl Node {
     /// Something happens to a stream.
     pub fn on(&mut self, stream: u32, event: Event) -> Seen {
         let known = self.streams.get_mut(&stream).unwrap();
-        self.host.notes = Rc::clone(&known.notes);
-        let action = known.exchange.on(event, &mut self.worker, &mut self.host);
+        self.worker.host.notes = Rc::clone(&known.notes);
+        let action = known.exchange.on(event, &mut self.worker);
         self.shown += &format!("{action:?}");
         let seen = Seen::from(action);
         let decides = match event {
@@ -335,28 +338,33 @@ impl Node {
     }
 
     pub fn fetch(&mut self) {
-        self.worker.fetch(&mut self.host);
+        self.worker.fetch();
     }
 
     /// The oldest fetch under way is answered.
     pub fn answer(&mut self, answer: Answer) -> Option<Fetch> {
-        let fetch = self.host.fetches.pop_front()?;
-        self.worker.on_answer(&fetch, answer, &mut self.host);
+        let fetch = self.worker.host.fetches.pop_front()?;
+        self.worker.on_answer(&fetch, answer);
         Some(fetch)
     }
 
     pub fn look(&mut self) {
-        self.worker.look(&mut self.host);
-        for stream in std::mem::take(&mut self.host.woken) {
+        self.worker.look();
+        for stream in std::mem::take(&mut self.worker.host.woken) {
             self.on(stream, Event::Woken);
         }
     }
 
     /// What was counted since the start.
     pub fn counted(&mut self, name: &str) -> u64 {
-        self.worker.report(&mut self.host);
+        self.worker.report();
         let name = format!("oss_origin_auth.{name}");
-        self.host.metrics.get(&name).copied().unwrap_or_default()
+        self.worker
+            .host
+            .metrics
+            .get(&name)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// What was logged since the last time.

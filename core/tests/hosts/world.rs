@@ -51,7 +51,7 @@ pub trait World: Sized {
 
     /// How many fetches are under way.
     fn fetching(&mut self) -> usize {
-        self.on_fetcher(|node| node.host.fetches.len())
+        self.on_fetcher(|node| node.worker.host.fetches.len())
     }
 
     /// The sidecar answers the oldest fetch with credentials of this id, good for an
