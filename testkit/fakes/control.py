@@ -1,0 +1,82 @@
+"""The port through which a test puts objects and keys, and reads the logs."""
+
+import json
+
+import judge
+from server import Handler
+
+
+class Control(Handler):
+    state = None
+
+    def do_GET(self):
+        with self.state.lock:
+            answer = {
+                "oss": self.state.oss_log,
+                "sts": self.state.sts_log,
+                "server_names": self.state.server_names,
+                "keys": {key_id: key["state"] for key_id, key in self.state.keys.items()},
+            }
+            body = json.dumps(answer).encode()
+        self.answer(200, body, [("content-type", "application/json")])
+
+    def do_POST(self):
+        """`{"command": ..., ...}`; objects and keys in hex, since they may be
+        any bytes."""
+        command = json.loads(self.body())
+        with self.state.lock:
+            answer = getattr(self, "command_" + command.pop("command"))(**command) or {}
+        self.answer(200, json.dumps(answer).encode(), [("content-type", "application/json")])
+
+    def command_reset(self):
+        self.state.clear()
+
+    def command_clear_log(self):
+        self.state.oss_log, self.state.sts_log = [], []
+
+    def command_put(self, bucket, key, content, content_type="application/octet-stream"):
+        objects = self.state.buckets.setdefault(bucket, {})
+        objects[bytes.fromhex(key)] = (bytes.fromhex(content), content_type)
+
+    def command_key(self, id, secret, token=None, expires=None):
+        self.state.keys[id] = {
+            "secret": secret,
+            "token": token,
+            "expires": expires,
+            "state": "ok",
+        }
+
+    def command_presign(self, version, bucket, key, id):
+        """A signed URL for a GET, by the SDK: the target alone. Only those of
+        here are good, byte for byte."""
+        known = self.state.keys[id]
+        target = judge.presign(version, self.state.region, bucket, key, id, **known)
+        self.state.presigned.add(("GET", target))
+        return {"target": target}
+
+    def command_role(self, arn, external_id=None):
+        self.state.roles[arn] = {"external_id": external_id}
+
+    def command_state(self, id, state):
+        self.state.keys[id]["state"] = state
+
+    def command_set(self, **settings):
+        for name, value in settings.items():
+            if name not in SETTINGS:
+                raise ValueError(name)
+            setattr(self.state, name, value)
+
+
+SETTINGS = (
+    "token_life",
+    "clock_offset",
+    "sts_failure",
+    "sts_delay",
+    "sts_garbage",
+    "oidc_token",
+    "ecs_role",
+    "ecs_hardened",
+    "ecs_tokens",
+    "refusal",
+    "cache_control",
+)

@@ -1,0 +1,143 @@
+"""Who asks OSS: the checks that a request must pass before it is served.
+
+Signatures are compared with those of Alibaba's own SDKs (judge.py).
+"""
+
+import calendar
+import email.utils
+import re
+import time
+
+import judge
+from oss_errors import Refused
+from state import MAX_SKEW
+
+
+def authenticate(state, request, target):
+    """Raises Refused unless a key that OSS knows, and that may, has signed it."""
+    authorization = request.headers.get("authorization")
+    names = {name for name, _ in request.params}
+    if names & {b"Signature", b"x-oss-signature"}:
+        check_signed_url(state, request, target)
+        return
+    if not authorization:
+        raise Refused(
+            403,
+            "AccessDenied",
+            "You have no right to access this object because of bucket acl.",
+            "0003-00000001",
+        )
+    v1 = V1.fullmatch(authorization)
+    v4 = V4.fullmatch(authorization)
+    if not (v1 or v4):
+        raise Refused(400, "InvalidArgument", "Authorization is malformed", "0002-00000013")
+    key_id = (v1 or v4).group(1)
+    with state.lock:
+        key = dict(state.keys.get(key_id) or {})
+        now = state.now()
+    if not key:
+        raise Refused(
+            403,
+            "InvalidAccessKeyId",
+            "The OSS Access Key Id you provided does not exist in our records.",
+            "0002-00000902",
+            OSSAccessKeyId=key_id,
+        )
+    check_token(request, key, now)
+    check_time(request, v4, now)
+    check_signature(state.region, request, key_id, key, v4)
+    check_permission(key)
+
+
+V1 = re.compile(r"OSS ([^:]+):(\S+)")
+V4 = re.compile(
+    r"OSS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/oss/aliyun_v4_request"
+    r"(?:,AdditionalHeaders=([^,]+))?,Signature=([0-9a-f]{64})"
+)
+
+
+def check_signed_url(state, request, target):
+    if request.headers.get("authorization"):
+        raise Refused(400, "InvalidArgument", "Signature in both header and URL", "0002-00000039")
+    with state.lock:
+        issued = (request.method, target.decode("latin-1")) in state.presigned
+    if not issued:
+        raise Refused(
+            403, "SignatureDoesNotMatch", "This URL was not signed here.", "0002-00000040"
+        )
+
+
+def check_token(request, key, now):
+    token = request.headers.get("x-oss-security-token")
+    if key.get("state") == "revoked" or token != key.get("token"):
+        raise Refused(
+            403,
+            "InvalidSecurityToken",
+            "The security token you provided is invalid.",
+            "0002-00000006",
+        )
+    if key.get("expires") and key["expires"] <= now:
+        raise Refused(
+            403,
+            "SecurityTokenExpired",
+            "The security token you provided has expired.",
+            "0002-00000007",
+        )
+
+
+def check_time(request, v4, now):
+    try:
+        if v4:
+            text = request.headers["x-oss-date"]
+            signed_at = calendar.timegm(time.strptime(text, "%Y%m%dT%H%M%SZ"))
+            assert text[:8] == v4.group(2)
+        else:
+            text = request.headers.get("x-oss-date") or request.headers["date"]
+            signed_at = email.utils.parsedate_to_datetime(text).timestamp()
+    except Exception:
+        raise Refused(403, "AccessDenied", "The date is malformed.", "0002-00000225") from None
+    if abs(signed_at - now) > MAX_SKEW:
+        raise Refused(
+            403,
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+            "0002-00000504",
+        )
+
+
+def check_signature(region, request, key_id, key, v4):
+    """`v4`: the parts of an Authorization of V4; else it is one of V1."""
+    if v4 and v4.group(3) != region:
+        raise Refused(
+            400,
+            "InvalidArgument",
+            f"Invalid signing region in Authorization header: {v4.group(3)}",
+            "0002-00000226",
+        )
+    if v4:
+        additional = v4.group(4).split(";") if v4.group(4) else []
+        expected = judge.v4_header(
+            request, key_id, key["secret"], key.get("token"), region, additional
+        )
+    else:
+        expected = judge.v1_header(request, key_id, key["secret"])
+    authorization = request.headers["authorization"]
+    if expected != authorization:
+        raise Refused(
+            403,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your key and signing method.",
+            "0002-00000201" if v4 else "0002-00000040",
+            OSSAccessKeyId=key_id,
+            SignatureProvided=authorization,
+        )
+
+
+def check_permission(key):
+    if key.get("state") == "denied":
+        raise Refused(
+            403, "AccessDenied", "You have no right to access this object.", "0003-00000001"
+        )
+    if key.get("state") == "kms":
+        raise Refused(403, "AccessDenied", "This request is forbidden by kms.", "0005-00000217")
