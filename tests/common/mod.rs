@@ -4,6 +4,7 @@
 
 pub mod certificate;
 pub mod refusals;
+pub mod sidecar;
 
 use std::time::Duration;
 

@@ -24,4 +24,5 @@ mod rotation;
 mod route_settings;
 mod shipped;
 mod sidecar;
+mod sidecar_process;
 mod sources;

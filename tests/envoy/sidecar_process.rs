@@ -1,0 +1,302 @@
+//! The sidecar as a process: its settings, whom it listens to, how it stops,
+//! starts again and reloads, and its other commands.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
+
+use crate::common;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use common::filter;
+use common::sidecar::{CALLER_SECRET, ROLE, alibaba, start};
+use serde_json::json;
+use testkit::process::{scratch, wait_until, wait_until_read};
+use testkit::{EnvoyBuilder, FakeAlibaba, Position, Process, Request, Response, tools};
+
+#[test]
+fn bad_settings_are_refused_at_start() {
+    for (settings, want) in [
+        ("listen = 5", "line 1: invalid type"),
+        (
+            "[credentials.a]\ntype = \"magic\"",
+            "unknown variant `magic`",
+        ),
+        (
+            "[credentials.a]\ntype = \"static\"\naccess_key_secret = \"sesame\"",
+            "unknown field",
+        ),
+        (
+            "[credentials.a]\ntype = \"static\"\naccess_key_id_env = \"UNSET\"",
+            "credentials.a.access_key_id_env: UNSET: is unset or empty",
+        ),
+        (
+            "listen = \"0.0.0.0:1\"\n[credentials.a]\ntype = \"static\"\n\
+             access_key_id_env = \"HOME\"\naccess_key_secret_env = \"HOME\"",
+            "may be reached by other machines",
+        ),
+    ] {
+        let file = scratch("sidecar.toml");
+        std::fs::write(&file, settings).unwrap();
+        let mut command = Command::new(tools::sidecar());
+        let mut sidecar = Process::start("sidecar", command.arg("--config").arg(&file));
+        assert_eq!(sidecar.wait(), Some(1), "{settings}");
+        let output = sidecar.output();
+        assert!(
+            output.contains(want),
+            "{settings}\n got: {output}\nwant: {want}"
+        );
+        assert!(!output.contains("sesame"), "{output}");
+    }
+    let mut command = Command::new(tools::sidecar());
+    command.env_clear().env("ALIBABA_CLOUD_ROLE_ARN", ROLE);
+    let mut sidecar = Process::start("sidecar", &mut command);
+    assert_eq!(sidecar.wait(), Some(1));
+    assert!(
+        sidecar
+            .output()
+            .contains("access_key_id_env: ALIBABA_CLOUD_ACCESS_KEY_ID: is unset")
+    );
+}
+
+#[test]
+fn it_stops_gracefully() {
+    let alibaba = alibaba();
+    alibaba.set("sts_delay", json!(1));
+    let (mut sidecar, port) = start(&alibaba, CALLER_SECRET);
+    assert_eq!(Request::get("/healthz").send(port).status, 200);
+    // A request under way is answered.
+    let under_way = Request::get("/v1/credentials/default").start(port).unwrap();
+    wait_until_read(&under_way);
+    assert_eq!(sidecar.terminate(), Some(0));
+    assert_eq!(Response::read(under_way, false).unwrap().status, 200);
+    assert!(sidecar.output().contains("stopping"));
+}
+
+#[test]
+fn killed_at_any_moment_it_comes_back_as_it_was() {
+    let alibaba = alibaba();
+    alibaba.put("a", "content");
+    let sidecar = Configured::new(&alibaba, "listen = \"unix:SOCKET\"");
+    let mut process = sidecar.start();
+    let mut builder = EnvoyBuilder::new(filter(), alibaba.oss_port, 1);
+    builder.sidecar_socket = Some(sidecar.socket.clone());
+    let envoy = builder.start();
+    let get = || {
+        Request::get("/a")
+            .send(envoy.port(Position::Upstream))
+            .status
+    };
+    assert_eq!(get(), 200);
+    for wait in [0, 3, 10, 30, 100, 300] {
+        // Dropping kills it: its socket stays behind, in the way of the next.
+        drop(process);
+        process = sidecar.start();
+        std::thread::sleep(Duration::from_millis(wait));
+        assert_eq!(get(), 200);
+    }
+    wait_until("a sidecar that is ready", || sidecar.probe() == Some(0));
+    assert_eq!(process.terminate(), Some(0));
+    assert!(!sidecar.socket.exists());
+}
+
+#[test]
+fn a_socket_has_its_mode_and_takes_nobodys_place() {
+    use std::os::unix::fs::PermissionsExt;
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"unix:SOCKET\"\nsocket_mode = \"0660\"");
+    let _running = sidecar.start();
+    wait_until("the socket", || sidecar.probe() == Some(0));
+    let mode = std::fs::metadata(&sidecar.socket)
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let mut second = sidecar.start();
+    assert_eq!(second.wait(), Some(1));
+    assert!(
+        second.output().contains("somebody listens"),
+        "{}",
+        second.output()
+    );
+    assert_eq!(sidecar.probe(), Some(0), "the first still serves");
+}
+
+#[test]
+fn with_a_token_only_those_who_show_it_are_served() {
+    let alibaba = alibaba();
+    alibaba.put("a", "content");
+    let sidecar = Configured::new(&alibaba, "listen = \"0.0.0.0:0\"");
+    let mut command = sidecar.command("");
+    let (process, port) =
+        testkit::sidecar::start(command.env("STS_SIDECAR_TOKEN", "sesame-bearer"));
+    let get = |path: &str, token: &str| {
+        let request = Request::get(path).header("authorization", token);
+        request.send(port).status
+    };
+    for path in [
+        "/v1/credentials/default",
+        "/v1/credentials/other",
+        "/latest/meta-data/ram/security-credentials/",
+        "/latest/meta-data/ram/security-credentials/default",
+    ] {
+        for token in [
+            "",
+            "Bearer ",
+            "Bearer sesame-beare",
+            "sesame-bearer",
+            "Basic sesame-bearer",
+        ] {
+            assert_eq!(get(path, token), 401, "{path} {token}");
+        }
+        assert_ne!(get(path, "Bearer sesame-bearer"), 401, "{path}");
+    }
+    assert_eq!(get("/healthz", ""), 200);
+
+    let mut configuration = filter();
+    let mut builder = EnvoyBuilder::new(configuration.clone(), alibaba.oss_port, port);
+    builder.filter["wait_timeout_ms"] = json!(500);
+    let envoy = builder.start();
+    let refused = Request::get("/a").send(envoy.port(Position::Upstream));
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("token_env"), "{}", refused.text());
+
+    configuration["credentials"]["default"]["sidecar"]["token_env"] = json!("SIDECAR_TOKEN");
+    builder.filter = configuration;
+    builder.environment = vec![("SIDECAR_TOKEN".into(), "sesame-bearer".into())];
+    let envoy = builder.start();
+    let served = Request::get("/a").send(envoy.port(Position::Upstream));
+    assert_eq!((served.status, served.text()), (200, "content".into()));
+    for shown in [
+        process.output(),
+        envoy.process.output(),
+        envoy.admin("/config_dump"),
+    ] {
+        assert!(!shown.contains("sesame"), "{shown}");
+    }
+}
+
+#[test]
+fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"127.0.0.1:0\"");
+    let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
+    let answer = |name: &str| Request::get(format!("/v1/credentials/{name}")).send(port);
+    let before = answer("default").json();
+    let hangup = |want: &str| {
+        let id = process.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status();
+        assert!(sent.unwrap().success());
+        wait_until(want, || process.output().contains(want));
+    };
+
+    let good = std::fs::read_to_string(&sidecar.file).unwrap();
+    std::fs::write(&sidecar.file, "[credentials.default]\ntype = \"sesame\"").unwrap();
+    hangup("settings refused; the old ones stay");
+    assert_eq!(answer("default").json(), before, "the old ones stay");
+
+    let added = format!(
+        "{good}[credentials.second]\ntype = \"static\"\n{}",
+        sidecar.key
+    );
+    std::fs::write(&sidecar.file, added).unwrap();
+    hangup("settings read again");
+    assert_eq!(answer("second").status, 200);
+    assert_eq!(
+        answer("default").json(),
+        before,
+        "what did not change keeps its token"
+    );
+    assert_eq!(alibaba.sts_requests(), 1);
+}
+
+#[test]
+fn check_tries_each_source_and_shows_a_table() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"127.0.0.1:1\"");
+    let check = || sidecar.command("check").output().unwrap();
+    let output = check();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{table}");
+    assert!(
+        table.contains("default  assume_role            ok, a token until 20"),
+        "{table}"
+    );
+    alibaba.set("sts_failure", json!([403, "NoPermission", "sesame"]));
+    let output = check();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(
+        table.contains("refused: NoPermission (request id"),
+        "{table}"
+    );
+    assert!(!table.contains("sesame"), "{table}");
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let alibaba = alibaba();
+    let (_sidecar, port) = testkit::sidecar::start(
+        Command::new(tools::sidecar())
+            .env_clear()
+            .env("STS_SIDECAR_LISTEN", "127.0.0.1:0")
+            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIcaller")
+            .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", CALLER_SECRET)
+            .env("ALIBABA_CLOUD_ROLE_ARN", ROLE)
+            .env(
+                "ALIBABA_CLOUD_STS_ENDPOINT",
+                format!("http://127.0.0.1:{}", alibaba.sts_port),
+            ),
+    );
+    let answer = Request::get("/v1/credentials/default").send(port);
+    assert_eq!(answer.json()["Code"], "Success");
+}
+
+/// A sidecar with one role, for tests that start it more than once.
+struct Configured {
+    file: PathBuf,
+    socket: PathBuf,
+    /// The settings of the key pair.
+    key: String,
+}
+
+impl Configured {
+    /// `listen`: its first lines, in which SOCKET is the path of a socket.
+    fn new(alibaba: &FakeAlibaba, listen: &str) -> Configured {
+        let socket = scratch("s");
+        let key = "access_key_id_env = \"TEST_CALLER\"\n\
+                   access_key_secret_env = \"TEST_SECRET\"\n"
+            .to_owned();
+        let settings = format!(
+            "{}\n[credentials.default]\ntype = \"assume_role\"\nrole_arn = \"{ROLE}\"\n\
+             sts_endpoint = \"http://127.0.0.1:{}\"\n{key}",
+            listen.replace("SOCKET", socket.to_str().unwrap()),
+            alibaba.sts_port
+        );
+        let file = scratch("sidecar.toml");
+        std::fs::write(&file, settings).unwrap();
+        Configured { file, socket, key }
+    }
+
+    fn command(&self, task: &str) -> Command {
+        let mut command = Command::new(tools::sidecar());
+        command.args((!task.is_empty()).then_some(task));
+        command.arg("--config").arg(&self.file);
+        command.env("TEST_CALLER", "LTAIcaller");
+        command.env("TEST_SECRET", CALLER_SECRET);
+        command
+    }
+
+    fn start(&self) -> Process {
+        Process::start("sidecar", &mut self.command(""))
+    }
+
+    fn probe(&self) -> Option<i32> {
+        self.command("probe").output().unwrap().status.code()
+    }
+}
