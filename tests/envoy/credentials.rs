@@ -27,8 +27,37 @@ fn wait_for_a_failure(stack: &mut Stack) {
 
 #[test]
 fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
+    testkit::in_parallel(broken_sidecars(), |(name, behaviour, reason)| {
+        let mut stack = Stack::start_on(behaviour, |builder| {
+            short_wait(builder);
+            if name == "slow" {
+                let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
+                sidecar["timeout_ms"] = json!(1_000);
+            }
+        });
+        wait_for_a_failure(&mut stack);
+        for position in POSITIONS {
+            let response = Request::get("/a").send(stack.envoy.port(position));
+            assert_no_credentials(&response, name, reason);
+        }
+        assert!(
+            stack.alibaba.seen().is_empty(),
+            "{name}: nothing leaves unsigned"
+        );
+
+        stack.stub.set(good_answer());
+        wait_until(name, || {
+            let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
+            (response.status, response.body.as_slice()) == (200, b"content")
+        });
+        assert_log_says_why(&stack.envoy.process.output(), name, reason);
+    });
+}
+
+/// A name, what the sidecar does, and the reason that is given for it.
+fn broken_sidecars() -> Vec<(&'static str, Behaviour, &'static str)> {
     let without = |field: &str| Behaviour::body(200, good_json().replace(field, "Other"));
-    let cases = vec![
+    vec![
         ("down", Behaviour::HangUp, "nobody answers"),
         (
             "slow",
@@ -89,49 +118,30 @@ fn a_broken_sidecar_gives_a_503_that_says_why_and_heals() {
             Behaviour::body(200, b"\xff\xfe\x00"),
             "not a JSON object",
         ),
-    ];
-    testkit::in_parallel(cases, |(name, behaviour, reason)| {
-        let mut stack = Stack::start_on(behaviour, |builder| {
-            short_wait(builder);
-            if name == "slow" {
-                let sidecar = &mut builder.filter["credentials"]["default"]["sidecar"];
-                sidecar["timeout_ms"] = json!(1_000);
-            }
-        });
-        wait_for_a_failure(&mut stack);
-        for position in POSITIONS {
-            let response = Request::get("/a").send(stack.envoy.port(position));
-            assert_eq!(response.status, 503, "{name}");
-            assert_eq!(
-                response.header("x-oss-origin-auth"),
-                Some("no_credentials"),
-                "{name}"
-            );
-            assert_eq!(response.header("retry-after"), Some("1"), "{name}");
-            let message = response.json()["message"].to_string();
-            assert!(message.contains(reason), "{name}: {message}");
-        }
-        assert!(
-            stack.alibaba.seen().is_empty(),
-            "{name}: nothing leaves unsigned"
-        );
+    ]
+}
 
-        stack.stub.set(good_answer());
-        wait_until(name, || {
-            let response = Request::get("/a").send(stack.envoy.port(Position::Upstream));
-            (response.status, response.body.as_slice()) == (200, b"content")
-        });
+fn assert_no_credentials(response: &Response, name: &str, reason: &str) {
+    assert_eq!(response.status, 503, "{name}");
+    assert_eq!(
+        response.header("x-oss-origin-auth"),
+        Some("no_credentials"),
+        "{name}"
+    );
+    assert_eq!(response.header("retry-after"), Some("1"), "{name}");
+    let message = response.json()["message"].to_string();
+    assert!(message.contains(reason), "{name}: {message}");
+}
 
-        let output = stack.envoy.process.output();
-        let line = output
-            .lines()
-            .find(|line| line.contains("credentials default: not fetched"));
-        assert!(
-            line.is_some_and(|line| line.contains(reason)),
-            "{name}: {output}"
-        );
-        assert!(!output.contains("sesame"), "{name}: {output}");
-    });
+fn assert_log_says_why(output: &str, name: &str, reason: &str) {
+    let line = output
+        .lines()
+        .find(|line| line.contains("credentials default: not fetched"));
+    assert!(
+        line.is_some_and(|line| line.contains(reason)),
+        "{name}: {output}"
+    );
+    assert!(!output.contains("sesame"), "{name}: {output}");
 }
 
 #[test]

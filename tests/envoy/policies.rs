@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use common::Stack;
 use serde_json::{Value, json};
 use testkit::alibaba::Seen;
-use testkit::{Position, Request};
+use testkit::{EnvoyBuilder, Position, Request};
 
 /// What is to become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,91 +186,36 @@ fn promised(policy: Policy, method: &str, operation: Operation, signature: Signa
 #[test]
 fn every_combination_is_treated_as_promised() {
     let stack = Stack::start_with(|builder| {
-        let mut routes = serde_json::Map::new();
-        for policy in POLICIES {
-            let name = format!("{policy:?}");
-            let prefix = format!("/{name}/");
-            let mut own = settings(policy);
-            own["strip_prefix"] = json!(prefix);
-            routes.insert(name.clone(), own);
-            builder
-                .routes
-                .push(json!({"name": name, "match": {"prefix": prefix}, "route": {}}));
-        }
-        builder.filter["routes"] = Value::Object(routes);
+        add_a_route_for_each_policy(builder);
         builder.access_log = false;
     });
-    let mut rows = Vec::new();
-    for position in [Position::Upstream, Position::Downstream] {
-        for policy in POLICIES {
-            for method in METHODS {
-                for operation in OPERATIONS {
-                    for signature in SIGNATURES {
-                        rows.push((position, policy, method, operation, signature));
-                    }
-                }
-            }
-        }
-    }
+    let rows = rows();
     assert_eq!(rows.len(), 5_184);
     let answers = std::sync::Mutex::new(Vec::new());
     let numbered: Vec<_> = rows.iter().copied().enumerate().collect();
     testkit::in_parallel(numbered, |(number, row)| {
-        let (position, policy, method, operation, signature) = row;
-        let (path, query) = target(operation);
-        let queries: Vec<&str> = [query, presigned_query(signature)]
-            .into_iter()
-            .filter(|query| !query.is_empty())
-            .collect();
-        let asked = match queries.as_slice() {
-            [] => format!("/{policy:?}/{path}"),
-            queries => format!("/{policy:?}/{path}?{}", queries.join("&")),
-        };
-        let mut request = Request::new(method, &asked)
-            .header("x-test", number.to_string())
-            .header("x-oss-object-acl", "public-read-write");
-        if matches!(signature, Signature::Header | Signature::HeaderAndUrl) {
-            request = request.header("Authorization", "Bearer of-the-client");
-        }
-        if matches!(method, "PUT" | "POST") {
-            request = request.header("content-type", "text/plain").body("content");
-        }
-        let response = request.send(stack.envoy.port(position));
+        let request = row.request().header("x-test", number.to_string());
+        let response = request.send(stack.envoy.port(row.position));
         let reason = response.header("x-oss-origin-auth").map(str::to_owned);
         answers
             .lock()
             .unwrap()
-            .push((number, asked, response.status, reason));
+            .push((number, response.status, reason));
     });
     let seen = stack.alibaba.seen();
     let number = |seen: &Seen| seen.header("x-test")[0].parse::<usize>().unwrap();
     let at_oss: HashMap<usize, &Seen> = seen.iter().map(|seen| (number(seen), seen)).collect();
     assert_eq!(at_oss.len(), seen.len(), "each came once");
     let mut wrong = Vec::new();
-    for (number, asked, status, reason) in answers.into_inner().unwrap() {
-        let (_, policy, method, operation, signature) = rows[number];
-        let promised = promised(policy, method, operation, signature);
+    for (number, status, reason) in answers.into_inner().unwrap() {
+        let row = rows[number];
         let found = match at_oss.get(&number) {
             None => format!("refused: {status} {reason:?}"),
             Some(seen) => describe(seen),
         };
-        let wanted = match &promised {
-            Refused(status, reason) => format!("refused: {status} {:?}", Some(reason)),
-            Signed(target) => format!("signed: {target}"),
-            Unsigned { authorization } => {
-                let target = match policy {
-                    // Nothing is mapped: what was asked is what OSS gets.
-                    Policy::Disabled | Policy::PassesPresigned => asked,
-                    _ => unreachable!(),
-                };
-                format!("unsigned: {target} {authorization}")
-            }
-        };
+        let wanted = row.wanted();
         if wanted != found {
-            wrong.push(format!(
-                "{:?}\nwanted: {wanted}\n found: {found}",
-                rows[number]
-            ));
+            wrong.push(format!("{row:?}\nwanted: {wanted}\n found: {found}"));
         }
     }
     assert!(
@@ -279,6 +224,96 @@ fn every_combination_is_treated_as_promised() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// The route of a policy has its name, and takes what begins with it.
+fn add_a_route_for_each_policy(builder: &mut EnvoyBuilder) {
+    let mut routes = serde_json::Map::new();
+    for policy in POLICIES {
+        let name = format!("{policy:?}");
+        let prefix = format!("/{name}/");
+        let mut own = settings(policy);
+        own["strip_prefix"] = json!(prefix);
+        routes.insert(name.clone(), own);
+        builder
+            .routes
+            .push(json!({"name": name, "match": {"prefix": prefix}, "route": {}}));
+    }
+    builder.filter["routes"] = Value::Object(routes);
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for position in [Position::Upstream, Position::Downstream] {
+        for policy in POLICIES {
+            for method in METHODS {
+                for operation in OPERATIONS {
+                    for signature in SIGNATURES {
+                        rows.push(Row {
+                            position,
+                            policy,
+                            method,
+                            operation,
+                            signature,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    rows
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    position: Position,
+    policy: Policy,
+    method: &'static str,
+    operation: Operation,
+    signature: Signature,
+}
+
+impl Row {
+    fn request(&self) -> Request {
+        let mut request =
+            Request::new(self.method, self.asked()).header("x-oss-object-acl", "public-read-write");
+        if matches!(self.signature, Signature::Header | Signature::HeaderAndUrl) {
+            request = request.header("Authorization", "Bearer of-the-client");
+        }
+        if matches!(self.method, "PUT" | "POST") {
+            request = request.header("content-type", "text/plain").body("content");
+        }
+        request
+    }
+
+    /// What the client asks for.
+    fn asked(&self) -> String {
+        let (path, query) = target(self.operation);
+        let queries: Vec<&str> = [query, presigned_query(self.signature)]
+            .into_iter()
+            .filter(|query| !query.is_empty())
+            .collect();
+        match queries.as_slice() {
+            [] => format!("/{:?}/{path}", self.policy),
+            queries => format!("/{:?}/{path}?{}", self.policy, queries.join("&")),
+        }
+    }
+
+    /// What is promised, as [`describe`] would say it.
+    fn wanted(&self) -> String {
+        match promised(self.policy, self.method, self.operation, self.signature) {
+            Refused(status, reason) => format!("refused: {status} {:?}", Some(reason)),
+            Signed(target) => format!("signed: {target}"),
+            Unsigned { authorization } => {
+                let target = match self.policy {
+                    // Nothing is mapped: what was asked is what OSS gets.
+                    Policy::Disabled | Policy::PassesPresigned => self.asked(),
+                    _ => unreachable!(),
+                };
+                format!("unsigned: {target} {authorization}")
+            }
+        }
+    }
 }
 
 fn describe(seen: &Seen) -> String {
