@@ -6,29 +6,10 @@
 
 use std::ptr;
 
-/// A status other than OK, by the ABI's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(pub u32);
+use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-pub type Result<T> = std::result::Result<T, Status>;
-
-/// `proxy_buffer_type_t`
-#[derive(Clone, Copy, Debug)]
-pub enum Buffer {
-    ResponseBody = 1,
-    CalloutBody = 4,
-    PluginConfiguration = 7,
-}
-
-/// `proxy_header_map_type_t`
-#[derive(Clone, Copy, Debug)]
-pub enum Headers {
-    Request = 0,
-    RequestTrailers = 1,
-    Response = 2,
-    ResponseTrailers = 3,
-    Callout = 6,
-}
+/// The error is the ABI's number of a status other than OK.
+pub type Result<T> = std::result::Result<T, u32>;
 
 /// What a compare-and-set of an absent value takes. The host gives out its
 /// numbers from 1 upwards and takes any but 0 as a condition, so this one is
@@ -36,12 +17,12 @@ pub enum Headers {
 pub const CAS_OF_ABSENT: u32 = u32::MAX;
 
 /// Reads `max` bytes of a buffer from its beginning.
-pub fn buffer(buffer: Buffer, max: usize) -> Result<Vec<u8>> {
+pub fn buffer(buffer: BufferType, max: usize) -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max, data, size) })
 }
 
 /// All headers of a map, in the host's serialized form: see [`header_pairs`].
-pub fn header_map(map: Headers) -> Result<Vec<u8>> {
+pub fn header_map(map: MapType) -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
@@ -70,66 +51,36 @@ pub fn header_pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
     pairs
 }
 
-pub fn header(map: Headers, name: &str) -> Result<Vec<u8>> {
-    owned(|data, size| unsafe {
-        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
-    })
+pub fn header(map: MapType, name: &str) -> Result<Vec<u8>> {
+    let (n, len) = (name.as_ptr(), name.len());
+    owned(|data, size| unsafe { proxy_get_header_map_value(map as u32, n, len, data, size) })
 }
 
 /// Sets a header, replacing any of its name.
-pub fn set_header(map: Headers, name: &str, value: &[u8]) -> Result<()> {
-    check(unsafe {
-        proxy_replace_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    })
+pub fn set_header(map: MapType, name: &str, value: &[u8]) -> Result<()> {
+    let (n, v) = (name.as_ptr(), value.as_ptr());
+    check(unsafe { proxy_replace_header_map_value(map as u32, n, name.len(), v, value.len()) })
 }
 
 /// Adds a header that is not there: a fifth cheaper than setting it, since the
 /// host need not look for it.
-pub fn add_header(map: Headers, name: &str, value: &[u8]) -> Result<()> {
-    check(unsafe {
-        proxy_add_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    })
+pub fn add_header(map: MapType, name: &str, value: &[u8]) -> Result<()> {
+    let (n, v) = (name.as_ptr(), value.as_ptr());
+    check(unsafe { proxy_add_header_map_value(map as u32, n, name.len(), v, value.len()) })
 }
 
-pub fn remove_header(map: Headers, name: &[u8]) -> Result<()> {
+pub fn remove_header(map: MapType, name: &[u8]) -> Result<()> {
     check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
 /// Replaces all that is there of the response's body.
 pub fn replace_response_body(body: &[u8]) -> Result<()> {
-    check(unsafe {
-        proxy_set_buffer_bytes(
-            Buffer::ResponseBody as u32,
-            0,
-            usize::MAX,
-            body.as_ptr(),
-            body.len(),
-        )
-    })
-}
-
-/// `proxy_metric_type_t`
-#[derive(Clone, Copy, Debug)]
-pub enum Metric {
-    Counter = 0,
-    Gauge = 1,
-    Histogram = 2,
+    let (kind, all) = (BufferType::HttpResponseBody as u32, usize::MAX);
+    check(unsafe { proxy_set_buffer_bytes(kind, 0, all, body.as_ptr(), body.len()) })
 }
 
 /// The id of a metric, made if there is none of the name.
-pub fn define_metric(kind: Metric, name: &str) -> Result<u32> {
+pub fn define_metric(kind: MetricType, name: &str) -> Result<u32> {
     let mut id = 0;
     check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) })?;
     Ok(id)
@@ -157,19 +108,16 @@ pub fn property(path: &str) -> Result<Vec<u8>> {
 /// A value of shared data and its compare-and-set number.
 pub fn shared_data(key: &str) -> (Option<Vec<u8>>, u32) {
     let mut cas = 0;
-    let value = owned(|data, size| unsafe {
-        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
-    });
-    match value {
+    let (k, len) = (key.as_ptr(), key.len());
+    match owned(|data, size| unsafe { proxy_get_shared_data(k, len, data, size, &mut cas) }) {
         Ok(value) => (Some(value), cas),
         Err(_) => (None, CAS_OF_ABSENT),
     }
 }
 
 pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<()> {
-    check(unsafe {
-        proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
-    })
+    let (k, v) = (key.as_ptr(), value.as_ptr());
+    check(unsafe { proxy_set_shared_data(k, key.len(), v, value.len(), cas) })
 }
 
 pub fn set_tick_period(milliseconds: u32) -> Result<()> {
@@ -191,21 +139,6 @@ pub fn random() -> Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The value of an environment variable of the VM.
-pub fn environment(name: &str) -> Option<String> {
-    let (mut count, mut size) = (0, 0);
-    let (mut starts, mut text) = (Vec::new(), Vec::new());
-    check(unsafe { environ_sizes_get(&mut count, &mut size) }).ok()?;
-    starts.resize(count, ptr::null_mut());
-    text.resize(size, 0_u8);
-    // SAFETY: WASI writes as many pointers and bytes as it has just said.
-    check(unsafe { environ_get(starts.as_mut_ptr(), text.as_mut_ptr()) }).ok()?;
-    let mut variables = text.split(|byte| *byte == 0);
-    let value = variables
-        .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    String::from_utf8(value.to_vec()).ok()
-}
-
 /// Later calls in this callback act on that stream.
 pub fn act_on(context: u32) -> Result<()> {
     check(unsafe { proxy_set_effective_context(context) })
@@ -217,7 +150,12 @@ pub fn resume_request() -> Result<()> {
 }
 
 /// A local reply. `details` goes to Envoy's access log.
-pub fn reply(status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<()> {
+pub fn reply(
+    status: u32,
+    details: &str,
+    headers: &[(&str, impl AsRef<str>)],
+    body: &str,
+) -> Result<()> {
     const NO_GRPC_STATUS: u32 = u32::MAX;
     let headers = serialize(headers);
     check(unsafe {
@@ -234,19 +172,15 @@ pub fn reply(status: u32, details: &str, headers: &[(&str, &str)], body: &str) -
     })
 }
 
-fn serialize(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
+fn serialize(pairs: &[(&str, impl AsRef<str>)]) -> Vec<u8> {
     let number = |value: usize| (value as u32).to_le_bytes();
-    bytes.extend(number(pairs.len()));
+    let mut bytes = number(pairs.len()).to_vec();
     for (name, value) in pairs {
         bytes.extend(number(name.len()));
-        bytes.extend(number(value.len()));
+        bytes.extend(number(value.as_ref().len()));
     }
     for (name, value) in pairs {
-        for text in [name, value] {
-            bytes.extend(text.as_bytes());
-            bytes.push(0);
-        }
+        bytes.extend([name, "\0", value.as_ref(), "\0"].concat().into_bytes());
     }
     bytes
 }
@@ -254,7 +188,7 @@ fn serialize(pairs: &[(&str, &str)]) -> Vec<u8> {
 fn check(status: u32) -> Result<()> {
     match status {
         0 => Ok(()),
-        other => Err(Status(other)),
+        other => Err(other),
     }
 }
 
@@ -275,91 +209,49 @@ fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> 
 // all errors of an operating system with it.
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
-    fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
-    fn environ_get(starts: *mut *mut u8, text: *mut u8) -> u32;
     fn random_get(data: *mut u8, size: usize) -> u32;
 }
 
+/// Where a text begins.
+type Text = *const u8;
+/// Where the host puts what it hands over, and its length.
+type Data = *mut *mut u8;
+type Size = *mut usize;
+
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
-    fn proxy_get_buffer_bytes(
-        buffer: u32,
-        start: usize,
-        max: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_get_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
+    fn proxy_get_buffer_bytes(kind: u32, start: usize, max: usize, to: Data, size: Size) -> u32;
+    fn proxy_set_buffer_bytes(kind: u32, at: usize, old: usize, data: Text, size: usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, to: Data, size: Size) -> u32;
+    fn proxy_get_header_map_value(map: u32, name: Text, len: usize, to: Data, size: Size) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
+        n: Text,
+        n_len: usize,
+        v: Text,
+        v_len: usize,
     ) -> u32;
-    fn proxy_add_header_map_value(
-        map: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
-    fn proxy_get_property(
-        path: *const u8,
-        path_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_get_shared_data(
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-        cas: *mut u32,
-    ) -> u32;
-    fn proxy_set_shared_data(
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-        cas: u32,
-    ) -> u32;
-    fn proxy_set_buffer_bytes(
-        buffer: u32,
-        start: usize,
-        length: usize,
-        data: *const u8,
-        size: usize,
-    ) -> u32;
-    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_add_header_map_value(map: u32, n: Text, n_len: usize, v: Text, v_len: usize) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: Text, len: usize) -> u32;
+    fn proxy_get_property(path: Text, len: usize, to: Data, size: Size) -> u32;
+    fn proxy_set_property(path: Text, len: usize, value: Text, value_len: usize) -> u32;
+    fn proxy_get_shared_data(key: Text, len: usize, to: Data, size: Size, cas: *mut u32) -> u32;
+    fn proxy_set_shared_data(key: Text, len: usize, v: Text, v_len: usize, cas: u32) -> u32;
+    fn proxy_define_metric(kind: u32, name: Text, len: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
-    fn proxy_set_property(
-        path: *const u8,
-        path_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
     fn proxy_get_current_time_nanoseconds(now: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_continue_stream(stream_type: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
-        details: *const u8,
-        details_size: usize,
-        body: *const u8,
-        body_size: usize,
-        headers: *const u8,
-        headers_size: usize,
+        details: Text,
+        details_len: usize,
+        body: Text,
+        body_len: usize,
+        headers: Text,
+        headers_len: usize,
         grpc_status: u32,
     ) -> u32;
 }

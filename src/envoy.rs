@@ -11,8 +11,9 @@ use oss_origin_auth_core::fetch::account::Fetch;
 use oss_origin_auth_core::host::{Attribute, Host, Level, Note, Response};
 use oss_origin_auth_core::metrics::{Counter, Gauge, WAITS, counter_name, gauge_name};
 use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-use crate::abi::{self, Metric};
+use crate::abi;
 
 /// A stream of this worker, which may be gone.
 #[derive(Clone, Debug)]
@@ -57,19 +58,19 @@ impl Host for Envoy {
     }
 
     fn count(&mut self, counter: Counter, by: u64) {
-        if let Some(id) = self.metric(Metric::Counter, counter_name(counter)) {
+        if let Some(id) = self.metric(MetricType::Counter, counter_name(counter)) {
             let _ = abi::increment(id, by);
         }
     }
 
     fn gauge(&mut self, gauge: Gauge, account: &str, value: u64) {
-        if let Some(id) = self.metric(Metric::Gauge, gauge_name(gauge, account)) {
+        if let Some(id) = self.metric(MetricType::Gauge, gauge_name(gauge, account)) {
             let _ = abi::record(id, value);
         }
     }
 
     fn record_wait(&mut self, milliseconds: u64) {
-        if let Some(id) = self.metric(Metric::Histogram, WAITS.to_owned()) {
+        if let Some(id) = self.metric(MetricType::Histogram, WAITS.to_owned()) {
             let _ = abi::record(id, milliseconds);
         }
     }
@@ -116,7 +117,7 @@ fn name(note: Note) -> &'static str {
 
 impl Envoy {
     /// Envoy's id of a statistic, which is asked for when it is first wanted.
-    fn metric(&mut self, kind: Metric, name: String) -> Option<u32> {
+    fn metric(&mut self, kind: MetricType, name: String) -> Option<u32> {
         if let Some(id) = self.metrics.get(&name) {
             return Some(*id);
         }
@@ -138,7 +139,7 @@ impl SharedData for Envoy {
 
 /// A part of the response that passes now.
 #[derive(Clone, Copy, Debug)]
-pub struct Part(pub abi::Headers);
+pub struct Part(pub MapType);
 
 impl Response for Part {
     fn header(&self, name: &str) -> Vec<u8> {
@@ -152,7 +153,7 @@ impl Response for Part {
     }
 
     fn body(&self, most: usize) -> Vec<u8> {
-        abi::buffer(abi::Buffer::ResponseBody, most).unwrap_or_default()
+        abi::buffer(BufferType::HttpResponseBody, most).unwrap_or_default()
     }
 }
 

@@ -13,9 +13,8 @@ use std::rc::Rc;
 use oss_origin_auth_core::config::Config;
 use oss_origin_auth_core::exchange::{Event, Exchange};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, LogLevel};
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
 
-use abi::Headers;
 use bodies::Wanted;
 use envoy::{Handle, Part};
 use plugin::Plugin;
@@ -33,7 +32,7 @@ struct Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
-        let status = abi::header(Headers::Callout, ":status").ok();
+        let status = abi::header(MapType::HttpCallResponseHeaders, ":status").ok();
         let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
         self.plugin.on_callout(self.root, token, status, body_size);
     }
@@ -41,21 +40,19 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
-        let text = abi::buffer(abi::Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
-        match (Config::parse(&text, abi::environment), abi::random()) {
-            (Ok(config), Ok(random)) => {
-                self.plugin.configure(config, random);
-                true
-            }
-            (Err(error), _) => {
-                log::error!("oss-origin-auth: configuration refused: {error}");
-                false
-            }
-            (_, Err(_)) => {
-                log::error!("oss-origin-auth: configuration refused: no random numbers here");
-                false
-            }
+        let text = abi::buffer(BufferType::PluginConfiguration, usize::MAX).unwrap_or_default();
+        let config = Config::parse(&text, |name| std::env::var(name).ok());
+        let random = abi::random().map_err(|_| "there are no random numbers here".to_owned());
+        let configured = config
+            .map_err(|error| error.to_string())
+            .and_then(|config| {
+                self.plugin.configure(config, random?);
+                Ok(())
+            });
+        if let Err(problem) = &configured {
+            log::error!("oss-origin-auth: configuration refused: {problem}");
         }
+        configured.is_ok()
     }
 
     fn on_tick(&mut self) {
@@ -93,43 +90,46 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         // Without headers, the request is one that is refused.
-        let headers = abi::header_map(Headers::Request).unwrap_or_default();
+        let headers = abi::header_map(MapType::HttpRequestHeaders).unwrap_or_default();
         let headers = abi::header_pairs(&headers);
-        self.on(Event::RequestHeaders(&headers), Headers::Request)
+        self.on(Event::RequestHeaders(&headers), MapType::HttpRequestHeaders)
     }
 
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.on(Event::RequestRest, Headers::Request)
+        self.on(Event::RequestRest, MapType::HttpRequestHeaders)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.on(Event::RequestRest, Headers::RequestTrailers)
+        self.on(Event::RequestRest, MapType::HttpRequestTrailers)
     }
 
     // No response is ever held: Envoy may delete the stream meanwhile, and what
     // resumes it then takes the process or the VM down.
     fn on_http_response_headers(&mut self, _: usize, last: bool) -> Action {
-        let response = &Part(Headers::Response);
+        let response = &Part(MapType::HttpResponseHeaders);
         let event = Event::ResponseHeaders { response, last };
-        let action = self.on(event, Headers::Response);
+        let action = self.on(event, MapType::HttpResponseHeaders);
         let wanted = self.exchange.try_borrow().is_ok_and(|e| e.wants_body());
         self.body_wanted = wanted.then(Wanted::new);
         action
     }
 
     fn on_http_response_body(&mut self, _: usize, last: bool) -> Action {
-        let response = &Part(Headers::Response);
-        self.on(Event::ResponseBody { response, last }, Headers::Response)
+        let response = &Part(MapType::HttpResponseHeaders);
+        self.on(
+            Event::ResponseBody { response, last },
+            MapType::HttpResponseHeaders,
+        )
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let trailers = Headers::ResponseTrailers;
+        let trailers = MapType::HttpResponseTrailers;
         self.on(Event::ResponseTrailers(&Part(trailers)), trailers)
     }
 }
 
 impl Stream {
-    fn on(&self, event: Event, part: Headers) -> Action {
+    fn on(&self, event: Event, part: MapType) -> Action {
         self.plugin.on(&self.exchange, event, part)
     }
 }

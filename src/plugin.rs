@@ -12,7 +12,7 @@ use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::reply::{Reason, Refusal};
 use oss_origin_auth_core::signing::SignedHeaders;
 use oss_origin_auth_core::worker::Worker;
-use proxy_wasm::types;
+use proxy_wasm::types::{self, BufferType, MapType};
 
 use crate::abi;
 use crate::envoy::{self, Envoy, Handle};
@@ -58,9 +58,9 @@ impl Plugin {
         &self,
         exchange: &RefCell<Exchange<Handle>>,
         event: Event,
-        part: abi::Headers,
+        part: MapType,
     ) -> types::Action {
-        let is_request = matches!(part, abi::Headers::Request);
+        let is_request = matches!(part, MapType::HttpRequestHeaders);
         let action = self
             .decide(exchange, event)
             .unwrap_or_else(|| match is_request {
@@ -111,7 +111,7 @@ impl Plugin {
         let body = match size {
             0 => Vec::new(),
             size if size > MAX_BODY => Vec::new(),
-            size => abi::buffer(abi::Buffer::CalloutBody, size).unwrap_or_default(),
+            size => abi::buffer(BufferType::HttpCallResponseBody, size).unwrap_or_default(),
         };
         let body = &body;
         let answer = match status {
@@ -143,7 +143,7 @@ impl Plugin {
         for Handle { stream, exchange } in woken.unwrap_or_default() {
             if let Some(exchange) = exchange.upgrade()
                 && abi::act_on(stream).is_ok()
-                && self.on(&exchange, Event::Woken, abi::Headers::Request)
+                && self.on(&exchange, Event::Woken, MapType::HttpRequestHeaders)
                     == types::Action::Continue
             {
                 let _ = abi::resume_request();
@@ -174,7 +174,7 @@ impl Plugin {
 }
 
 /// Carries out an action. Whether what the event has brought goes on.
-fn perform(action: Action, part: abi::Headers) -> abi::Result<types::Action> {
+fn perform(action: Action, part: MapType) -> abi::Result<types::Action> {
     match action {
         Action::Continue(edits) => apply(&edits, part)?,
         Action::Hold => return Ok(types::Action::Pause),
@@ -187,7 +187,7 @@ fn perform(action: Action, part: abi::Headers) -> abi::Result<types::Action> {
     Ok(types::Action::Continue)
 }
 
-fn apply(edits: &Edits, part: abi::Headers) -> abi::Result<()> {
+fn apply(edits: &Edits, part: MapType) -> abi::Result<()> {
     for name in &edits.remove {
         abi::remove_header(part, name)?;
     }
@@ -201,11 +201,6 @@ fn apply(edits: &Edits, part: abi::Headers) -> abi::Result<()> {
 }
 
 fn reply(refusal: &Refusal) -> abi::Result<()> {
-    let headers = refusal.headers();
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
-    let status = refusal.reason.status();
+    let (status, headers) = (refusal.reason.status(), refusal.headers());
     abi::reply(status.into(), &refusal.details(), &headers, &refusal.body())
 }

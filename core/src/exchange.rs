@@ -23,16 +23,14 @@ use std::rc::Rc;
 use crate::config::{Route, Settings, Treatment};
 use crate::host::{Host, Note, Response};
 use crate::metrics::{Counter, Leaving};
-use crate::oss::error::{
-    Cause, ErrorResponse, MAX_BODY, Verdict, diagnose, header_xml, is_error, judge,
-};
+use crate::oss::error::{Cause, ErrorResponse, MAX_BODY, diagnose, header_xml, is_error, judge};
 use crate::oss::headers;
 use crate::policy::edits::Edits;
 use crate::policy::redact::{Redaction, needs_redaction, redact};
 use crate::policy::reply::{REASON_HEADER, Reason, Refusal};
 use crate::policy::{Admission, Incoming, Outgoing, admit};
 use crate::words::Word;
-use crate::worker::{Complaint, Wait, Worker};
+use crate::worker::{Wait, Worker};
 
 /// One attempt at one request. `H` names its stream to the host.
 #[derive(Debug)]
@@ -292,7 +290,7 @@ fn send(route: Rc<Route>, outgoing: Outgoing, now: u64, worker: &mut Worker<impl
     let edits = outgoing.sign(&route, signer, now / 1000);
     let generation = Some(signer.generation());
     if let Some(name) = &route.log_credentials {
-        worker.host.note(Note::Credentials, name.as_bytes());
+        worker.note(Note::Credentials, name);
     }
     worker.count(Counter::Requests(Leaving::Signed));
     let sent = Sent { route, generation };
@@ -322,19 +320,23 @@ fn answer(sent: Sent, response: &dyn Response, last: bool, worker: &mut Worker<i
         failure.act(&mut edits, worker);
         failure
     });
-    let mut answered = Answered { failure, body };
-    if last {
-        answered.end(worker);
-        return (State::Over, Action::Continue(edits));
+    let answered = Answered { failure, body };
+    finish(answered.into(), last, Action::Continue(edits), worker)
+}
+
+/// What is left to do with an answer, if this was not the last of it.
+fn finish(
+    mut answered: Box<Answered>,
+    last: bool,
+    action: Action,
+    worker: &mut Worker<impl Host>,
+) -> Next {
+    let pending = answered.failure.is_some() || answered.body.is_some();
+    if pending && !last {
+        return (State::Answered(answered), action);
     }
-    let next = match answered {
-        Answered {
-            failure: None,
-            body: None,
-        } => State::Over,
-        answered => State::Answered(answered.into()),
-    };
-    (next, Action::Continue(edits))
+    answered.end(worker);
+    (State::Over, action)
 }
 
 /// A piece of a body that matters.
@@ -355,11 +357,7 @@ fn pass_body(
         Some(text) => Action::ReplaceBody(mem::take(text)),
         None => go_on(),
     };
-    if last {
-        answered.end(worker);
-        return (State::Over, action);
-    }
-    (State::Answered(answered), action)
+    finish(answered, last, action, worker)
 }
 
 /// Trailers of a body that was replaced are removed.
@@ -380,10 +378,8 @@ impl Answered {
     fn end(&mut self, worker: &mut Worker<impl Host>) {
         let logs = |failure: &Failure| failure.route.log_credentials.is_some();
         let logs = self.failure.as_ref().is_some_and(logs);
-        if let Some(cause) = self.diagnose(worker)
-            && logs
-        {
-            worker.host.note(Note::Cause, cause.word().as_bytes());
+        if let Some(cause) = self.diagnose(worker).filter(|_| logs) {
+            worker.note(Note::Cause, cause.word());
         }
     }
 
@@ -391,8 +387,7 @@ impl Answered {
     fn diagnose(&mut self, worker: &mut Worker<impl Host>) -> Option<Cause> {
         let failure = self.failure.take()?;
         let cause = diagnose(&failure.response());
-        let settings = (failure.route.name.as_str(), failure.route.bucket.as_str());
-        worker.on_diagnosis(failure.complaint(), cause, settings);
+        worker.on_diagnosis(&failure.route, &failure.request_id, cause);
         Some(cause)
     }
 }
@@ -414,15 +409,14 @@ impl Failure {
     fn act(&self, edits: &mut Edits, worker: &mut Worker<impl Host>) {
         let verdict = judge(&self.response());
         let cause = diagnose(&self.response());
-        if verdict != Verdict::Innocent && worker.on_verdict(self.complaint(), verdict) {
-            worker
-                .host
-                .note(Note::Suspect, self.generation.to_string().as_bytes());
+        let (account, generation) = (self.route.account, self.generation);
+        if worker.on_verdict(account, generation, &self.request_id, verdict) {
+            worker.note(Note::Suspect, &generation.to_string());
         }
         if self.route.log_credentials.is_some() {
-            worker.host.note(Note::Cause, cause.word().as_bytes());
+            worker.note(Note::Cause, cause.word());
         }
-        if self.route.cause_header {
+        if self.route.rules.cause_header {
             let word = cause.word().as_bytes();
             edits.set.push((REASON_HEADER, Cow::Borrowed(word)));
         }
@@ -433,14 +427,6 @@ impl Failure {
             status: self.status,
             ec: &self.ec,
             xml: &self.xml,
-        }
-    }
-
-    fn complaint(&self) -> Complaint<'_> {
-        Complaint {
-            account: self.route.account,
-            generation: self.generation,
-            request_id: &self.request_id,
         }
     }
 }

@@ -61,28 +61,6 @@ pub fn parse(text: &[u8]) -> Result<Value, ParseError> {
         })
 }
 
-/// Writes a string with its quotes.
-pub fn quote(text: &str, json: &mut String) {
-    json.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => {
-                json.push('\\');
-                json.push(character);
-            }
-            '\0'..='\x1f' => {
-                let code = character as u8;
-                let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or('0');
-                json.push_str("\\u00");
-                json.push(digit(code >> 4));
-                json.push(digit(code & 15));
-            }
-            _ => json.push(character),
-        }
-    }
-    json.push('"');
-}
-
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     twice: &'a Cell<Option<String>>,
@@ -214,13 +192,5 @@ mod tests {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), want);
         }
         assert!(parse("[".repeat(100_000).as_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_quoted_string_is_read_as_it_was() {
-        let text: String = (0..=0x250).filter_map(char::from_u32).collect();
-        let mut quoted = String::new();
-        quote(&text, &mut quoted);
-        assert_eq!(parsed(&quoted), Value::Text(text));
     }
 }

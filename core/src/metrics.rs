@@ -29,15 +29,6 @@ pub enum Counter {
 }
 
 impl Counter {
-    /// Every counter that there is.
-    pub fn all() -> impl Iterator<Item = Counter> {
-        let requests = Leaving::ALL.iter().copied().map(Counter::Requests);
-        let refused = Reason::ALL.iter().copied().map(Counter::Refused);
-        let oss_errors = Cause::ALL.iter().copied().map(Counter::OssErrors);
-        let callouts = FetchOutcome::ALL.iter().copied().map(Counter::Callouts);
-        requests.chain(refused).chain(oss_errors).chain(callouts)
-    }
-
     /// Its group and its word.
     pub fn name(self) -> (&'static str, &'static str) {
         match self {

@@ -1,10 +1,8 @@
 //! Closed sets whose members have a word that programs see: in a setting, a header, a
 //! statistic. The compiler knows all of them, and so do the tests of the documents.
 
-/// A member of a closed set.
-pub trait Word: Copy + PartialEq + 'static {
-    /// The first member, which is the default where there is one.
-    const FIRST: Self;
+/// A member of a closed set; the first is the default.
+pub trait Word: Copy + Default + PartialEq + 'static {
     /// Every member, in the order of its declaration.
     const ALL: &'static [Self];
     /// The words of [`Word::ALL`], in the same order.
@@ -35,8 +33,14 @@ macro_rules! words {
             $($(#[$meaning])* $member,)*
         }
 
+        impl Default for $name {
+            /// The first.
+            fn default() -> $name {
+                $name::$first
+            }
+        }
+
         impl $crate::words::Word for $name {
-            const FIRST: $name = $name::$first;
             const ALL: &'static [$name] = &[$name::$first, $($name::$member,)*];
             const WORDS: &'static [&'static str] = &[$first_word, $($word,)*];
 

@@ -51,62 +51,33 @@ pub enum Kind {
     Named(&'static [Field]),
 }
 
-/// A setting that is a whole number and has a default.
-#[derive(Clone, Copy, Debug)]
-pub struct Integer {
-    /// As it stands in the JSON.
-    pub name: &'static str,
-    /// At least this.
-    pub least: u64,
-    /// At most this.
-    pub most: u64,
-    /// Where it is not given.
-    pub default: u64,
-}
-
 /// How long a request waits for credentials.
-pub const WAIT_TIMEOUT_MS: Integer = integer("wait_timeout_ms", 1, 60_000, 5_000);
+pub const WAIT_TIMEOUT_MS: Field = integer("wait_timeout_ms", 1, 60_000, Some(5_000));
 /// How many requests may wait in one worker.
-pub const MAX_WAITING: Integer = integer("max_waiting", 1, 100_000, 1_000);
+pub const MAX_WAITING: Field = integer("max_waiting", 1, 100_000, Some(1_000));
 /// How long the sidecar may take.
-pub const TIMEOUT_MS: Integer = integer("timeout_ms", 1, 60_000, 2_000);
+pub const TIMEOUT_MS: Field = integer("timeout_ms", 1, 60_000, Some(2_000));
 /// How long before their end credentials are not used any more.
-pub const CLOCK_MARGIN_MS: Integer = integer("clock_margin_ms", 0, 300_000, 5_000);
-/// The least and the most `refresh_margin_ms`.
-pub const REFRESH_MARGIN_MS: (u64, u64) = (1_000, 43_200_000);
-
-/// A boolean setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Flag {
-    /// As it stands in the JSON.
-    pub name: &'static str,
-    /// Where it is not given.
-    pub default: bool,
-}
-
+pub const CLOCK_MARGIN_MS: Field = integer("clock_margin_ms", 0, 300_000, Some(5_000));
+/// How long before their end credentials are refreshed.
+pub const REFRESH_MARGIN_MS: Field = integer("refresh_margin_ms", 1_000, 43_200_000, None);
 /// Whether requests are signed.
-pub const ENABLED: Flag = flag("enabled", true);
+pub const ENABLED: Field = field("enabled", Kind::Flag(true));
 /// Whether every request is refused.
-pub const DENY: Flag = flag("deny", false);
+pub const DENY: Field = field("deny", Kind::Flag(false));
 /// Whether a client is told the cause of an error.
-pub const CAUSE_HEADER: Flag = flag("cause_header", false);
+pub const CAUSE_HEADER: Field = field("cause_header", Kind::Flag(false));
 /// Whether the access log gets fields.
-pub const ACCESS_LOG_FIELDS: Flag = flag("access_log_fields", false);
+pub const ACCESS_LOG_FIELDS: Field = field("access_log_fields", Kind::Flag(false));
 
 /// The whole configuration.
 pub const TOP: &[Field] = &[
     field("credentials", Kind::Named(SOURCE)),
     field("defaults", Kind::Object(ROUTE)),
     field("routes", Kind::Named(ROUTE)),
-    field(
-        "metadata",
-        Kind::Choices {
-            of: MetadataOf::WORDS,
-            default: &[],
-        },
-    ),
-    WAIT_TIMEOUT_MS.field(),
-    MAX_WAITING.field(),
+    choices("metadata", MetadataOf::WORDS, &[]),
+    WAIT_TIMEOUT_MS,
+    MAX_WAITING,
 ];
 
 /// A source of credentials.
@@ -121,16 +92,9 @@ pub const SIDECAR: &[Field] = &[
     field("authority", Kind::Text),
     field("path", Kind::Text),
     field("token_env", Kind::Text),
-    TIMEOUT_MS.field(),
-    CLOCK_MARGIN_MS.field(),
-    field(
-        "refresh_margin_ms",
-        Kind::Integer {
-            least: REFRESH_MARGIN_MS.0,
-            most: REFRESH_MARGIN_MS.1,
-            default: None,
-        },
-    ),
+    TIMEOUT_MS,
+    CLOCK_MARGIN_MS,
+    REFRESH_MARGIN_MS,
 ];
 
 /// A key pair from the environment.
@@ -148,15 +112,9 @@ pub const ROUTE: &[Field] = &[
     field("region", Kind::Text),
     field("signature_version", Kind::Choice(SignatureVersion::WORDS)),
     field("credentials", Kind::Text),
-    ENABLED.field(),
-    DENY.field(),
-    field(
-        "methods",
-        Kind::Choices {
-            of: Method::WORDS,
-            default: READS,
-        },
-    ),
+    ENABLED,
+    DENY,
+    choices("methods", Method::WORDS, READS),
     field("operations", Kind::Texts(&[])),
     field("forward_parameters", Kind::Texts(&[])),
     field("unknown_parameters", Kind::Choice(UnknownParameters::WORDS)),
@@ -170,8 +128,8 @@ pub const ROUTE: &[Field] = &[
     field("endpoint", Kind::Text),
     field("addressing", Kind::Choice(Addressing::WORDS)),
     field("errors", Kind::Choice(Errors::WORDS)),
-    CAUSE_HEADER.field(),
-    ACCESS_LOG_FIELDS.field(),
+    CAUSE_HEADER,
+    ACCESS_LOG_FIELDS,
     field("strip_response_headers", Kind::Texts(&[])),
 ];
 
@@ -179,32 +137,19 @@ const fn field(name: &'static str, kind: Kind) -> Field {
     Field { name, kind }
 }
 
-const fn integer(name: &'static str, least: u64, most: u64, default: u64) -> Integer {
-    Integer {
-        name,
+const fn integer(name: &'static str, least: u64, most: u64, default: Option<u64>) -> Field {
+    let kind = Kind::Integer {
         least,
         most,
         default,
-    }
+    };
+    field(name, kind)
 }
 
-const fn flag(name: &'static str, default: bool) -> Flag {
-    Flag { name, default }
-}
-
-impl Integer {
-    const fn field(self) -> Field {
-        let kind = Kind::Integer {
-            least: self.least,
-            most: self.most,
-            default: Some(self.default),
-        };
-        field(self.name, kind)
-    }
-}
-
-impl Flag {
-    const fn field(self) -> Field {
-        field(self.name, Kind::Flag(self.default))
-    }
+const fn choices(
+    name: &'static str,
+    of: &'static [&'static str],
+    default: &'static [&'static str],
+) -> Field {
+    field(name, Kind::Choices { of, default })
 }

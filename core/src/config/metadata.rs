@@ -9,7 +9,7 @@ use super::{Config, RouteMap};
 use crate::json::{Object, Value};
 
 /// What Envoy says of the route and the cluster of a request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Metadata {
     /// `route.name`
     pub route_name: Vec<u8>,
@@ -19,27 +19,11 @@ pub struct Metadata {
     pub cluster: Vec<u8>,
 }
 
-impl Metadata {
-    /// All of it, in one; the lengths tell where each begins.
-    fn key(&self) -> Vec<u8> {
-        let length = |part: &Vec<u8>| (part.len() as u32).to_le_bytes();
-        [
-            &length(&self.route_name)[..],
-            &self.route_name,
-            &length(&self.route),
-            &self.route,
-            &self.cluster,
-        ]
-        .concat()
-    }
-}
-
 /// The settings of each distinct metadata, parsed once.
 #[derive(Debug, Default)]
 pub struct RouteCache {
-    /// By [`Metadata::key`]; `None` for settings that are wrong, which was said
-    /// when they were first seen.
-    known: RouteMap,
+    /// `None` for settings that are wrong, which was said when they were first seen.
+    known: RouteMap<Metadata>,
 }
 
 /// What the settings say of a request.
@@ -65,8 +49,7 @@ impl RouteCache {
             let configured = config.treatment(&metadata.route_name);
             return configured.map_or(Settings::None, |known| Settings::Known(known.clone()));
         }
-        let key = metadata.key();
-        if let Some(known) = self.known.get(&key) {
+        if let Some(known) = self.known.get(&metadata) {
             return known.clone().map_or(Settings::Wrong(None), Settings::Known);
         }
         let (known, settings) = match config.read_metadata(&metadata) {
@@ -76,7 +59,7 @@ impl RouteCache {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(key, known);
+        self.known.insert(metadata, known);
         settings
     }
 }
@@ -96,10 +79,8 @@ impl Config {
         let cluster_value = text(&metadata.cluster, CLUSTER)?;
         let route_value = text(&metadata.route, ROUTE)?;
 
-        let mut settings = route::open(
-            "defaults",
-            field(&self.document, "defaults").unwrap_or(&nothing),
-        )?;
+        let defaults = field(&self.document, "defaults").unwrap_or(&nothing);
+        let mut settings = route::open("defaults", defaults)?;
         if let Some(value) = &cluster_value {
             settings = route::open(CLUSTER, value)?.over(&settings);
         }

@@ -30,7 +30,7 @@ pub struct Config {
     /// In the order of their names; a [`Route::account`] is a place in it.
     pub credentials: Vec<Source>,
     /// `None` where a cluster's metadata must complete the settings.
-    routes: RouteMap,
+    routes: RouteMap<Vec<u8>>,
     /// For requests on a route without settings of its own, if complete.
     defaults: Option<Treatment>,
     /// How long a request waits for credentials before it gets a 503.
@@ -46,7 +46,7 @@ pub struct Config {
 
 /// Settings by name. The names are the operator's: nobody need be kept from
 /// foreseeing their hashes.
-type RouteMap = HashMap<Vec<u8>, Option<Treatment>, BuildHasherDefault<DefaultHasher>>;
+type RouteMap<Name> = HashMap<Name, Option<Treatment>, BuildHasherDefault<DefaultHasher>>;
 
 impl Config {
     /// Parses and checks a configuration. `environment` looks up the variables
@@ -105,7 +105,7 @@ fn names_of(sources: &[Source]) -> Vec<&str> {
     sources.iter().map(|source| source.name.as_str()).collect()
 }
 
-type Routes = (RouteMap, Option<Treatment>);
+type Routes = (RouteMap<Vec<u8>>, Option<Treatment>);
 
 fn read_routes(
     top: &Object,

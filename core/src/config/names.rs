@@ -8,146 +8,154 @@ type Check = Result<(), &'static str>;
 
 /// OSS, "Bucket naming conventions".
 pub fn check_bucket(name: &str) -> Check {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if !(3..=63).contains(&name.len()) || !name.bytes().all(allowed) {
-        Err(
-            "must be 3 to 63 lower-case letters, digits and hyphens: the name of the bucket, not its host",
-        )
-    } else if name.starts_with('-') || name.ends_with('-') {
-        Err("must neither begin nor end with a hyphen")
-    } else {
-        Ok(())
-    }
+    let fits = (3..=63).contains(&name.len()) && name.bytes().all(is_label_byte);
+    ensure(fits, BUCKET)?;
+    let hyphen = name.starts_with('-') || name.ends_with('-');
+    ensure(!hyphen, "must neither begin nor end with a hyphen")
 }
 
 /// The general region id (OSS, "Regions and endpoints").
 pub fn check_region(region: &str) -> Check {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if region.starts_with("oss-") {
-        Err("must be the general region id, without `oss-`: `cn-hangzhou`")
-    } else if region.ends_with("-internal") {
-        Err("must be the general region id, without `-internal`: `cn-hangzhou`")
-    } else if region.is_empty() || region.len() > 64 || !region.bytes().all(allowed) {
-        Err("must be a region id such as `cn-hangzhou`")
-    } else {
-        Ok(())
-    }
+    ensure(!region.starts_with("oss-"), REGION_WITH_OSS)?;
+    ensure(!region.ends_with("-internal"), REGION_WITH_INTERNAL)?;
+    let fits = (1..=64).contains(&region.len()) && region.bytes().all(is_label_byte);
+    ensure(fits, "must be a region id such as `cn-hangzhou`")
+}
+
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
 /// The name of an entry under `credentials`.
 pub fn check_credentials_name(name: &str) -> Check {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let fits = (1..=64).contains(&name.len()) && name.bytes().all(allowed);
     let dots = name.bytes().all(|b| b == b'.');
-    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) && !dots {
-        Ok(())
-    } else {
-        Err("the name must be 1 to 64 letters, digits, `-`, `_` and `.`")
-    }
+    ensure(
+        fits && !dots,
+        "the name must be 1 to 64 letters, digits, `-`, `_` and `.`",
+    )
 }
 
 /// The name of one of Envoy's clusters.
 pub fn check_cluster(cluster: &str) -> Check {
-    match cluster {
-        "" => Err("must not be empty: the name of the sidecar's cluster in Envoy"),
-        _ => Ok(()),
-    }
+    ensure(
+        !cluster.is_empty(),
+        "must not be empty: the name of the sidecar's cluster in Envoy",
+    )
 }
 
 /// A host, and perhaps a port.
 pub fn check_authority(authority: &str) -> Check {
-    if !authority.is_empty() && is_header_safe(authority) && !authority.contains('/') {
-        Ok(())
-    } else {
-        Err("must be a host, with a port if need be, without scheme or path")
-    }
+    let fits = !authority.is_empty() && is_header_safe(authority) && !authority.contains('/');
+    ensure(
+        fits,
+        "must be a host, with a port if need be, without scheme or path",
+    )
 }
 
 /// The path of a request, as it is sent.
 pub fn check_request_path(path: &str) -> Check {
-    if path.starts_with('/') && is_header_safe(path) && !path.contains('#') {
-        Ok(())
-    } else {
-        Err("must begin with `/` and hold no spaces; encode other characters")
-    }
+    let fits = path.starts_with('/') && is_header_safe(path) && !path.contains('#');
+    ensure(
+        fits,
+        "must begin with `/` and hold no spaces; encode other characters",
+    )
 }
 
 /// An operation of OSS.
 pub fn check_operation(name: &str) -> Check {
-    match is_operation(name.as_bytes()) || matches!(name, "list" | "bucket") {
-        true => Ok(()),
-        false => Err(
-            "must be a sub-resource of OSS such as \"acl\" or \"tagging\"; \"list\" for \
-             ListObjects; or \"bucket\" for requests on the bucket that are neither",
-        ),
-    }
+    ensure(
+        is_operation(name.as_bytes()) || matches!(name, "list" | "bucket"),
+        OPERATION,
+    )
 }
 
 /// A parameter that may be forwarded.
 pub fn check_parameter(name: &str) -> Check {
-    if is_operation(name.as_bytes()) {
-        Err("is an operation of OSS; name it in `operations`")
-    } else if is_signature_parameter(name.as_bytes()) {
-        Err("is part of a signed URL; see `presigned_urls`")
-    } else {
-        check_pattern(name)
-    }
+    let (operation, signs) = (
+        is_operation(name.as_bytes()),
+        is_signature_parameter(name.as_bytes()),
+    );
+    ensure(
+        !operation,
+        "is an operation of OSS; name it in `operations`",
+    )?;
+    ensure(!signs, "is part of a signed URL; see `presigned_urls`")?;
+    check_pattern(name)
 }
 
 /// A header that may be forwarded.
 pub fn check_header(name: &str) -> Check {
-    if !name.starts_with(headers::PREFIX) || name.bytes().any(|b| b.is_ascii_uppercase()) {
-        Err("must be an `x-oss-*` header in lower case; other headers pass anyway")
-    } else if is_of_signature(name.as_bytes()) || name == "x-oss-*" {
-        Err("would let a client set a header of the signature; name the headers that you need")
-    } else {
-        check_pattern(name)
-    }
+    ensure(
+        name.starts_with(headers::PREFIX) && is_lower_case(name),
+        HEADER_OF_OSS,
+    )?;
+    ensure(
+        !is_of_signature(name.as_bytes()) && name != "x-oss-*",
+        HEADER_OF_SIGNATURE,
+    )?;
+    check_pattern(name)
 }
 
 /// A header that may be stripped.
 pub fn check_response_header(name: &str) -> Check {
-    if name.bytes().any(|b| b.is_ascii_uppercase()) {
-        Err("must be in lower case")
-    } else {
-        check_pattern(name)
-    }
+    ensure(is_lower_case(name), "must be in lower case")?;
+    check_pattern(name)
 }
 
 /// What paths begin with.
 pub fn check_strip_prefix(prefix: &str) -> Check {
-    match prefix.starts_with('/') && prefix.ends_with('/') {
-        true => Ok(()),
-        false => Err("must begin and end with `/`"),
-    }
+    let fits = prefix.starts_with('/') && prefix.ends_with('/');
+    ensure(fits, "must begin and end with `/`")
 }
 
 /// What keys begin with.
 pub fn check_key_prefix(prefix: &str) -> Check {
-    if prefix.starts_with('/') {
-        Err("must not begin with `/`: keys of OSS do not")
-    } else if prefix.len() > 1_000 {
-        Err("must be at most 1000 bytes")
-    } else {
-        Ok(())
-    }
+    ensure(
+        !prefix.starts_with('/'),
+        "must not begin with `/`: keys of OSS do not",
+    )?;
+    ensure(prefix.len() <= 1_000, "must be at most 1000 bytes")
 }
 
 /// The name of a document in a directory.
 pub fn check_document(key: &str) -> Check {
-    match key.is_empty() || key.starts_with('/') || key.len() > 1_000 {
-        true => Err("must be the name of an object, without `/` before it: `index.html`"),
-        false => Ok(()),
-    }
+    let fits = !key.is_empty() && !key.starts_with('/') && key.len() <= 1_000;
+    ensure(
+        fits,
+        "must be the name of an object, without `/` before it: `index.html`",
+    )
 }
 
 /// A name that may end in `*`.
 fn check_pattern(name: &str) -> Check {
     let stem = name.strip_suffix('*').unwrap_or(name);
-    match !name.is_empty() && is_header_safe(stem) && !stem.contains('*') {
-        true => Ok(()),
-        false => Err("must be a name, or the beginning of names with `*` behind it"),
-    }
+    let fits = !name.is_empty() && is_header_safe(stem) && !stem.contains('*');
+    ensure(
+        fits,
+        "must be a name, or the beginning of names with `*` behind it",
+    )
 }
+
+fn ensure(holds: bool, problem: &'static str) -> Check {
+    if holds { Ok(()) } else { Err(problem) }
+}
+
+fn is_lower_case(name: &str) -> bool {
+    !name.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+const BUCKET: &str = "must be 3 to 63 lower-case letters, digits and hyphens: the name of the \
+     bucket, not its host";
+const REGION_WITH_OSS: &str = "must be the general region id, without `oss-`: `cn-hangzhou`";
+const REGION_WITH_INTERNAL: &str =
+    "must be the general region id, without `-internal`: `cn-hangzhou`";
+const OPERATION: &str = "must be a sub-resource of OSS such as \"acl\" or \"tagging\"; \"list\" for \
+     ListObjects; or \"bucket\" for requests on the bucket that are neither";
+const HEADER_OF_OSS: &str = "must be an `x-oss-*` header in lower case; other headers pass anyway";
+const HEADER_OF_SIGNATURE: &str =
+    "would let a client set a header of the signature; name the headers that you need";
 
 /// Visible ASCII: nothing that ends a header or needs quoting.
 pub fn is_header_safe(text: &str) -> bool {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::fields::{Field, Flag, Integer};
+use super::fields::{Field, Kind};
 use crate::json::{self, Value};
 use crate::words::Word;
 
@@ -143,7 +143,7 @@ impl<'a> Object<'a> {
     /// One of the members of a closed set; the first by default.
     pub fn choice<T: Word>(&self, name: &str) -> Result<T, ConfigError> {
         match self.text(name)? {
-            None => Ok(T::FIRST),
+            None => Ok(T::default()),
             Some((path, text)) => {
                 T::of(text).ok_or_else(|| ConfigError::new(path, must_be_one_of(T::WORDS)))
             }
@@ -151,9 +151,9 @@ impl<'a> Object<'a> {
     }
 
     /// A boolean.
-    pub fn flag(&self, flag: &Flag) -> Result<bool, ConfigError> {
-        match self.get(flag.name) {
-            None => Ok(flag.default),
+    pub fn flag(&self, field: &Field) -> Result<bool, ConfigError> {
+        match self.get(field.name) {
+            None => Ok(matches!(field.kind, Kind::Flag(true))),
             Some((_, Value::Bool(flag))) => Ok(*flag),
             Some((path, other)) => Err(ConfigError::new(path, wrong_type("true or false", other))),
         }
@@ -175,31 +175,30 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// A whole number.
-    pub fn integer(&self, field: &Integer) -> Result<u64, ConfigError> {
-        let given = self.given_integer(field.name, field.least, field.most)?;
-        Ok(given.unwrap_or(field.default))
+    /// A whole number that is given or has a default.
+    pub fn integer(&self, field: &Field) -> Result<u64, ConfigError> {
+        let found = self.optional_integer(field)?;
+        found.ok_or_else(|| self.error(field.name, "missing; it must be a whole number"))
     }
 
-    /// A whole number from `least` to `most`, if it is given.
-    pub fn given_integer(
-        &self,
-        name: &str,
-        least: u64,
-        most: u64,
-    ) -> Result<Option<u64>, ConfigError> {
-        let Some((path, value)) = self.get(name) else {
+    /// A whole number, if it is given or has a default.
+    pub fn optional_integer(&self, field: &Field) -> Result<Option<u64>, ConfigError> {
+        let Kind::Integer {
+            least,
+            most,
+            default,
+        } = field.kind
+        else {
             return Ok(None);
         };
-        let Value::Number(number) = value else {
-            return Err(ConfigError::new(path, wrong_type("a whole number", value)));
-        };
-        match number.filter(|number| (least..=most).contains(number)) {
-            None => {
+        match self.get(field.name) {
+            None => Ok(default),
+            Some((_, Value::Number(Some(n)))) if (least..=most).contains(n) => Ok(Some(*n)),
+            Some((path, Value::Number(_))) => {
                 let problem = format!("must be a whole number from {least} to {most}");
                 Err(ConfigError::new(path, problem))
             }
-            number => Ok(number),
+            Some((path, other)) => Err(ConfigError::new(path, wrong_type("a whole number", other))),
         }
     }
 
@@ -269,34 +268,22 @@ fn wrong_type(wanted: &str, got: &Value) -> String {
 
 fn unknown(name: &str, known: &[Field]) -> String {
     let known: Vec<&str> = known.iter().map(|field| field.name).collect();
-    let near = known
-        .iter()
-        .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.len())
-        .min();
-    match near {
-        Some((_, candidate)) => format!("unknown field; did you mean `{candidate}`?"),
+    match known.iter().find(|candidate| is_near(name, candidate)) {
+        Some(candidate) => format!("unknown field; did you mean `{candidate}`?"),
         None => format!("unknown field; known are `{}`", known.join("`, `")),
     }
 }
 
-/// Levenshtein distance of the bytes, with ASCII letters compared without
-/// their case.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b = b.as_bytes();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (y, pair) in b.iter().zip(row.windows(2)) {
-            if let [diagonal, above] = pair {
-                left = (left + 1)
-                    .min(above + 1)
-                    .min(diagonal + usize::from(!x.eq_ignore_ascii_case(y)));
-                next.push(left);
-            }
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+/// Whether two names differ in two neighbouring letters at the most.
+fn is_near(a: &str, b: &str) -> bool {
+    let same = |(x, y): &(u8, u8)| x.eq_ignore_ascii_case(y);
+    let front = a.bytes().zip(b.bytes()).take_while(same).count();
+    let back = a
+        .bytes()
+        .rev()
+        .zip(b.bytes().rev())
+        .take_while(same)
+        .count();
+    let longer = a.len().max(b.len());
+    front + back + 2 >= longer && longer > 2
 }

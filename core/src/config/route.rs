@@ -12,7 +12,6 @@ use super::reader::{ConfigError, Object};
 use crate::fetch::account::AccountId;
 use crate::json::Value;
 use crate::signing::Scheme;
-use crate::words::Word;
 
 /// How the requests of a route are signed, and which of them may leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +24,20 @@ pub struct Route {
     pub scheme: Scheme,
     /// Whose credentials sign.
     pub account: AccountId,
+    /// The `Host` to set.
+    pub host: Option<String>,
+    /// The name of the credentials, where the access log shall have it, and the
+    /// cause of an error.
+    pub log_credentials: Option<Rc<str>>,
+    /// All else.
+    pub rules: Rules,
+}
+
+/// The settings of a route that have defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
     /// What may leave.
-    pub methods: Vec<Method>,
+    pub methods: Methods,
     /// Sub-resources of OSS, `list` and `bucket`.
     pub operations: Vec<String>,
     /// Parameters that leave as they are.
@@ -37,8 +48,8 @@ pub struct Route {
     pub presigned_urls: PresignedUrls,
     /// Those `x-oss-*` that a client may send.
     pub forward_headers: Patterns,
-    /// What the decoded path must begin with, and is taken off; with a slash
-    /// at both ends. `/` if there is none.
+    /// What the decoded path must begin with, and is taken off: it ends with a slash,
+    /// and the slash before it is left out. Empty if there is none.
     pub strip_prefix: String,
     /// What every key begins with.
     pub key_prefix: String,
@@ -48,17 +59,12 @@ pub struct Route {
     pub dot_segments: DotSegments,
     /// Which spellings of a path are let in.
     pub path_encoding: PathEncoding,
-    /// The `Host` to set.
-    pub host: Option<String>,
     /// Where the bucket stands.
     pub addressing: Addressing,
     /// What a client sees of an error.
     pub errors: Errors,
     /// Whether a client is told the cause of an error.
     pub cause_header: bool,
-    /// The name of the credentials, where the access log shall have it, and the
-    /// cause of an error.
-    pub log_credentials: Option<Rc<str>>,
     /// Headers of answers that a client does not see.
     pub strip_response_headers: Patterns,
 }
@@ -83,6 +89,16 @@ pub enum Reading {
     Incomplete(ConfigError),
 }
 
+/// The methods that may leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Methods(pub Vec<Method>);
+
+impl Default for Methods {
+    fn default() -> Methods {
+        Methods(Method::DEFAULT.into())
+    }
+}
+
 /// Names, of which a `*` at the end stands for any ending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patterns(Vec<String>);
@@ -105,165 +121,110 @@ impl Patterns {
 }
 
 impl Route {
-    /// A route with the defaults of all settings.
+    /// A route with the defaults of all settings that have one.
     pub fn new(bucket: &str, scheme: Scheme, account: AccountId) -> Route {
         Route {
             name: "defaults".into(),
             bucket: bucket.into(),
             scheme,
             account,
-            methods: Method::DEFAULT.into(),
-            operations: Vec::new(),
-            forward_parameters: Patterns::default(),
-            unknown_parameters: UnknownParameters::FIRST,
-            presigned_urls: PresignedUrls::FIRST,
-            forward_headers: Patterns::default(),
-            strip_prefix: "/".into(),
-            key_prefix: String::new(),
-            index_document: None,
-            dot_segments: DotSegments::FIRST,
-            path_encoding: PathEncoding::FIRST,
             host: None,
-            addressing: Addressing::FIRST,
-            errors: Errors::FIRST,
-            cause_header: false,
             log_credentials: None,
-            strip_response_headers: Patterns::default(),
+            rules: Rules::default(),
         }
     }
 
     /// Whether a path that has been mapped to a key would be mapped to another
     /// if it came again.
     pub fn maps_paths(&self) -> bool {
-        let in_path = self.addressing == Addressing::PathStyle;
-        self.strip_prefix != "/" || !self.key_prefix.is_empty() || in_path
+        let in_path = self.rules.addressing == Addressing::PathStyle;
+        in_path || !self.rules.strip_prefix.is_empty() || !self.rules.key_prefix.is_empty()
     }
 }
 
 /// Reads the settings of a route. `sources` are the names under `credentials`. The
 /// error is of a setting that is wrong, whatever others there are.
 pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
-    let required = Required::read(object, sources)?;
-    let route = read_optional(object)?;
-    let host = read_host(object, required.bucket)?;
+    let bucket = object.checked_text("bucket", names::check_bucket)?;
+    let region = object.checked_text("region", names::check_region)?;
+    let version = object.choice("signature_version")?;
+    let account = account(object, sources)?;
+    let rules = Rules::read(object)?;
+    let host = read_host(object, rules.addressing, bucket)?;
     let in_log = object.flag(&fields::ACCESS_LOG_FIELDS)?;
-    let passes = match (object.flag(&fields::ENABLED)?, object.flag(&fields::DENY)?) {
-        (true, false) => None,
-        (true, true) => Some(Treatment::Deny),
-        (false, false) => Some(Treatment::PassUnsigned),
-        (false, true) => {
-            let problem = "contradicts `enabled`: false; keep one: `deny` refuses every \
-                           request, `enabled`: false lets every request pass unsigned";
-            return Err(object.error(fields::DENY.name, problem));
+    match (object.flag(&fields::ENABLED)?, object.flag(&fields::DENY)?) {
+        (true, false) => {}
+        (true, true) => return Ok(Reading::Complete(Treatment::Deny)),
+        (false, false) => return Ok(Reading::Complete(Treatment::PassUnsigned)),
+        (false, true) => return Err(object.error(fields::DENY.name, CONTRADICTS)),
+    }
+    let missing = |field, why| {
+        let problem = format!("missing; {why}");
+        Ok(Reading::Incomplete(object.error(field, problem)))
+    };
+    let Some(bucket) = bucket else {
+        return missing("bucket", "the name of the OSS bucket");
+    };
+    let scheme = match (version, region.map(str::to_owned)) {
+        (SignatureVersion::V1, _) => Scheme::V1,
+        (SignatureVersion::V4, Some(region)) => Scheme::V4 { region },
+        (SignatureVersion::V4, None) => {
+            return missing("region", "V4 signs it, for example \"cn-hangzhou\"");
         }
     };
-    if let Some(treatment) = passes {
-        return Ok(Reading::Complete(treatment));
-    }
-    Ok(match required.complete(object) {
-        Err(missing) => Reading::Incomplete(missing),
-        Ok((bucket, scheme, account)) => {
-            let log_name = sources.get(account.0).filter(|_| in_log);
-            Reading::Complete(Treatment::Sign(Rc::new(Route {
-                name: object.path().to_owned(),
-                host,
-                log_credentials: log_name.map(|name| Rc::from(*name)),
-                ..route(Route::new(bucket, scheme, account))
-            })))
-        }
-    })
+    let Some(account) = account else {
+        let why = "there is no `default` under `credentials`, so a name is needed here";
+        return missing("credentials", why);
+    };
+    let log_name = sources.get(account.0).filter(|_| in_log);
+    Ok(Reading::Complete(Treatment::Sign(Rc::new(Route {
+        name: object.path().to_owned(),
+        host,
+        log_credentials: log_name.map(|name| Rc::from(*name)),
+        rules,
+        ..Route::new(bucket, scheme, account)
+    }))))
 }
 
-/// The settings without which nothing can be signed.
-struct Required<'a> {
-    bucket: Option<&'a str>,
-    version: SignatureVersion,
-    region: Option<&'a str>,
-    account: Option<AccountId>,
-}
+const CONTRADICTS: &str = "contradicts `enabled`: false; keep one: `deny` refuses every request, \
+     `enabled`: false lets every request pass unsigned";
 
-impl<'a> Required<'a> {
-    fn read(object: &Object<'a>, sources: &[&str]) -> Result<Required<'a>, ConfigError> {
-        Ok(Required {
-            version: object.choice("signature_version")?,
-            bucket: object.checked_text("bucket", names::check_bucket)?,
-            region: object.checked_text("region", names::check_region)?,
-            account: account(object, sources)?,
+impl Rules {
+    fn read(object: &Object) -> Result<Rules, ConfigError> {
+        let patterns = |name, check| object.texts(name, check).map(Patterns);
+        let strip_prefix = object.checked_text("strip_prefix", names::check_strip_prefix)?;
+        let strip_prefix = strip_prefix.and_then(|prefix| prefix.strip_prefix('/'));
+        let key_prefix = object.checked_text("key_prefix", names::check_key_prefix)?;
+        let document = object.checked_text("index_document", names::check_document)?;
+        Ok(Rules {
+            methods: object.choices("methods")?.map(Methods).unwrap_or_default(),
+            operations: object.texts("operations", names::check_operation)?,
+            forward_parameters: patterns("forward_parameters", names::check_parameter)?,
+            unknown_parameters: object.choice("unknown_parameters")?,
+            presigned_urls: object.choice("presigned_urls")?,
+            forward_headers: patterns("forward_headers", names::check_header)?,
+            strip_prefix: strip_prefix.unwrap_or_default().into(),
+            key_prefix: key_prefix.unwrap_or_default().into(),
+            index_document: document.map(str::to_owned),
+            dot_segments: object.choice("dot_segments")?,
+            path_encoding: object.choice("path_encoding")?,
+            addressing: object.choice("addressing")?,
+            errors: object.choice("errors")?,
+            cause_header: object.flag(&fields::CAUSE_HEADER)?,
+            strip_response_headers: {
+                patterns("strip_response_headers", names::check_response_header)?
+            },
         })
     }
-
-    /// All of them, or the one that is missing.
-    fn complete(&self, object: &Object) -> Result<(&'a str, Scheme, AccountId), ConfigError> {
-        let missing = |field, why: &str| object.error(field, format!("missing; {why}"));
-        let bucket = self
-            .bucket
-            .ok_or_else(|| missing("bucket", "the name of the OSS bucket"))?;
-        let scheme = match (self.version, self.region) {
-            (SignatureVersion::V1, _) => Scheme::V1,
-            (SignatureVersion::V4, Some(region)) => Scheme::V4 {
-                region: region.to_owned(),
-            },
-            (SignatureVersion::V4, None) => {
-                return Err(missing(
-                    "region",
-                    "V4 signs it, for example \"cn-hangzhou\"",
-                ));
-            }
-        };
-        let account = self.account.ok_or_else(|| {
-            let why = "there is no `default` under `credentials`, so a name is needed here";
-            missing("credentials", why)
-        })?;
-        Ok((bucket, scheme, account))
-    }
-}
-
-/// Reads the settings that have defaults, to be laid over those of a route.
-fn read_optional(object: &Object) -> Result<impl FnOnce(Route) -> Route, ConfigError> {
-    let patterns = |name, check| object.texts(name, check).map(Patterns);
-    let text = |name, check| {
-        let found = object.checked_text(name, check)?;
-        Ok::<_, ConfigError>(found.map(str::to_owned))
-    };
-    let methods = object.choices("methods")?;
-    let operations = object.texts("operations", names::check_operation)?;
-    let forward_parameters = patterns("forward_parameters", names::check_parameter)?;
-    let unknown_parameters = object.choice("unknown_parameters")?;
-    let presigned_urls = object.choice("presigned_urls")?;
-    let forward_headers = patterns("forward_headers", names::check_header)?;
-    let strip_prefix = text("strip_prefix", names::check_strip_prefix)?;
-    let key_prefix = text("key_prefix", names::check_key_prefix)?;
-    let index_document = text("index_document", names::check_document)?;
-    let dot_segments = object.choice("dot_segments")?;
-    let path_encoding = object.choice("path_encoding")?;
-    let addressing = object.choice("addressing")?;
-    let errors = object.choice("errors")?;
-    let cause_header = object.flag(&fields::CAUSE_HEADER)?;
-    let strip_response_headers = patterns("strip_response_headers", names::check_response_header)?;
-    Ok(move |route: Route| Route {
-        methods: methods.unwrap_or(route.methods),
-        operations,
-        forward_parameters,
-        unknown_parameters,
-        presigned_urls,
-        forward_headers,
-        strip_prefix: strip_prefix.unwrap_or(route.strip_prefix),
-        key_prefix: key_prefix.unwrap_or(route.key_prefix),
-        index_document,
-        dot_segments,
-        path_encoding,
-        addressing,
-        errors,
-        cause_header,
-        strip_response_headers,
-        ..route
-    })
 }
 
 /// The `Host` to set, if an endpoint is given.
-fn read_host(object: &Object, bucket: Option<&str>) -> Result<Option<String>, ConfigError> {
+fn read_host(
+    object: &Object,
+    addressing: Addressing,
+    bucket: Option<&str>,
+) -> Result<Option<String>, ConfigError> {
     let endpoint = object.checked_text("endpoint", names::check_authority)?;
-    let addressing = object.choice("addressing")?;
     match (endpoint, bucket, addressing) {
         (None, _, Addressing::Cname) => {
             let problem = "\"cname\" needs `endpoint`: the bucket's own domain";

@@ -71,7 +71,6 @@ fn read_sidecar(
         object.required_text("cluster", "the Envoy cluster of the sidecar")?;
     names::check_cluster(cluster).map_err(|problem| ConfigError::new(path_of_cluster, problem))?;
     let cluster = cluster.to_owned();
-    let (least, most) = fields::REFRESH_MARGIN_MS;
     Ok(Sidecar {
         authority: object
             .checked_text("authority", names::check_authority)?
@@ -82,7 +81,7 @@ fn read_sidecar(
             .map_or_else(|| format!("/v1/credentials/{name}"), str::to_owned),
         timeout_ms: object.integer(&fields::TIMEOUT_MS)?,
         clock_margin_ms: object.integer(&fields::CLOCK_MARGIN_MS)?,
-        refresh_margin_ms: object.given_integer("refresh_margin_ms", least, most)?,
+        refresh_margin_ms: object.optional_integer(&fields::REFRESH_MARGIN_MS)?,
         token: match object.get("token_env") {
             Some(_) => Some(Secret::new(variable(&object, "token_env", environment)?)),
             None => None,

@@ -89,42 +89,37 @@ impl FetchError {
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            FetchError::NotSent => {
-                f.write_str("Envoy has no cluster of the name in `sidecar.cluster`")
-            }
-            FetchError::Unreachable => f.write_str("no answer"),
+        use FetchError::{
+            Code, Expired, Malformed, Missing, NotJson, NotSent, Status, TooLarge, Unreachable,
+        };
+        f.write_str(match self {
+            NotSent => "Envoy has no cluster of the name in `sidecar.cluster`",
+            Unreachable => "no answer",
             // These two Envoy itself gives where there is no answer.
-            FetchError::Status(503) => f.write_str(
-                "status 503: nobody answers; is the sidecar running, and is its address right in \
-                 the cluster?",
-            ),
-            FetchError::Status(504) => {
-                f.write_str("status 504: no answer within `sidecar.timeout_ms`")
+            Status(503) => NOBODY,
+            Status(504) => "status 504: no answer within `sidecar.timeout_ms`",
+            Status(401) => WANTS_TOKEN,
+            NotJson => "the body is not a JSON object",
+            Code => "`Code` is not \"Success\"",
+            Malformed("Expiration") => "`Expiration` is not of the form 2006-01-02T15:04:05Z",
+            Status(status) => return write!(f, "status {status} instead of 200"),
+            TooLarge(size) => {
+                return write!(f, "a body of {size} bytes; at most {MAX_BODY} are read");
             }
-            FetchError::Status(401) => f.write_str(
-                "status 401: it wants a token; `token_env` names the variable that holds it",
-            ),
-            FetchError::Status(status) => write!(f, "status {status} instead of 200"),
-            FetchError::TooLarge(size) => {
-                write!(f, "a body of {size} bytes; at most {MAX_BODY} are read")
+            Missing(field) => return write!(f, "`{field}` is missing or not a string"),
+            Malformed(field) => {
+                return write!(f, "`{field}` holds spaces or other than ASCII characters");
             }
-            FetchError::NotJson => f.write_str("the body is not a JSON object"),
-            FetchError::Code => f.write_str("`Code` is not \"Success\""),
-            FetchError::Missing(field) => write!(f, "`{field}` is missing or not a string"),
-            FetchError::Malformed("Expiration") => {
-                f.write_str("`Expiration` is not of the form 2006-01-02T15:04:05Z")
-            }
-            FetchError::Malformed(field) => {
-                write!(f, "`{field}` holds spaces or other than ASCII characters")
-            }
-            FetchError::Expired(ago) => write!(
-                f,
-                "`Expiration` is {ago} s in the past; compare the clocks of Envoy and the sidecar"
-            ),
-        }
+            Expired(ago) => return write!(f, "`Expiration` is {ago} s in the past; {CLOCKS}"),
+        })
     }
 }
+
+const NOBODY: &str =
+    "status 503: nobody answers; is the sidecar running, and is its address right in the cluster?";
+const WANTS_TOKEN: &str =
+    "status 401: it wants a token; `token_env` names the variable that holds it";
+const CLOCKS: &str = "compare the clocks of Envoy and the sidecar";
 
 /// Reads credentials from an answer as of `now`, in seconds since 1970: status 200 and
 /// JSON with `Code` `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and

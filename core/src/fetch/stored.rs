@@ -13,48 +13,25 @@ const MAX_TIME: u64 = u64::MAX / 4096;
 impl Entry {
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1024);
-        bytes.extend_from_slice(FORMAT);
-        let mut put = Writer(&mut bytes);
-        put.flag(self.issued.is_some());
-        if let Some(issued) = &self.issued {
-            let credentials = &issued.credentials;
-            put.text(&credentials.access_key_id);
-            put.text(credentials.access_key_secret.expose());
-            put.flag(credentials.security_token.is_some());
-            if let Some(token) = &credentials.security_token {
-                put.text(token.expose());
-            }
-            put.flag(credentials.expires_at.is_some());
-            if let Some(time) = credentials.expires_at {
-                put.number(time);
-            }
-            put.number(issued.generation);
-            put.number(issued.refresh_at);
-        }
-        put.number(self.generation);
-        put.flag(self.lease.is_some());
-        if let Some(lease) = &self.lease {
-            put.number(lease.holder);
-            put.number(lease.until);
-        }
-        put.number(self.failures.into());
-        put.number(self.not_before);
-        put.text(&self.problem);
-        put.number(self.rejected_at);
-        put.flag(self.rejected.is_some());
-        if let Some(id) = &self.rejected {
-            put.text(id);
-        }
-        put.flag(self.suspicion.is_some());
-        if let Some(suspicion) = &self.suspicion {
-            put.number(suspicion.generation);
-            put.number(suspicion.at);
-            put.number(suspicion.pause);
-            put.flag(suspicion.outcome == Outcome::Pending);
-            put.flag(suspicion.outcome == Outcome::Failed);
-        }
-        bytes
+        let mut bytes = Writer(FORMAT.to_vec());
+        bytes.option(&self.issued, Writer::issued);
+        bytes.number(self.generation);
+        bytes.option(&self.lease, |bytes, lease| {
+            bytes.number(lease.holder);
+            bytes.number(lease.until);
+        });
+        bytes.number(self.failures.into());
+        bytes.number(self.not_before);
+        bytes.text(&self.problem);
+        bytes.number(self.rejected_at);
+        bytes.option(&self.rejected, |bytes, id| bytes.text(id));
+        bytes.option(&self.suspicion, |bytes, suspicion| {
+            bytes.number(suspicion.generation);
+            bytes.number(suspicion.at);
+            bytes.number(suspicion.pause);
+            bytes.number(suspicion.outcome as u64);
+        });
+        bytes.0
     }
 
     /// Reads such bytes. Others, as another filter of the same `vm_id` may
@@ -66,20 +43,35 @@ impl Entry {
     }
 }
 
-struct Writer<'a>(&'a mut Vec<u8>);
+struct Writer(Vec<u8>);
 
-impl Writer<'_> {
-    fn number(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
+impl Writer {
+    fn issued(&mut self, issued: &Issued) {
+        let credentials = &issued.credentials;
+        self.text(&credentials.access_key_id);
+        self.text(credentials.access_key_secret.expose());
+        self.option(&credentials.security_token, |bytes, token| {
+            bytes.text(token.expose())
+        });
+        self.option(&credentials.expires_at, |bytes, time| bytes.number(*time));
+        self.number(issued.generation);
+        self.number(issued.refresh_at);
     }
 
-    fn flag(&mut self, flag: bool) {
-        self.0.push(flag.into());
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn option<T>(&mut self, option: &Option<T>, put: impl FnOnce(&mut Writer, &T)) {
+        self.number(option.is_some().into());
+        if let Some(value) = option {
+            put(self, value);
+        }
     }
 }
 
@@ -88,39 +80,18 @@ struct Reader<'a>(&'a [u8]);
 impl Reader<'_> {
     fn entry(&mut self) -> Option<Entry> {
         let entry = Entry {
-            issued: match self.flag()? {
-                true => Some(self.issued()?),
-                false => None,
-            },
+            issued: self.option(Reader::issued)?,
             generation: self.time()?,
-            lease: match self.flag()? {
-                true => Some(Lease {
-                    holder: self.number()?,
-                    until: self.number()?,
-                }),
-                false => None,
-            },
+            lease: self.option(|bytes| {
+                let (holder, until) = (bytes.number()?, bytes.number()?);
+                Some(Lease { holder, until })
+            })?,
             failures: self.number()?.try_into().ok()?,
             not_before: self.number()?,
             problem: self.text()?,
             rejected_at: self.time()?,
-            rejected: match self.flag()? {
-                true => Some(self.text()?),
-                false => None,
-            },
-            suspicion: match self.flag()? {
-                true => Some(Suspicion {
-                    generation: self.number()?,
-                    at: self.time()?,
-                    pause: self.time()?,
-                    outcome: match (self.flag()?, self.flag()?) {
-                        (true, _) => Outcome::Pending,
-                        (false, true) => Outcome::Failed,
-                        (false, false) => Outcome::Answered,
-                    },
-                }),
-                false => None,
-            },
+            rejected: self.option(Reader::text)?,
+            suspicion: self.option(Reader::suspicion)?,
         };
         self.0.is_empty().then_some(entry)
     }
@@ -130,41 +101,50 @@ impl Reader<'_> {
             credentials: Credentials {
                 access_key_id: self.text()?,
                 access_key_secret: Secret::new(self.text()?),
-                security_token: match self.flag()? {
-                    true => Some(Secret::new(self.text()?)),
-                    false => None,
-                },
-                expires_at: match self.flag()? {
-                    true => Some(self.time()?),
-                    false => None,
-                },
+                security_token: self.option(Reader::text)?.map(Secret::new),
+                expires_at: self.option(Reader::time)?,
             },
             generation: self.number()?,
             refresh_at: self.number()?,
         })
     }
 
-    fn take(&mut self, count: usize) -> Option<&[u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
+    fn suspicion(&mut self) -> Option<Suspicion> {
+        Some(Suspicion {
+            generation: self.number()?,
+            at: self.time()?,
+            pause: self.time()?,
+            outcome: {
+                let number = self.number()?;
+                let all = [Outcome::Pending, Outcome::Answered, Outcome::Failed];
+                all.into_iter().find(|outcome| *outcome as u64 == number)?
+            },
+        })
     }
 
     fn number(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
     }
 
     fn time(&mut self) -> Option<u64> {
         Some(self.number()?.min(MAX_TIME))
     }
 
-    fn flag(&mut self) -> Option<bool> {
-        Some(self.take(1)? == [1])
-    }
-
     fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.number()?).ok()?;
-        String::from_utf8(self.take(length)?.to_vec()).ok()
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).ok()
+    }
+
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.number()? {
+            0 => Some(None),
+            1 => Some(Some(read(self)?)),
+            _ => None,
+        }
     }
 }
 

@@ -21,30 +21,27 @@ pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
 
 /// Decodes a query name or value: as [`percent_decode`], and `+` is a space.
 pub fn form_decode(raw: &[u8]) -> Vec<u8> {
-    if raw.contains(&b'+') {
-        let spaced: Vec<u8> = raw
-            .iter()
-            .map(|&byte| if byte == b'+' { b' ' } else { byte })
-            .collect();
-        percent_decode(&spaced)
-    } else {
-        percent_decode(raw)
-    }
+    let spaced = raw
+        .iter()
+        .map(|&byte| if byte == b'+' { b' ' } else { byte });
+    percent_decode(&spaced.collect::<Vec<u8>>())
 }
 
 /// Appends `bytes` with everything but unreserved characters encoded.
 pub fn encode_component(bytes: &[u8], out: &mut Vec<u8>) {
-    encode(bytes, &UNRESERVED, out);
+    encode(bytes, is_unreserved, out);
 }
 
 /// Appends `bytes` with everything but unreserved characters and `/` encoded.
 pub fn encode_path(bytes: &[u8], out: &mut Vec<u8>) {
-    encode(bytes, &CANONICAL_PATH, out);
+    encode(bytes, |byte| byte == b'/' || is_unreserved(byte), out);
 }
 
 /// Whether these bytes stand for themselves in a canonical path.
 pub fn is_canonical_path(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| stays(&CANONICAL_PATH, *byte))
+    bytes
+        .iter()
+        .all(|&byte| byte == b'/' || is_unreserved(byte))
 }
 
 /// Appends lower-case hex.
@@ -54,35 +51,15 @@ pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// By byte: whether it stands for itself.
-type Set = [bool; 256];
-
 /// RFC 3986, section 2.3.
-static UNRESERVED: Set = {
-    let mut set = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let value = byte as u8;
-        set[byte] = value.is_ascii_alphanumeric() || matches!(value, b'-' | b'.' | b'_' | b'~');
-        byte += 1;
-    }
-    set
-};
-
-static CANONICAL_PATH: Set = {
-    let mut set = UNRESERVED;
-    set[b'/' as usize] = true;
-    set
-};
-
-fn stays(set: &Set, byte: u8) -> bool {
-    set.get(usize::from(byte)).copied().unwrap_or(false)
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-fn encode(bytes: &[u8], set: &Set, out: &mut Vec<u8>) {
+fn encode(bytes: &[u8], stays: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     out.reserve(bytes.len());
     for &byte in bytes {
-        if stays(set, byte) {
+        if stays(byte) {
             out.push(byte);
         } else {
             out.push(b'%');

@@ -118,15 +118,6 @@ impl Cause {
             Cause::Unknown => "see the body of the answer and its request id",
         }
     }
-
-    /// Whether newer credentials may help: those that were used are known to
-    /// be good for nothing.
-    fn rejects_credentials(self) -> bool {
-        matches!(
-            self,
-            Cause::TokenExpired | Cause::TokenInvalid | Cause::KeyUnknown
-        )
-    }
 }
 
 /// Whether there is anything to find out: an error that OSS may have sent.
@@ -141,11 +132,12 @@ pub fn is_error(status: u16) -> bool {
 /// a token is no longer good. Its family is steadier: `0002-` is authentication,
 /// and those from `0003-` on come after it (OSS, "Error codes").
 pub fn judge(error: &ErrorResponse) -> Verdict {
+    use Cause::{KeyUnknown, TokenExpired, TokenInvalid};
     let told = element(error.xml, "EC").unwrap_or_default();
     let ec = if error.ec.is_empty() { told } else { error.ec };
     let may_be_theirs = ec.is_empty() || ec.starts_with(b"0002-");
     match known_cause(error.xml, ec) {
-        Some(cause) if cause.rejects_credentials() => Verdict::Rejected(cause),
+        Some(cause @ (TokenExpired | TokenInvalid | KeyUnknown)) => Verdict::Rejected(cause),
         None if may_be_theirs && matches!(error.status, 401 | 403) => Verdict::Suspect,
         _ => Verdict::Innocent,
     }

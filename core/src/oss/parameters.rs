@@ -40,31 +40,23 @@ pub fn is_operation(name: &[u8]) -> bool {
 /// Parameters by which a URL is signed: V1, V2 and V4 (OSS, "Add signatures
 /// to URLs").
 pub fn is_signature_parameter(name: &[u8]) -> bool {
-    const NAMES: [&str; 9] = [
-        "OSSAccessKeyId",
-        "Signature",
-        "security-token",
-        "x-oss-access-key-id",
-        "x-oss-credential",
-        "x-oss-expires",
-        "x-oss-security-token",
-        "x-oss-signature",
-        "x-oss-signature-version",
-    ];
-    NAMES
-        .iter()
-        .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    is_one_of(name, SIGNATURE)
 }
 
 /// Parameters that a signed URL has beside its signature, and that mean
 /// nothing without it.
 pub fn belongs_to_signature(name: &[u8]) -> bool {
-    const NAMES: [&str; 3] = ["Expires", "x-oss-date", "x-oss-additional-headers"];
-    is_signature_parameter(name)
-        || NAMES
-            .iter()
-            .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    is_signature_parameter(name) || is_one_of(name, BESIDE_SIGNATURE)
 }
+
+fn is_one_of(name: &[u8], words: &str) -> bool {
+    let mut words = words.split(' ');
+    words.any(|word| word.as_bytes().eq_ignore_ascii_case(name))
+}
+
+const SIGNATURE: &str = "OSSAccessKeyId Signature security-token x-oss-access-key-id \
+    x-oss-credential x-oss-expires x-oss-security-token x-oss-signature x-oss-signature-version";
+const BESIDE_SIGNATURE: &str = "Expires x-oss-date x-oss-additional-headers";
 
 /// Whether a name is of a sub-resource, which signature V1 covers.
 pub fn is_subresource(name: &[u8]) -> bool {
@@ -75,94 +67,24 @@ pub fn is_subresource(name: &[u8]) -> bool {
 
 /// The union of oss2 2.19.1 (`auth.py`, `_subresource_key_set`) and
 /// alibabacloud-oss-v2 (`signer/v1.py`, which adds `cloudboxes`), sorted.
+#[rustfmt::skip]
 const SUBRESOURCES: &[&str] = &[
-    "accessPoint",
-    "accessPointPolicy",
-    "acl",
-    "append",
-    "asyncFetch",
-    "bucketArchiveDirectRead",
-    "bucketInfo",
-    "callback",
-    "callback-var",
-    "cloudboxes",
-    "cname",
-    "comp",
-    "continuation-token",
-    "cors",
-    "delete",
-    "encryption",
-    "endTime",
-    "group",
-    "httpsConfig",
-    "inventory",
-    "inventoryId",
-    "lifecycle",
-    "link",
-    "live",
-    "location",
-    "logging",
-    "metaQuery",
-    "objectInfo",
-    "objectMeta",
-    "partNumber",
-    "policy",
-    "position",
-    "publicAccessBlock",
-    "qos",
-    "qosInfo",
-    "qosRequester",
-    "redundancyTransition",
-    "referer",
-    "regionList",
-    "replication",
-    "replicationLocation",
-    "replicationProgress",
-    "requestPayment",
-    "requesterQosInfo",
-    "resourceGroup",
-    "resourcePool",
-    "resourcePoolBuckets",
-    "resourcePoolInfo",
-    "response-cache-control",
-    "response-content-disposition",
-    "response-content-encoding",
-    "response-content-language",
-    "response-content-type",
-    "response-expires",
-    "restore",
-    "security-token",
-    "sequential",
-    "startTime",
-    "stat",
-    "status",
-    "style",
-    "styleName",
-    "symlink",
-    "tagging",
-    "transferAcceleration",
-    "uploadId",
-    "uploads",
-    "versionId",
-    "versioning",
-    "versions",
-    "vod",
-    "website",
-    "worm",
-    "wormExtend",
-    "wormId",
-    "x-oss-ac-forward-allow",
-    "x-oss-ac-source-ip",
-    "x-oss-ac-subnet-mask",
-    "x-oss-ac-vpc-id",
-    "x-oss-access-point-name",
-    "x-oss-async-process",
-    "x-oss-process",
-    "x-oss-redundancy-transition-taskid",
-    "x-oss-request-payer",
-    "x-oss-target-redundancy-type",
-    "x-oss-traffic-limit",
-    "x-oss-write-get-object-response",
+    "accessPoint", "accessPointPolicy", "acl", "append", "asyncFetch", "bucketArchiveDirectRead",
+    "bucketInfo", "callback", "callback-var", "cloudboxes", "cname", "comp", "continuation-token",
+    "cors", "delete", "encryption", "endTime", "group", "httpsConfig", "inventory", "inventoryId",
+    "lifecycle", "link", "live", "location", "logging", "metaQuery", "objectInfo", "objectMeta",
+    "partNumber", "policy", "position", "publicAccessBlock", "qos", "qosInfo", "qosRequester",
+    "redundancyTransition", "referer", "regionList", "replication", "replicationLocation",
+    "replicationProgress", "requestPayment", "requesterQosInfo", "resourceGroup", "resourcePool",
+    "resourcePoolBuckets", "resourcePoolInfo", "response-cache-control",
+    "response-content-disposition", "response-content-encoding", "response-content-language",
+    "response-content-type", "response-expires", "restore", "security-token", "sequential",
+    "startTime", "stat", "status", "style", "styleName", "symlink", "tagging",
+    "transferAcceleration", "uploadId", "uploads", "versionId", "versioning", "versions", "vod",
+    "website", "worm", "wormExtend", "wormId", "x-oss-ac-forward-allow", "x-oss-ac-source-ip",
+    "x-oss-ac-subnet-mask", "x-oss-ac-vpc-id", "x-oss-access-point-name", "x-oss-async-process",
+    "x-oss-process", "x-oss-redundancy-transition-taskid", "x-oss-request-payer",
+    "x-oss-target-redundancy-type", "x-oss-traffic-limit", "x-oss-write-get-object-response",
 ];
 
 #[cfg(test)]

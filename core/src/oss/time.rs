@@ -4,32 +4,18 @@
 /// `20251205T144803Z`, as in `x-oss-date` of V4. The first eight characters
 /// are the date of the credential scope.
 pub fn basic(unix_time: u64) -> String {
-    let t = Civil::from_unix(unix_time);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        t.year, t.month, t.day, t.hour, t.minute, t.second
-    )
+    let [year, month, day, hour, minute, second] = civil(unix_time);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
 /// `Fri, 05 Dec 2025 14:48:03 GMT`, as in `Date` (RFC 9110, section 5.6.7).
 pub fn http_date(unix_time: u64) -> String {
-    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let t = Civil::from_unix(unix_time);
-    let weekday = WEEKDAYS.get((unix_time / DAY % 7) as usize);
-    let month = MONTHS.get((t.month as usize).wrapping_sub(1));
-    format!(
-        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-        weekday.unwrap_or(&""),
-        t.day,
-        month.unwrap_or(&""),
-        t.year,
-        t.hour,
-        t.minute,
-        t.second
-    )
+    const WEEKDAYS: &str = "Thu Fri Sat Sun Mon Tue Wed";
+    const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
+    let name = |of: &'static str, place| of.split(' ').nth(place as usize).unwrap_or_default();
+    let [year, month, day, hour, minute, second] = civil(unix_time);
+    let (weekday, month) = (name(WEEKDAYS, unix_time / DAY % 7), name(MONTHS, month - 1));
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 /// Reads `2006-01-02T15:04:05Z`, the `Expiration` of the credentials-URI
@@ -51,40 +37,26 @@ pub fn parse_rfc3339_utc(text: &str) -> Option<u64> {
 
 const DAY: u64 = 24 * 3600;
 
-struct Civil {
-    year: u64,
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-}
-
-impl Civil {
-    /// Days are counted in eras of 400 years that begin on 1 March, so that
-    /// the leap day is the last of its year.
-    fn from_unix(unix_time: u64) -> Civil {
-        let days = unix_time / DAY + DAYS_FROM_0000_03_01;
-        let of_era = days % DAYS_OF_ERA;
-        let year_of_era =
-            (of_era - of_era / 1460 + of_era / 36524 - of_era / (DAYS_OF_ERA - 1)) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * of_year + 2) / 153;
-        let month = if from_march < 10 {
-            from_march + 3
-        } else {
-            from_march - 9
-        };
-        let seconds = unix_time % DAY;
-        Civil {
-            year: days / DAYS_OF_ERA * 400 + year_of_era + u64::from(month <= 2),
-            month,
-            day: of_year - (153 * from_march + 2) / 5 + 1,
-            hour: seconds / 3600,
-            minute: seconds / 60 % 60,
-            second: seconds % 60,
-        }
-    }
+/// Year, month, day, hour, minute, second. Days are counted in eras of 400 years that
+/// begin on 1 March, so that the leap day is the last of its year.
+fn civil(unix_time: u64) -> [u64; 6] {
+    let days = unix_time / DAY + DAYS_FROM_0000_03_01;
+    let of_era = days % DAYS_OF_ERA;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / (DAYS_OF_ERA - 1)) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = from_march % 10 + if from_march < 10 { 3 } else { 1 };
+    let year = days / DAYS_OF_ERA * 400 + year_of_era + u64::from(month <= 2);
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let seconds = unix_time % DAY;
+    [
+        year,
+        month,
+        day,
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+    ]
 }
 
 const DAYS_OF_ERA: u64 = 146_097;

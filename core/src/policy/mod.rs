@@ -75,7 +75,7 @@ pub fn admit(route: &Route, incoming: Incoming) -> Result<Admission, Reason> {
     paths::check_spelling(route, asked_path, &asked)?;
     let mut parameters = asked.parameters().iter();
     let presigned = parameters.any(|parameter| is_signature_parameter(&parameter.name));
-    let operates = match (presigned, route.presigned_urls) {
+    let operates = match (presigned, route.rules.presigned_urls) {
         (true, PresignedUrls::Refuse) => return Err(Reason::PresignedUrl),
         (true, PresignedUrls::Pass) => return pass_presigned(route, method, &asked, incoming),
         _ => check_operation(route, method, &asked)?,
@@ -104,7 +104,7 @@ fn original_path<'a>(path: &[u8], earlier: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn allowed_method(route: &Route, method: &[u8]) -> Result<Method, Reason> {
-    let mut allowed = route.methods.iter();
+    let mut allowed = route.rules.methods.0.iter();
     let known = allowed.find(|known| known.word().as_bytes() == method);
     known.copied().ok_or(Reason::MethodNotAllowed)
 }
@@ -155,9 +155,9 @@ fn check_operation(route: &Route, method: Method, asked: &Target) -> Result<bool
     // The index document is for those who ask for no list in particular.
     let lists = names().any(|name| meaning(name) == Meaning::Other);
     let operation: &[u8] = if method.is_read() { b"list" } else { b"bucket" };
-    if operation_allowed(route, operation) && (lists || route.index_document.is_none()) {
+    if operation_allowed(route, operation) && (lists || route.rules.index_document.is_none()) {
         Ok(true)
-    } else if method.is_read() && route.index_document.is_some() {
+    } else if method.is_read() && route.rules.index_document.is_some() {
         Ok(false)
     } else {
         Err(Reason::BucketOperation)
@@ -224,7 +224,7 @@ fn may_leave(route: &Route, method: Method, name: &[u8]) -> bool {
     if headers::describes_body(name) {
         return !method.is_read();
     }
-    !headers::is_of_signature(name) && route.forward_headers.allow(name)
+    !headers::is_of_signature(name) && route.rules.forward_headers.allow(name)
 }
 
 impl Outgoing {
@@ -265,11 +265,9 @@ mod tests {
 
     #[test]
     fn a_retry_is_mapped_as_the_first_attempt_was() {
-        let route = Route {
-            strip_prefix: "/media/".into(),
-            key_prefix: "site/".into(),
-            ..route()
-        };
+        let mut route = route();
+        route.rules.strip_prefix = "media/".into();
+        route.rules.key_prefix = "site/".into();
         let attempt = |path: &str, earlier: &[u8]| {
             let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path.as_bytes())];
             match admit(&route, Incoming { headers, earlier })? {

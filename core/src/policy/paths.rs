@@ -17,14 +17,14 @@ const MAX_KEY: usize = 1023;
 
 /// Refuses what the settings do not let a client write.
 pub fn check_spelling(route: &Route, raw: &[u8], asked: &Target) -> Result<(), Reason> {
-    if route.path_encoding == PathEncoding::Canonical {
+    if route.rules.path_encoding == PathEncoding::Canonical {
         let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
         if path != asked.path() {
             return Err(Reason::PathNotCanonical);
         }
     }
     let is_dots = |segment: &[u8]| matches!(segment, b"." | b"..");
-    if route.dot_segments == DotSegments::Refuse
+    if route.rules.dot_segments == DotSegments::Refuse
         && asked.key().split(|byte| *byte == b'/').any(is_dots)
     {
         return Err(Reason::DotSegment);
@@ -34,21 +34,25 @@ pub fn check_spelling(route: &Route, raw: &[u8], asked: &Target) -> Result<(), R
 
 /// Whether the path names the bucket itself, not an object.
 pub fn is_bucket(route: &Route, asked: &Target) -> bool {
-    route.key_prefix.is_empty() && within(route, asked).is_some_and(<[u8]>::is_empty)
+    route.rules.key_prefix.is_empty() && within(route, asked).is_some_and(<[u8]>::is_empty)
 }
 
 /// The target on OSS. `index`: a directory stands for its index document.
 pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Reason> {
     let rest = within(route, &asked).ok_or(Reason::OutsidePrefix)?;
     let document = route
+        .rules
         .index_document
         .as_deref()
         .filter(|_| index && (rest.is_empty() || rest.ends_with(b"/")));
-    let target = if document.is_none() && route.strip_prefix == "/" && route.key_prefix.is_empty() {
+    let target = if document.is_none()
+        && rest.len() == asked.key().len()
+        && route.rules.key_prefix.is_empty()
+    {
         asked
     } else {
         let document = document.unwrap_or_default().as_bytes();
-        let key = [route.key_prefix.as_bytes(), rest, document].concat();
+        let key = [route.rules.key_prefix.as_bytes(), rest, document].concat();
         asked.with_key(key)
     };
     match target.key().len() {
@@ -60,7 +64,7 @@ pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Reason> 
 /// The `:path` that leaves.
 pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
     let wire = target.wire();
-    match route.addressing {
+    match route.rules.addressing {
         Addressing::PathStyle => [b"/", route.bucket.as_bytes(), &wire].concat().into(),
         Addressing::VirtualHosted | Addressing::Cname => wire,
     }
@@ -68,6 +72,7 @@ pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
 
 /// What the decoded path has behind the route's prefix.
 fn within<'a>(route: &Route, asked: &'a Target) -> Option<&'a [u8]> {
-    let prefix = route.strip_prefix.strip_prefix('/').unwrap_or_default();
-    asked.key().strip_prefix(prefix.as_bytes())
+    asked
+        .key()
+        .strip_prefix(route.rules.strip_prefix.as_bytes())
 }

@@ -22,14 +22,14 @@ pub struct Redaction {
 /// Whether [`redact`] has anything to do, so that most responses cost no
 /// reading of their headers.
 pub fn needs_redaction(route: &Route, status: u16) -> bool {
-    !route.strip_response_headers.is_empty() || is_neutral(route, status)
+    !route.rules.strip_response_headers.is_empty() || is_neutral(route, status)
 }
 
 /// What to do to a response. `names`: of its headers, in lower case.
 pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>) -> Redaction {
     let neutral = is_neutral(route, status);
     let removed = |name: &Vec<u8>| {
-        let stripped = route.strip_response_headers.allow(name);
+        let stripped = route.rules.strip_response_headers.allow(name);
         !name.starts_with(b":") && (stripped || (neutral && !stays_on_neutral_error(name)))
     };
     let mut redaction = Redaction::default();
@@ -45,7 +45,7 @@ pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>) -> Redaction {
 }
 
 fn is_neutral(route: &Route, status: u16) -> bool {
-    route.errors == Errors::Neutral && status >= 400
+    route.rules.errors == Errors::Neutral && status >= 400
 }
 
 /// What says nothing of the origin, nor of the body that is replaced (RFC 9110; the
@@ -97,10 +97,9 @@ mod tests {
     }
 
     fn route(errors: Errors) -> Route {
-        Route {
-            errors,
-            ..Route::new("bucket", Scheme::V1, AccountId(0))
-        }
+        let mut route = Route::new("bucket", Scheme::V1, AccountId(0));
+        route.rules.errors = errors;
+        route
     }
 
     #[test]

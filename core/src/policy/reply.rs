@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::json;
 use crate::words::{Word, words};
 
 words! {
@@ -119,10 +118,9 @@ impl Refusal {
 
     /// The JSON body of the reply.
     pub fn body(&self) -> String {
-        let mut body = ["{\"error\":\"", self.reason.word(), "\",\"message\":"].concat();
-        json::quote(&self.message, &mut body);
-        body.push_str("}\n");
-        body
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let (error, message) = (quoted(self.reason.word()), quoted(&self.message));
+        ["{\"error\":", &error, ",\"message\":", &message, "}\n"].concat()
     }
 
     /// What the access log of the host says.

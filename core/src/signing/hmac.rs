@@ -49,17 +49,10 @@ const BLOCK: usize = 64;
 /// A key filled with zeros to the length of a block, or its hash if it is longer
 /// (RFC 2104, section 2).
 fn block<D: Digest>(key: &[u8]) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    let mut fill = |bytes: &[u8]| {
-        for (place, byte) in block.iter_mut().zip(bytes) {
-            *place = *byte;
-        }
-    };
-    match key.len() {
-        0..=BLOCK => fill(key),
-        _ => fill(&D::digest(key)),
+    if key.len() > BLOCK {
+        return block::<D>(&D::digest(key));
     }
-    block
+    std::array::from_fn(|place| key.get(place).copied().unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ impl fmt::Debug for SignedHeaders {
 pub struct Signer {
     credentials: Credentials,
     generation: u64,
-    moments: Vec<Moment>,
+    /// The last of each scheme, of which a filter sees few.
+    moments: Vec<(Scheme, Moment)>,
 }
 
 impl Signer {
@@ -99,15 +100,16 @@ impl Signer {
     /// Signs `request` as of `unix_time`, in seconds.
     pub fn sign(&mut self, scheme: &Scheme, request: &Request, unix_time: u64) -> SignedHeaders {
         let credentials = &self.credentials;
-        let known = self.moments.iter().position(|moment| moment.is_of(scheme));
-        if let Some(moment) = known.and_then(|at| self.moments.get_mut(at)) {
-            moment.move_to(unix_time, credentials);
+        let known = self.moments.iter_mut().find(|(known, _)| known == scheme);
+        if let Some((_, moment)) = known {
+            if moment.at() != unix_time {
+                *moment = Moment::new(scheme, credentials, unix_time, Some(moment));
+            }
             return moment.sign(credentials, request);
         }
-        // One for each scheme, of which a filter sees few.
-        let moment = Moment::new(scheme, credentials, unix_time);
+        let moment = Moment::new(scheme, credentials, unix_time, None);
         let headers = moment.sign(credentials, request);
-        self.moments.push(moment);
+        self.moments.push((scheme.clone(), moment));
         headers
     }
 }

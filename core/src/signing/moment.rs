@@ -24,7 +24,6 @@ enum State {
         date: String,
     },
     V4 {
-        region: String,
         stamp: v4::Stamp,
         /// It holds for a day; deriving it costs four of the five HMACs of a
         /// signature.
@@ -35,88 +34,51 @@ enum State {
 }
 
 impl Moment {
-    /// The second of `at`, in seconds since 1970.
-    pub fn new(scheme: &Scheme, credentials: &Credentials, at: u64) -> Moment {
-        match scheme {
-            Scheme::V1 => Moment::of_v1(credentials, at),
-            Scheme::V4 { region } => {
-                let stamp = v4::Stamp::new(at, region);
-                let key = v4::signing_key(credentials, &stamp, region).into();
-                Moment::of_v4(region.clone(), stamp, key, credentials, at)
-            }
-        }
-    }
-
-    fn of_v1(credentials: &Credentials, at: u64) -> Moment {
-        let date = time::http_date(at);
-        Moment {
-            at,
-            shared: v1::shared_headers(credentials, &date).into(),
-            state: State::V1 { date },
-        }
-    }
-
-    fn of_v4(
-        region: String,
-        stamp: v4::Stamp,
-        key: Box<Sha256Key>,
+    /// The second of `at`, in seconds since 1970. `before` is an earlier one of the same
+    /// scheme and credentials.
+    pub fn new(
+        scheme: &Scheme,
         credentials: &Credentials,
         at: u64,
+        before: Option<&Moment>,
     ) -> Moment {
-        Moment {
-            at,
-            shared: v4::shared_headers(credentials, &stamp).into(),
-            state: State::V4 {
-                begun: key.after(&stamp.string_to_sign()),
-                region,
-                stamp,
-                key,
-            },
-        }
-    }
-
-    /// Becomes another second of the same credentials.
-    pub fn move_to(&mut self, at: u64, credentials: &Credentials) {
-        if at == self.at {
-            return;
-        }
-        *self = match &self.state {
-            State::V1 { .. } => Moment::of_v1(credentials, at),
-            State::V4 {
-                region,
-                stamp: before,
-                key,
-                ..
-            } => {
+        let (shared, state) = match scheme {
+            Scheme::V1 => {
+                let date = time::http_date(at);
+                (v1::shared_headers(credentials, &date), State::V1 { date })
+            }
+            Scheme::V4 { region } => {
                 let stamp = v4::Stamp::new(at, region);
-                let key = match before.date() == stamp.date() {
-                    true => key.clone(),
-                    false => v4::signing_key(credentials, &stamp, region).into(),
+                let shared = v4::shared_headers(credentials, &stamp);
+                let key = match before.map(|before| &before.state) {
+                    Some(State::V4 { stamp: s, key, .. }) if s.date() == stamp.date() => {
+                        key.clone()
+                    }
+                    _ => v4::signing_key(credentials, &stamp, region).into(),
                 };
-                Moment::of_v4(region.clone(), stamp, key, credentials, at)
+                let begun = key.after(&stamp.string_to_sign());
+                (shared, State::V4 { stamp, key, begun })
             }
         };
+        let shared = shared.into();
+        Moment { at, shared, state }
     }
 
-    /// Whether it is of this scheme.
-    pub fn is_of(&self, scheme: &Scheme) -> bool {
-        match (&self.state, scheme) {
-            (State::V1 { .. }, Scheme::V1) => true,
-            (State::V4 { region, .. }, Scheme::V4 { region: wanted }) => region == wanted,
-            _ => false,
-        }
+    /// When it is, in seconds since 1970.
+    pub fn at(&self) -> u64 {
+        self.at
     }
 
     /// Signs a request as of this second.
     pub fn sign(&self, credentials: &Credentials, request: &Request) -> SignedHeaders {
+        let authorization = match &self.state {
+            State::V1 { date } => v1::authorization(credentials, request, date),
+            State::V4 { stamp, begun, .. } => v4::authorization(credentials, begun, stamp, request),
+        };
+        let shared = Rc::clone(&self.shared);
         SignedHeaders {
-            authorization: match &self.state {
-                State::V1 { date } => v1::authorization(credentials, request, date),
-                State::V4 { stamp, begun, .. } => {
-                    v4::authorization(credentials, begun, stamp, request)
-                }
-            },
-            shared: Rc::clone(&self.shared),
+            authorization,
+            shared,
         }
     }
 }

@@ -50,17 +50,12 @@ pub fn authorization(
     request: &Request,
 ) -> Vec<u8> {
     let hash = hash(&canonical_request(credentials, stamp, request));
+    let (id, scope) = (&credentials.access_key_id, &stamp.scope);
+    let parts = [ALGORITHM, " Credential=", id, "/", scope, ",Signature="];
     let mut authorization = Vec::with_capacity(224);
-    for part in [
-        ALGORITHM,
-        " Credential=",
-        &credentials.access_key_id,
-        "/",
-        &stamp.scope,
-        ",Signature=",
-    ] {
-        authorization.extend_from_slice(part.as_bytes());
-    }
+    parts
+        .iter()
+        .for_each(|part| authorization.extend_from_slice(part.as_bytes()));
     hex(&begun.sign(&hash), &mut authorization);
     authorization
 }

@@ -9,7 +9,7 @@ mod counters;
 mod log_limit;
 
 use crate::config::choices::MetadataOf;
-use crate::config::{Config, Metadata, RouteCache, Settings};
+use crate::config::{Config, Metadata, Route, RouteCache, Settings};
 use crate::fetch::account::{Account, AccountId, Accounts, Fetch};
 use crate::fetch::answer::{self, Answer, FetchOutcome};
 use crate::host::{Attribute, Host, Level, Note};
@@ -50,17 +50,6 @@ pub struct Wait {
     pub until: u64,
 }
 
-/// How OSS refused a request that was signed.
-#[derive(Clone, Copy, Debug)]
-pub struct Complaint<'a> {
-    /// Whose credentials signed it.
-    pub account: AccountId,
-    /// Which of them.
-    pub generation: u64,
-    /// OSS's name of the request.
-    pub request_id: &'a [u8],
-}
-
 impl<H: Host> Worker<H> {
     /// A worker of this configuration. `random` is any number that differs between
     /// workers.
@@ -97,20 +86,16 @@ impl<H: Host> Worker<H> {
         let name = self.accounts.name(fetch.account);
         let outcome = match &result {
             Ok(credentials) => {
-                let expiry = match credentials.expires_at {
-                    Some(time) => time.to_string(),
-                    None => "no time".to_owned(),
-                };
-                let message = format!(
-                    "credentials {name}: fetched {}, expire at {expiry} (seconds since 1970)",
-                    credentials.masked_id()
-                );
-                self.host.log(Level::Info, &message);
+                let id = credentials.masked_id();
+                let expiry = credentials.expires_at.map(|time| time.to_string());
+                let expiry = expiry.as_deref().unwrap_or("no time");
+                let what = format!("fetched {id}, expire at {expiry} (seconds since 1970)");
+                self.host
+                    .log(Level::Info, &format!("credentials {name}: {what}"));
                 FetchOutcome::Fetched
             }
             Err(error) => {
-                let known = self.accounts.problem(fetch.account);
-                if known != error.to_string() {
+                if self.accounts.problem(fetch.account) != error.to_string() {
                     let message = format!("credentials {name}: not fetched: {error}");
                     self.host.log(Level::Warn, &message);
                 }
@@ -144,11 +129,9 @@ impl<H: Host> Worker<H> {
         }
         for account in self.accounts.iter_mut() {
             let signer = account.signer(now, &self.host);
-            let expiry = signer
-                .as_ref()
-                .map(|signer| signer.credentials().expires_at);
-            self.host
-                .gauge(Gauge::Valid, &account.name, expiry.is_some().into());
+            let expiry = signer.map(|signer| signer.credentials().expires_at);
+            let valid = expiry.is_some().into();
+            self.host.gauge(Gauge::Valid, &account.name, valid);
             let left = match expiry {
                 // They have no end.
                 Some(None) => continue,
@@ -226,15 +209,22 @@ impl<H: Host> Worker<H> {
 
     /// Why there is nothing to sign with.
     pub(crate) fn no_credentials(&self, account: AccountId) -> Refusal {
-        let refusal = Refusal::from(Reason::NoCredentials);
-        match self.accounts.problem(account) {
-            "" => refusal,
-            problem => Refusal {
-                message: format!("There are no credentials to sign with. The sidecar: {problem}.")
-                    .into(),
-                ..refusal
-            },
+        let mut refusal = Refusal::from(Reason::NoCredentials);
+        let problem = self.accounts.problem(account);
+        if !problem.is_empty() {
+            let message = [
+                "There are no credentials to sign with. The sidecar: ",
+                problem,
+                ".",
+            ];
+            refusal.message = message.concat().into();
         }
+        refusal
+    }
+
+    /// Notes something without which a request can do.
+    pub(crate) fn note(&mut self, note: Note, text: &str) {
+        self.host.note(note, text.as_bytes());
     }
 
     /// Counts one more.
@@ -247,66 +237,61 @@ impl<H: Host> Worker<H> {
         self.counters.waited(now.saturating_sub(wait.since));
     }
 
-    /// Does to the credentials what an error of OSS takes. Whether its request had
-    /// better wait for newer ones, if it comes again.
-    pub(crate) fn on_verdict(&mut self, complaint: Complaint, verdict: Verdict) -> bool {
-        let Complaint {
-            account,
-            generation,
-            request_id,
-        } = complaint;
+    /// Does to the credentials what an error of OSS takes. `generation`: of those that
+    /// signed the request; `id`: OSS's name of it. Whether the request had better wait
+    /// for newer ones, if it comes again.
+    pub(crate) fn on_verdict(
+        &mut self,
+        account: AccountId,
+        generation: u64,
+        id: &[u8],
+        verdict: Verdict,
+    ) -> bool {
         let (Some(now), Some(account)) = (self.host.now(), self.accounts.get_mut(account)) else {
             return false;
         };
-        match verdict {
-            Verdict::Innocent => false,
+        let host = &mut self.host;
+        let (changed, what) = match verdict {
+            Verdict::Innocent => return false,
             Verdict::Rejected(cause) => {
-                if account.reject(generation, now, &mut self.host) {
-                    let message = format!(
-                        "credentials {}: dropped, since OSS says {}",
-                        account.name,
-                        cause.word()
-                    );
-                    self.host.log(Level::Info, &message);
-                }
-                false
+                let what = format!("dropped, since OSS says {}", cause.word());
+                (account.reject(generation, now, host), what)
             }
             Verdict::Suspect => {
-                if account.suspect(generation, now, &mut self.host) {
-                    let message = format!(
-                        "credentials {}: newer ones are fetched, since OSS does not say why it \
-                         refused (request id {})",
-                        account.name,
-                        request_id.escape_ascii()
-                    );
-                    self.host.log(Level::Info, &message);
-                }
-                account.suspected == Some(generation)
+                let id = id.escape_ascii();
+                let why = "since OSS does not say why it refused";
+                let what = format!("newer ones are fetched, {why} (request id {id})");
+                (account.suspect(generation, now, host), what)
             }
+        };
+        if changed {
+            host.log(
+                Level::Info,
+                &format!("credentials {}: {what}", account.name),
+            );
         }
+        verdict == Verdict::Suspect && account.suspected == Some(generation)
     }
 
-    /// Tells the operator why OSS refused. `route`: where its settings stand;
-    /// `bucket`: whose object was asked for.
-    pub(crate) fn on_diagnosis(
-        &mut self,
-        complaint: Complaint,
-        cause: Cause,
-        (route, bucket): (&str, &str),
-    ) {
+    /// Tells the operator why OSS refused a request on this route. `id`: OSS's name of it.
+    pub(crate) fn on_diagnosis(&mut self, route: &Route, id: &[u8], cause: Cause) {
         self.counters.count(Counter::OssErrors(cause));
         // An object that is not there is no trouble of the operator's.
         let Some(now) = self.host.now().filter(|_| cause != Cause::NoSuchKey) else {
             return;
         };
         if self.log_limit.allows(cause, now) {
-            let name = self.accounts.name(complaint.account);
+            let (word, fix, id) = (cause.word(), cause.fix(), id.escape_ascii());
+            let Route {
+                name,
+                bucket,
+                account,
+                ..
+            } = route;
+            let credentials = self.accounts.name(*account);
             let message = format!(
-                "OSS refused: {} (settings {route}, bucket {bucket}, credentials {name}, \
-                 request id {}): {}",
-                cause.word(),
-                complaint.request_id.escape_ascii(),
-                cause.fix()
+                "OSS refused: {word} (settings {name}, bucket {bucket}, credentials \
+                 {credentials}, request id {id}): {fix}"
             );
             self.host.log(Level::Warn, &message);
         }
