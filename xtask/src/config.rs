@@ -8,7 +8,7 @@ use testkit::tools;
 
 mod envoy;
 
-use crate::Result;
+use crate::command::Result;
 use envoy::{Filter, Found};
 
 /// Say what is wrong in a configuration of the filter, before Envoy sees it.

@@ -8,7 +8,8 @@ use testkit::envoy::serve;
 use testkit::shipped::render;
 use testkit::{FakeAlibaba, Request, tools};
 
-use crate::{Result, setup};
+use crate::command::Result;
+use crate::setup;
 
 /// Shows that OSS refuses an anonymous request and that Envoy serves the object.
 ///

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testkit::tools;
 
-use crate::setup::{cargo, step};
-use crate::{Result, setup};
+use crate::command::{Result, cargo, step};
+use crate::setup;
 
 /// Licences under which a dependency may come. An expression is good if one of
 /// its alternatives has only these.

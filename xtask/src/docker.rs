@@ -7,8 +7,8 @@ use std::time::Duration;
 use testkit::docker::{BASE_IMAGES, SKIP, is_skipped};
 use testkit::tools;
 
-use crate::setup::step;
-use crate::{Result, install, run, setup};
+use crate::command::{Result, run, step};
+use crate::{install, setup};
 
 /// An engine that was started here; it ends with this value.
 pub struct Engine(Child);

@@ -2,7 +2,7 @@
 
 use testkit::tools;
 
-use crate::{Result, run as run_command, setup};
+use crate::command::{Result, cargo, run as run_command, step};
 
 /// Fuzz what comes from outside; new inputs go to target/fuzz-corpus
 #[derive(clap::Args)]
@@ -19,13 +19,13 @@ pub fn run(options: &Options) -> Result {
     let tools = tools::target().join("tools");
     let cargo_fuzz = tools.join("bin/cargo-fuzz");
     if !cargo_fuzz.exists() {
-        setup::step("installing cargo-fuzz into target/tools");
-        let mut install = setup::cargo();
+        step("installing cargo-fuzz into target/tools");
+        let mut install = cargo();
         install.args(["install", "cargo-fuzz", "--locked", "--version", VERSION]);
         run_command(install.arg("--root").arg(&tools))?;
     }
     for target in TARGETS {
-        setup::step(&format!("fuzzing {target} for {} s", options.seconds));
+        step(&format!("fuzzing {target} for {} s", options.seconds));
         let found = tools::target().join("fuzz-corpus").join(target);
         std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;
         let mut fuzz = std::process::Command::new(&cargo_fuzz);

@@ -3,8 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::Command;
 
-use crate::Result;
-use crate::setup::step;
+use crate::command::{Result, step};
 
 /// Makes sure that all these programs can be started, each of which has its
 /// Debian package. Before it installs any, as root, it says which and asks; `yes`

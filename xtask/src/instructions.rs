@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use testkit::tools;
 
-use crate::setup::{cargo, step};
-use crate::{Result, install};
+use crate::command::{Result, cargo, step};
+use crate::install;
 
 /// Count the instructions of a signature; fails if they have grown beyond
 /// benches/instructions.json

@@ -1,6 +1,7 @@
 //! The project's commands. Each does all the set-up that it needs.
 
 mod bench;
+mod command;
 mod config;
 mod demo;
 mod dist;
@@ -13,13 +14,13 @@ mod setup;
 mod test;
 mod wasm;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use testkit::soak::Plan;
 
-pub type Result<T = ()> = std::result::Result<T, String>;
+use command::Result;
 
 #[derive(Parser)]
 #[command(about = "The project's commands", bin_name = "cargo xtask")]
@@ -94,17 +95,5 @@ fn soak(minutes: u64) -> Result {
     match report.counts.failed.is_empty() {
         true => Ok(()),
         false => Err("requests failed".into()),
-    }
-}
-
-/// Runs a command; its failure is an error that names it.
-fn run(command: &mut Command) -> Result {
-    let status = command
-        .status()
-        .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} ended with {status}"))
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use testkit::process::scratch;
 use testkit::tools;
 
-use crate::{Result, setup};
+use crate::command::{Result, cargo};
 
 /// These measure or load, and others beside them would suffer: they come after all
 /// others, one after the other.
@@ -41,7 +41,7 @@ pub struct Outcome {
 
 /// Builds the test targets of these names; their programs, in this order.
 pub fn build(targets: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut command = setup::cargo();
+    let mut command = cargo();
     // The packages of `cargo test --workspace`: with others, features would be
     // others, and all would be built twice.
     command.args(["test", "--workspace", "--no-run"]);

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use testkit::tools;
 
-use crate::{Result, install, run as run_command, wasm};
+use crate::command::{Result, cargo, run as run_command, step};
+use crate::{install, wasm};
 
 /// Provides all that `testkit::tools` looks for.
 pub fn run() -> Result {
@@ -67,21 +68,6 @@ pub fn build_image() -> Result {
     copy(tools::target().join(target).join("native/sts-sidecar"))
 }
 
-/// The cargo that runs this command.
-pub fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(tools::root());
-    // What cargo has told this program of itself. The build script of ring reads it,
-    // and would run again whenever cargo is started by somebody else.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
-    command
-}
-
 /// Into target/venv, once for each content of the lists.
 fn install_python_packages() -> Result {
     let lists = ["requirements.txt", "checks.txt"].map(|name| tools::fakes().join(name));
@@ -114,8 +100,4 @@ fn pip_install() -> Command {
     pip.args(["-m", "pip", "install"]);
     pip.args(["--quiet", "--disable-pip-version-check"]);
     pip
-}
-
-pub fn step(name: &str) {
-    eprintln!("==> {name}");
 }

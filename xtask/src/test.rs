@@ -9,9 +9,9 @@ use std::time::Duration;
 use testkit::docker::{SKIP, is_skipped};
 use testkit::tools;
 
+use crate::command::{Result, cargo, step};
 use crate::runner::{self, Outcome, Test};
-use crate::setup::step;
-use crate::{Result, docker, install, instructions, setup};
+use crate::{docker, install, instructions, setup};
 
 /// Run the tests, those that need a real Envoy included; installs only into
 /// target/
@@ -194,7 +194,7 @@ impl Plan {
 /// Runs `cargo test` for the workspace, and repeats what it says; a problem if
 /// it did not end well.
 fn run_plain(options: &Options, sum: &mut Sum) -> Result<Option<String>> {
-    let mut command = setup::cargo();
+    let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if options.pairwise {
         command.env(tools::PAIRWISE, "1");

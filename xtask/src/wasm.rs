@@ -6,8 +6,7 @@ use std::process::Command;
 use testkit::tools;
 use walrus::{FunctionBuilder, FunctionKind, Module, ModuleConfig};
 
-use crate::setup::{cargo, step};
-use crate::{Result, run as run_command};
+use crate::command::{Result, cargo, run as run_command, step};
 
 const WASM_TARGET: &str = "wasm32-wasip1";
 

@@ -9,22 +9,13 @@ use testkit::origin::Origin;
 use testkit::process::scratch;
 use testkit::tools;
 
+use super::chains::pick;
 use super::envoy::{Chain, Envoy};
 use super::load::{self, Load, Objects};
-use super::report;
-use crate::{Result, install};
-
-/// Per request: more than no filter takes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Added {
-    /// For objects that were not asked for before.
-    pub others: f64,
-    /// For one object, again and again.
-    pub one: f64,
-    /// For a large body, and what one takes without a filter.
-    pub large: f64,
-    pub large_without: f64,
-}
+use super::measured::{Added, BASE};
+use super::rounds::check;
+use crate::command::Result;
+use crate::install;
 
 /// Chains that are measured in one process: what valgrind has of address space
 /// is enough for two VMs.
@@ -41,7 +32,7 @@ pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap
     install::provide("valgrind", "valgrind")?;
     let mut added = BTreeMap::new();
     for group in GROUPS {
-        let chains = super::pick(chains, &[&[report::BASE], group].concat());
+        let chains = pick(chains, &[&[BASE], group].concat());
         let output = scratch("callgrind.out");
         let mut command = Command::new("valgrind");
         command
@@ -51,7 +42,7 @@ pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap
             .arg(format!("--callgrind-out-file={}", output.display()))
             .arg(program()?);
         let envoy = Envoy::start_as(command, &chains, origin.oss_port, sidecar, 1)?;
-        super::check(&envoy, &chains, origin)?;
+        check(&envoy, &chains, origin)?;
         let mut counter = Counter {
             envoy,
             output,
@@ -61,7 +52,7 @@ pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap
         for chain in &chains {
             counts.insert(chain.name, counter.chain(chain.name)?);
         }
-        let base = counts.remove(report::BASE).unwrap_or_default();
+        let base = counts.remove(BASE).unwrap_or_default();
         for (name, of) in counts {
             added.insert(
                 name.to_owned(),

@@ -9,7 +9,7 @@ use testkit::envoy::{Ports, serve};
 use testkit::process::{Process, scratch};
 use testkit::tools;
 
-use crate::Result;
+use crate::command::Result;
 
 /// Of the same length as those of STS: no peer has the easier work.
 pub const TOKEN_LENGTH: usize = 700;

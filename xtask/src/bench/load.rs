@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::process::scratch;
 
-use crate::Result;
+use crate::command::Result;
 
 /// Requests of one run of h2load.
 #[derive(Clone, Debug)]

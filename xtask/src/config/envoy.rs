@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Result;
+use crate::command::Result;
 
 const OURS: &str = "oss_origin_auth";
 

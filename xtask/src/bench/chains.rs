@@ -1,0 +1,214 @@
+//! The chains that are compared, and which are measured together.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use testkit::tools;
+
+use super::envoy::{self, Chain};
+use super::measured::{AGAIN, BASE};
+use crate::command::Result;
+use crate::wasm;
+
+/// The modules that the chains run.
+pub struct Modules {
+    filter: PathBuf,
+    nothing: PathBuf,
+    /// The same, with the exports of a filter that looks at headers.
+    trimmed: PathBuf,
+    /// The same, with none.
+    silent: PathBuf,
+    floor: PathBuf,
+}
+
+impl Modules {
+    /// The filter as it was built before, and its peers, built now.
+    pub fn build() -> Result<Modules> {
+        let nothing = wasm::build_peer("bench-do-nothing", "bench_do_nothing")?;
+        let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
+        wasm::trim(&nothing, &trimmed, &wasm::HEADERS_ONLY)?;
+        let silent = nothing.with_file_name("bench_silent.wasm");
+        wasm::trim(&nothing, &silent, &wasm::NO_CALLBACKS)?;
+        let floor = wasm::build_peer("bench-floor", "bench_floor")?;
+        wasm::trim(&floor, &floor, &wasm::HEADERS_ONLY)?;
+        Ok(Modules {
+            filter: tools::filter_wasm(),
+            nothing,
+            trimmed,
+            silent,
+            floor,
+        })
+    }
+}
+
+/// The size of the filter's module.
+pub fn module_bytes() -> Result<u64> {
+    let file = tools::filter_wasm();
+    std::fs::metadata(&file)
+        .map(|metadata| metadata.len())
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// All that there are.
+pub fn all(modules: &Modules) -> Vec<Chain> {
+    let upstream = |name, filter| Chain {
+        name,
+        downstream: None,
+        upstream: Some(filter),
+    };
+    let downstream = |name, filter| Chain {
+        name,
+        downstream: Some(filter),
+        upstream: None,
+    };
+    let peer = |name, module| envoy::wasm(name, module, &json!({}));
+    let floor = |name, steps: u8| envoy::wasm(name, &modules.floor, &json!(steps));
+    // As the smallest configuration has it, and tuned.
+    let ours = |name, settings| envoy::wasm(name, &modules.filter, &settings);
+    let delegated = |name, settings| testkit::envoy::not_of_2xx(&ours(name, settings));
+    let v4 = |routes, credentials| settings("v4", routes, credentials);
+    let v1 = || settings("v1", 0, 1);
+    vec![
+        Chain {
+            name: BASE,
+            downstream: None,
+            upstream: None,
+        },
+        Chain {
+            name: AGAIN,
+            downstream: None,
+            upstream: None,
+        },
+        downstream("do-nothing-downstream", peer("nothing-d", &modules.nothing)),
+        upstream("do-nothing-upstream", peer("nothing-u", &modules.nothing)),
+        downstream("aws-downstream", envoy::aws_request_signing()),
+        upstream("aws-upstream", envoy::aws_request_signing()),
+        upstream("no-callbacks-upstream", peer("silent", &modules.silent)),
+        upstream(
+            "do-nothing-trimmed-upstream",
+            peer("trimmed", &modules.trimmed),
+        ),
+        upstream("floor-reads", floor("floor-1", 1)),
+        upstream("floor-sets", floor("floor-2", 2)),
+        upstream("floor-upstream", floor("floor-3", 3)),
+        downstream("v4-downstream", ours("v4-d", v4(0, 1))),
+        upstream("v4-upstream", ours("v4-u", v4(0, 1))),
+        upstream("v4-upstream-delegated", delegated("v4-t", v4(0, 1))),
+        downstream("v1-downstream", ours("v1-d", v1())),
+        upstream("v1-upstream", ours("v1-u", v1())),
+        upstream("v4-upstream-1-route", ours("v4-1", v4(1, 1))),
+        upstream("v4-upstream-100-routes", ours("v4-100", v4(100, 1))),
+        upstream("v4-upstream-10000-routes", ours("v4-10000", v4(10_000, 1))),
+        upstream("v4-upstream-100-credentials", ours("v4-c", v4(0, 100))),
+    ]
+}
+
+/// Another build of the filter, on the cluster.
+pub fn other_build(name: &str, file: &Path) -> Chain {
+    Chain {
+        // Names live as long as the program: a handful.
+        name: String::leak(name.to_owned()),
+        downstream: None,
+        upstream: Some(envoy::wasm(name, file, &settings("v4", 0, 1))),
+    }
+}
+
+/// The chains of these names.
+pub fn pick(chains: &[Chain], names: &[&str]) -> Vec<Chain> {
+    let chosen = chains.iter().filter(|chain| names.contains(&chain.name));
+    chosen.cloned().collect()
+}
+
+/// The filter beside its peers.
+pub const PEERS: [&str; 11] = [
+    BASE,
+    AGAIN,
+    "do-nothing-downstream",
+    "do-nothing-upstream",
+    "aws-downstream",
+    "aws-upstream",
+    "v4-downstream",
+    "v4-upstream",
+    "v4-upstream-delegated",
+    "v1-downstream",
+    "v1-upstream",
+];
+
+/// What is measured with one object as well.
+pub const HOT: [&str; 7] = [
+    BASE,
+    "do-nothing-upstream",
+    "aws-upstream",
+    "v4-downstream",
+    "v4-upstream",
+    "v1-downstream",
+    "v1-upstream",
+];
+
+/// The steps that make the floor.
+pub const FLOOR: [&str; 9] = [
+    BASE,
+    "do-nothing-upstream",
+    "aws-upstream",
+    "no-callbacks-upstream",
+    "do-nothing-trimmed-upstream",
+    "floor-reads",
+    "floor-sets",
+    "floor-upstream",
+    "v4-upstream",
+];
+
+/// Many routes and credentials.
+pub const SCALE: [&str; 6] = [
+    BASE,
+    "v4-upstream",
+    "v4-upstream-1-route",
+    "v4-upstream-100-routes",
+    "v4-upstream-10000-routes",
+    "v4-upstream-100-credentials",
+];
+
+/// What large bodies are measured with.
+pub const BODIES: [&str; 7] = [
+    BASE,
+    AGAIN,
+    "aws-upstream",
+    "do-nothing-upstream",
+    "v4-upstream",
+    "v4-downstream",
+    "v4-upstream-delegated",
+];
+
+/// What the latency is measured of.
+pub const LATENCY: [&str; 4] = [BASE, "do-nothing-upstream", "aws-upstream", "v4-upstream"];
+
+/// The settings of the filter. The route that all requests take is the last of `routes`, if
+/// there are any, and has the last of the credentials.
+fn settings(version: &str, routes: usize, credentials: usize) -> Value {
+    let names: Vec<String> = (0..credentials).map(|n| format!("name-{n}")).collect();
+    let mut settings = json!({"defaults": {
+        "bucket": "demo-bucket",
+        "region": "cn-hangzhou",
+        "signature_version": version,
+        "credentials": names.last(),
+    }});
+    for name in names {
+        settings["credentials"][name] = json!({"sidecar": {"cluster": "sts_sidecar"}});
+    }
+    for number in 1..=routes {
+        let name = match number == routes {
+            true => envoy::ROUTE.to_owned(),
+            false => format!("route-{number}"),
+        };
+        settings["routes"][name] = json!({"bucket": format!("demo-bucket-{number}")});
+    }
+    settings
+}
+
+/// The answer of the sidecar.
+pub fn credentials() -> String {
+    json!({"Code": "Success", "AccessKeyId": "STS.example", "AccessKeySecret": "secret",
+           "SecurityToken": "t".repeat(envoy::TOKEN_LENGTH),
+           "Expiration": "2099-01-01T00:00:00Z"})
+    .to_string()
+}

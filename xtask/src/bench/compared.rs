@@ -1,0 +1,37 @@
+//! What the costs of two chains say of one another.
+
+use super::measured::{BASE, Costs};
+use super::statistics::{Estimate, median};
+
+/// What a chain adds to none.
+pub fn added(costs: &Costs, name: &str) -> Estimate {
+    more(costs, name, BASE)
+}
+
+/// What a chain takes more than another, in each round: both were measured close
+/// together.
+pub fn more(costs: &Costs, name: &str, than: &str) -> Estimate {
+    Estimate::new(costs[name].len(), |rounds| {
+        more_in(costs, name, than, rounds)
+    })
+}
+
+/// What a chain adds to none, over what its peer adds.
+pub fn added_ratio(costs: &Costs, subject: &str, peer: &str) -> Estimate {
+    Estimate::new(costs[peer].len(), |rounds| {
+        more_in(costs, subject, BASE, rounds) / more_in(costs, peer, BASE, rounds)
+    })
+}
+
+/// What a chain takes, over what its peer takes.
+pub fn ratio(costs: &Costs, subject: &str, peer: &str) -> Estimate {
+    let (subject, peer) = (&costs[subject], &costs[peer]);
+    Estimate::new(peer.len(), |rounds| {
+        median(rounds.iter().map(|round| subject[*round] / peer[*round]))
+    })
+}
+
+fn more_in(costs: &Costs, name: &str, than: &str, rounds: &[usize]) -> f64 {
+    let (with, without) = (&costs[name], &costs[than]);
+    median(rounds.iter().map(|round| with[*round] - without[*round]))
+}

@@ -1,0 +1,53 @@
+//! Rounds of load over the chains of one Envoy.
+
+use testkit::Request;
+use testkit::origin::Origin;
+use testkit::process::wait_until;
+
+use super::envoy::{Chain, Envoy};
+use super::load::{self, Load};
+use super::measured::Costs;
+use crate::command::Result;
+
+/// That each chain does what it is measured for.
+pub fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
+    for chain in chains {
+        let signs = ["v4", "v1", "aws", "floor-sets", "floor-upstream"]
+            .iter()
+            .any(|signer| chain.name.starts_with(signer));
+        let port = envoy.port(chain.name);
+        wait_until(chain.name, || Request::get("/a").send(port).status == 200);
+        let before = origin.signed();
+        let _ = Request::get("/a").send(port);
+        if (origin.signed() > before) != signs {
+            return Err(format!("{}: signed is not {signs}", chain.name));
+        }
+    }
+    Ok(())
+}
+
+/// Each of `names` in every round, in an order that changes.
+pub fn run(envoy: &Envoy, names: &[&'static str], rounds: usize, load: &Load) -> Result<Costs> {
+    for name in names {
+        load::run(envoy.port(name), load)?;
+    }
+    let mut costs = Costs::new();
+    for round in 0..rounds {
+        for index in 0..names.len() {
+            // Now forwards, now backwards, so that neighbours change too.
+            let at = match round % 2 {
+                0 => index,
+                _ => names.len() - 1 - index,
+            };
+            let name = names[(at + round) % names.len()];
+            let before = envoy.cpu_time()?;
+            load::run(envoy.port(name), load)?;
+            let used = envoy.cpu_time()? - before;
+            costs
+                .entry(name)
+                .or_default()
+                .push(used.as_secs_f64() / f64::from(load.requests));
+        }
+    }
+    Ok(costs)
+}
