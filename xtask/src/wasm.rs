@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testkit::tools;
-use walrus::{FunctionBuilder, FunctionKind, Module, ModuleConfig};
+use walrus::ModuleConfig;
 
 use crate::command::{Result, cargo, run as run_command, step};
 
@@ -60,35 +60,24 @@ pub const HEADERS_ONLY: [&str; 11] = [
     "proxy_on_delete",
 ];
 
-/// What the SDK calls of its traits. The rest that they offer
-/// nothing calls, though tables refer to it, so that no linker can know: the filter
-/// has calls of its own, see `src/abi.rs`.
-const CALLBACKS: [&str; 4] = ["on_", "get_type", "create_", "exec_"];
-
-/// Nothing calls these either, since the SDK sets a hook that logs a panic to Envoy:
-/// how the standard library prints one.
-const UNREACHED: [&str; 3] = [
-    "std::io::",
-    "std::sys::backtrace::BacktraceLock",
-    "std::panic::get_backtrace_style",
-];
-
-/// The filter: as plain `cargo build` makes it, but smaller, and without the
-/// exports that nothing is behind.
+/// The filter: as plain `cargo build` makes it, but without the exports that
+/// nothing is behind.
 pub fn build_filter() -> Result {
-    // 3 KB less, and no more instructions.
-    let inline = format!("target.{WASM_TARGET}.rustflags=[\"-Cllvm-args=-inline-threshold=15\"]");
-    let path = build("oss-origin-auth", "oss_origin_auth", &inline)?;
+    let path = build("oss-origin-auth", "oss_origin_auth", &[])?;
     trim(&path, &path, &EXPORTS)
 }
 
 /// A peer or the floor, as fast as the compiler can make it.
 pub fn build_peer(package: &str, library: &str) -> Result<PathBuf> {
-    build(package, library, "profile.release.opt-level=3")
+    build(
+        package,
+        library,
+        &["--config", "profile.release.opt-level=3"],
+    )
 }
 
-/// A module as the SDK and cargo build it; `config` is cargo's.
-fn build(package: &str, library: &str, config: &str) -> Result<PathBuf> {
+/// A module as the SDK and cargo build it, with `more` arguments of cargo.
+fn build(package: &str, library: &str, more: &[&str]) -> Result<PathBuf> {
     install_target(WASM_TARGET)?;
     // All flags are joined, those of .cargo/config.toml too.
     let flags = format!("target.{WASM_TARGET}.rustflags={:?}", without_paths()?);
@@ -96,7 +85,8 @@ fn build(package: &str, library: &str, config: &str) -> Result<PathBuf> {
     run_command(
         cargo()
             .args(["rustc", "--release", "--lib", "--crate-type", "cdylib"])
-            .args(["--config", &flags, "--config", config])
+            .args(["--config", &flags])
+            .args(more)
             .args(["--package", package, "--target", WASM_TARGET]),
     )?;
     let folder = tools::target().join(WASM_TARGET).join("release");
@@ -128,11 +118,9 @@ fn without_paths() -> Result<Vec<String>> {
     Ok(folders.into_iter().map(remap).collect())
 }
 
-/// Removes all exports but `kept`, what is never reached, what then nothing
-/// refers to, and all names.
+/// Removes all exports but `kept`, and what then nothing refers to.
 pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
     let mut module = ModuleConfig::new()
-        .generate_name_section(false)
         .generate_producers_section(false)
         .parse_file(from)
         .map_err(|error| format!("{}: {error}", from.display()))?;
@@ -153,45 +141,12 @@ pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
     for export in dropped {
         module.exports.delete(export);
     }
-    empty_unreached(&mut module);
     walrus::passes::gc::run(&mut module);
     // cargo keeps a hard link to the file, which must not change.
     let new = to.with_extension("new");
     std::fs::write(&new, module.emit_wasm())
         .and_then(|()| std::fs::rename(&new, to))
         .map_err(|error| format!("{}: {error}", to.display()))
-}
-
-/// Leaves nothing in these functions but a trap.
-fn empty_unreached(module: &mut Module) {
-    let unreached: Vec<_> = module
-        .funcs
-        .iter()
-        .filter(|function| matches!(function.kind, FunctionKind::Local(_)))
-        .filter(|function| function.name.as_deref().is_some_and(is_unreached))
-        .map(walrus::Function::id)
-        .collect();
-    for id in unreached {
-        let signature = module.types.get(module.funcs.get(id).ty());
-        let (parameters, results) = (signature.params().to_vec(), signature.results().to_vec());
-        let arguments = parameters.iter().map(|kind| module.locals.add(*kind));
-        let arguments: Vec<_> = arguments.collect();
-        let mut empty = FunctionBuilder::new(&mut module.types, &parameters, &results);
-        empty.func_body().unreachable();
-        module.funcs.get_mut(id).kind = FunctionKind::Local(empty.local_func(arguments));
-    }
-}
-
-/// `mangled`: as the compiler names a function, of a method `<T as Trait>::name`
-/// or, where it is the trait's own, `Trait::name`.
-fn is_unreached(mangled: &str) -> bool {
-    let name = format!("{:#}", rustc_demangle::demangle(mangled));
-    let name = name.trim_start_matches('<');
-    let of_sdk = name.strip_prefix("proxy_wasm::traits::");
-    match of_sdk.and_then(|name| name.split_once("::")) {
-        Some((_, method)) => !CALLBACKS.iter().any(|kept| method.starts_with(kept)),
-        None => UNREACHED.iter().any(|prefix| name.starts_with(prefix)),
-    }
 }
 
 /// The standard library for another target than this machine.
