@@ -59,27 +59,28 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let result = match Options::parse().command {
-        Task::Setup => setup::run(),
-        Task::Build { image: false } => setup::build(),
-        Task::Build { image: true } => setup::build_image(),
-        Task::Test(options) => test::run(&options),
-        Task::Demo(options) => demo::run(&options),
-        Task::Bench(options) => bench::run(&options),
-        Task::Instructions(options) => instructions::run(&options),
-        Task::Fuzz(options) => fuzz::run(&options),
-        Task::CheckConfig(options) => config::check(&options),
-        Task::Dist => dist::run(),
-        Task::Schema => config::write_schema(),
-        Task::Soak { minutes } => soak(minutes),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("cargo xtask: {problem}");
-            ExitCode::FAILURE
-        }
+    run(Options::parse().command).unwrap_or_else(|problem| {
+        eprintln!("cargo xtask: {problem}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup => setup::run()?,
+        Task::Build { image: false } => setup::build()?,
+        Task::Build { image: true } => setup::build_image()?,
+        Task::Test(options) => test::run(&options)?,
+        Task::Demo(options) => demo::run(&options)?,
+        Task::Bench(options) => bench::run(&options)?,
+        Task::Instructions(options) => instructions::run(&options)?,
+        Task::Fuzz(options) => fuzz::run(&options)?,
+        Task::CheckConfig(options) => return config::check(&options),
+        Task::Dist => dist::run()?,
+        Task::Schema => config::write_schema()?,
+        Task::Soak { minutes } => soak(minutes)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn soak(minutes: u64) -> Result {

@@ -1,0 +1,129 @@
+//! What a check says.
+
+use std::fmt::{self, Display, Formatter};
+
+/// How bad it is; the worst comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It is wrong: Envoy or the filter refuses it, or requests leave unsigned.
+    Error,
+    /// Envoy loads it, and it works, but probably not as it is meant.
+    Warning,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub place: Place,
+    /// What is wrong, and how to mend it.
+    pub message: String,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the document, from 1, where the file has several.
+    pub document: Option<usize>,
+    /// The name of the filter, and of the cluster or listener that has it.
+    pub filter: Option<String>,
+    /// The field, in snake case; empty for the whole.
+    pub field: String,
+}
+
+/// What all checks of a file say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many configurations of the filter there were.
+    pub checked: usize,
+    /// The errors, then the warnings.
+    pub findings: Vec<Finding>,
+}
+
+/// What a report comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was found.
+    Good,
+    /// There are warnings alone.
+    Warnings,
+    /// There is an error, or more.
+    Errors,
+}
+
+impl Finding {
+    /// An error in a field of a place.
+    pub fn error(place: &Place, field: &str, message: impl Into<String>) -> Finding {
+        Finding::new(Severity::Error, place, field, message.into())
+    }
+
+    /// A warning of a field of a place.
+    pub fn warning(place: &Place, field: &str, message: impl Into<String>) -> Finding {
+        Finding::new(Severity::Warning, place, field, message.into())
+    }
+
+    fn new(severity: Severity, place: &Place, field: &str, message: String) -> Finding {
+        let place = Place {
+            field: field.to_owned(),
+            ..place.clone()
+        };
+        Finding {
+            severity,
+            place,
+            message,
+        }
+    }
+}
+
+impl Report {
+    /// Puts the findings in order.
+    pub fn new(checked: usize, mut findings: Vec<Finding>) -> Report {
+        findings.sort_by_key(|finding| finding.severity);
+        Report { checked, findings }
+    }
+
+    /// What the worst finding comes to.
+    pub fn verdict(&self) -> Verdict {
+        match self.findings.first().map(|finding| finding.severity) {
+            Some(Severity::Error) => Verdict::Errors,
+            Some(Severity::Warning) => Verdict::Warnings,
+            None => Verdict::Good,
+        }
+    }
+
+    /// How many findings are this bad.
+    pub fn count(&self, severity: Severity) -> usize {
+        let alike = |finding: &&Finding| finding.severity == severity;
+        self.findings.iter().filter(alike).count()
+    }
+}
+
+impl Display for Severity {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+impl Display for Finding {
+    fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
+        write!(formatter, "{}: ", self.severity)?;
+        let Place {
+            document,
+            filter,
+            field,
+        } = &self.place;
+        if let Some(document) = document {
+            write!(formatter, "document {document}: ")?;
+        }
+        if let Some(filter) = filter {
+            write!(formatter, "filter {filter}: ")?;
+        }
+        if !field.is_empty() {
+            write!(formatter, "{field}: ")?;
+        }
+        formatter.write_str(&self.message)
+    }
+}

@@ -1,0 +1,335 @@
+//! What documents have of ours, wherever it stands.
+
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use serde_json::Value;
+
+use crate::finding::Place;
+use crate::protobuf::{field, is, kind, text};
+
+/// The name by which our filter is known.
+const OURS: &str = "oss_origin_auth";
+
+/// What the documents of a file have of ours.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub filters: Vec<Filter>,
+    /// The VMs of wasm filters that are not ours.
+    pub others: Vec<OtherVm>,
+    /// Settings in the metadata of routes and clusters.
+    pub metadata: Vec<String>,
+    pub of_routes: Vec<RouteMatcher>,
+}
+
+/// A filter of ours.
+#[derive(Debug)]
+pub struct Filter {
+    pub place: Place,
+    /// The field of its settings.
+    pub field: &'static str,
+    /// Its settings, or why Envoy would hand it none.
+    pub settings: Result<String, String>,
+    /// The `match_delegate`s around it.
+    pub delegates: Vec<Delegate>,
+    pub vm: VmId,
+    /// The field that says what follows a failure, and what it says.
+    pub on_failure: (&'static str, OnFailure),
+}
+
+/// A `match_delegate` around a filter of ours.
+#[derive(Debug)]
+pub struct Delegate {
+    /// The name by which routes give it another matcher.
+    pub name: String,
+    /// Envoy reads the deprecated field as well. With none it leaves the filter out
+    /// altogether.
+    pub matchers: Vec<Value>,
+}
+
+/// A matcher that a route gives to a `match_delegate`.
+#[derive(Debug)]
+pub struct RouteMatcher {
+    pub place: Place,
+    pub delegate: String,
+    pub matcher: Value,
+}
+
+/// The VM of another wasm filter.
+#[derive(Debug)]
+pub struct OtherVm {
+    pub filter: String,
+    pub id: String,
+}
+
+/// Which VM a filter of ours runs in.
+#[derive(Debug, PartialEq)]
+pub enum VmId {
+    /// The one of this name.
+    Given(String),
+    /// The one that all filters share that name none.
+    Missing,
+    /// The one that the maker of Envoy's configuration chooses.
+    Chosen,
+}
+
+/// What becomes of requests once the VM has failed.
+#[derive(Debug, PartialEq)]
+pub enum OnFailure {
+    /// A new VM serves them.
+    Reload,
+    /// They are refused for good.
+    Closed,
+    /// They pass by the filter, unsigned.
+    Open,
+    /// The maker of Envoy's configuration decides.
+    Chosen,
+    /// Envoy knows no such policy.
+    Unknown(String),
+}
+
+impl Found {
+    /// Looks through all documents.
+    pub fn new(documents: &[Value]) -> Found {
+        let mut found = Found::default();
+        for (index, document) in documents.iter().enumerate() {
+            let context = Context {
+                document: (documents.len() > 1).then_some(index + 1),
+                ..Context::default()
+            };
+            match document["kind"].as_str() {
+                Some("WasmPlugin") => found.add_wasm_plugin(document, context),
+                Some("EnvoyExtensionPolicy") => found.add_extension_policy(document, context),
+                _ => found.collect(document, context),
+            }
+        }
+        found
+    }
+
+    fn collect<'a>(&mut self, value: &'a Value, mut context: Context<'a>) {
+        let fields = match value {
+            Value::Object(fields) => fields,
+            Value::Array(items) => {
+                return items.iter().for_each(|item| self.collect(item, context));
+            }
+            _ => return,
+        };
+        let name = value.get("name").and_then(Value::as_str);
+        if let (Some(name), Some(_)) = (name, field(value, "typed_config")) {
+            context.filter = name;
+        }
+        context.within = context.within.or(name);
+        self.add_plugin(value, name, context);
+        let settings = field(value, "filter_metadata")
+            .and_then(|metadata| metadata.get(OURS)?.get("config")?.as_str());
+        self.metadata.extend(settings.map(str::to_owned));
+        if let (Some(filter), Some(matcher)) = (context.of_route, field(value, "xds_matcher")) {
+            self.of_routes.push(RouteMatcher {
+                place: context.place(None),
+                delegate: filter.to_owned(),
+                matcher: matcher.clone(),
+            });
+        }
+
+        for (name, inner) in fields {
+            if is(name, "extension_config") {
+                let delegate = Around {
+                    name: context.filter,
+                    message: value,
+                    around: context.delegates,
+                };
+                let mut context = context;
+                context.delegates = Some(&delegate);
+                self.collect(inner, context);
+            } else if is(name, "typed_per_filter_config") {
+                let mut context = context;
+                for (filter, inner) in inner.as_object().into_iter().flatten() {
+                    context.of_route = Some(filter);
+                    self.collect(inner, context);
+                }
+            } else {
+                self.collect(inner, context);
+            }
+        }
+    }
+
+    /// Envoy's `PluginConfig`, if the value is one.
+    fn add_plugin(&mut self, value: &Value, name: Option<&str>, context: Context) {
+        let (configuration, vm) = (field(value, "configuration"), field(value, "vm_config"));
+        if configuration.is_none() && vm.is_none() {
+            return;
+        }
+        let id = vm.and_then(|vm| text(vm, "vm_id")).unwrap_or_default();
+        // Another filter may have the id of our VM.
+        let code = vm.and_then(|vm| field(vm, "code")).map(Value::to_string);
+        if context.filter == OURS || name == Some(OURS) || is_ours(code.as_deref()) {
+            self.filters.push(Filter {
+                place: context.place(name),
+                field: "configuration",
+                settings: settings(configuration.unwrap_or(&Value::Null)),
+                delegates: context.delegates(),
+                vm: match id {
+                    "" => VmId::Missing,
+                    id => VmId::Given(id.to_owned()),
+                },
+                on_failure: policy(value),
+            });
+        } else if vm.is_some() {
+            self.others.push(OtherVm {
+                filter: context.name(name).unwrap_or("without a name").to_owned(),
+                id: id.to_owned(),
+            });
+        }
+    }
+
+    /// Istio's, or Higress's, which has other names for the settings.
+    fn add_wasm_plugin(&mut self, document: &Value, context: Context) {
+        let spec = &document["spec"];
+        let name = document["metadata"]["name"].as_str();
+        if !is_ours(name) && !is_ours(spec["url"].as_str()) {
+            return;
+        }
+        let field = match spec["defaultConfig"] {
+            Value::Null => "pluginConfig",
+            _ => "defaultConfig",
+        };
+        let on_failure = match spec["failStrategy"].as_str() {
+            Some("FAIL_OPEN") => OnFailure::Open,
+            _ => OnFailure::Chosen,
+        };
+        self.filters.push(Filter {
+            place: context.place(name),
+            field,
+            settings: Ok(spec[field].to_string()),
+            delegates: Vec::new(),
+            vm: VmId::Chosen,
+            on_failure: ("failStrategy", on_failure),
+        });
+    }
+
+    /// Envoy Gateway's.
+    fn add_extension_policy(&mut self, document: &Value, context: Context) {
+        for wasm in document["spec"]["wasm"].as_array().into_iter().flatten() {
+            let name = wasm["name"].as_str();
+            if !is_ours(name) && !is_ours(Some(&wasm["code"].to_string())) {
+                continue;
+            }
+            let on_failure = match wasm["failOpen"] {
+                Value::Bool(true) => OnFailure::Open,
+                _ => OnFailure::Chosen,
+            };
+            self.filters.push(Filter {
+                place: context.place(name),
+                field: "config",
+                settings: Ok(wasm["config"].to_string()),
+                delegates: Vec::new(),
+                vm: VmId::Chosen,
+                on_failure: ("failOpen", on_failure),
+            });
+        }
+    }
+}
+
+/// What stands around a value in the document.
+#[derive(Clone, Copy, Default)]
+struct Context<'a> {
+    document: Option<usize>,
+    /// The outermost that has a name: a cluster, a listener.
+    within: Option<&'a str>,
+    /// The name of the filter in which it stands.
+    filter: &'a str,
+    delegates: Option<&'a Around<'a>>,
+    /// The filter for which a route has this.
+    of_route: Option<&'a str>,
+}
+
+/// A `match_delegate`, and those around it.
+struct Around<'a> {
+    name: &'a str,
+    /// The message, with its matcher in it.
+    message: &'a Value,
+    around: Option<&'a Around<'a>>,
+}
+
+impl<'a> Context<'a> {
+    /// The name of a filter: its own in Envoy, else that of the plugin.
+    fn name(&self, plugin: Option<&'a str>) -> Option<&'a str> {
+        match self.filter {
+            "" => plugin,
+            filter => Some(filter),
+        }
+    }
+
+    fn place(&self, plugin: Option<&'a str>) -> Place {
+        let name = self.name(plugin);
+        Place {
+            document: self.document,
+            filter: name.map(|name| match self.within {
+                Some(within) if within != name => format!("{name} in {within}"),
+                _ => name.to_owned(),
+            }),
+            field: String::new(),
+        }
+    }
+
+    fn delegates(&self) -> Vec<Delegate> {
+        let all = std::iter::successors(self.delegates, |delegate| delegate.around);
+        all.map(|delegate| {
+            let matchers = ["xds_matcher", "matcher"].map(|name| field(delegate.message, name));
+            Delegate {
+                name: delegate.name.to_owned(),
+                matchers: matchers.into_iter().flatten().cloned().collect(),
+            }
+        })
+        .collect()
+    }
+}
+
+/// Whether the name of a plugin, or the place of its code, is the filter's.
+fn is_ours(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.replace('-', "_").contains(OURS))
+}
+
+/// The text that Envoy gives to a wasm filter.
+fn settings(configuration: &Value) -> Result<String, String> {
+    let text = configuration.get("value").and_then(Value::as_str);
+    match (kind(configuration), text) {
+        ("google.protobuf.StringValue", Some(text)) => Ok(text.to_owned()),
+        // Protobuf reads both alphabets, with padding and without.
+        ("google.protobuf.BytesValue", Some(text)) => BASE64_STANDARD_NO_PAD
+            .decode(
+                text.trim_end_matches('=')
+                    .replace('-', "+")
+                    .replace('_', "/"),
+            )
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or_else(|| "its BytesValue is no text in Base64".to_owned()),
+        _ => Err(
+            "it must be a google.protobuf.StringValue whose `value` is a text of \
+             JSON; a BytesValue will do as well, but of all else, a Struct among it, Envoy hands \
+             over the encoded message"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Envoy's `FailurePolicy`, or the older `fail_open`. Envoy 1.40 takes an enum by its
+/// name in any case or by its number, and a number or a `true` as a text as well.
+fn policy(plugin: &Value) -> (&'static str, OnFailure) {
+    let written = |name| field(plugin, name).map(as_text);
+    if written("fail_open").is_some_and(|open| open == "TRUE") {
+        return ("fail_open", OnFailure::Open);
+    }
+    let policy = match written("failure_policy").as_deref() {
+        None | Some("UNSPECIFIED" | "0" | "FAIL_CLOSED" | "2") => OnFailure::Closed,
+        Some("FAIL_RELOAD" | "1") => OnFailure::Reload,
+        Some("FAIL_OPEN" | "3") => OnFailure::Open,
+        Some(other) => OnFailure::Unknown(other.to_owned()),
+    };
+    ("failure_policy", policy)
+}
+
+fn as_text(value: &Value) -> String {
+    let text = value.as_str().map(str::to_owned);
+    text.unwrap_or_else(|| value.to_string())
+        .to_ascii_uppercase()
+}

@@ -1,0 +1,52 @@
+//! Says what is wrong in a configuration before Envoy sees it.
+//!
+//! A file is the filter's own configuration (JSON), a whole configuration of Envoy
+//! (YAML or JSON), or manifests of Kubernetes that have the filter: Istio's and
+//! Higress's `WasmPlugin`, Istio's `EnvoyFilter`, Envoy Gateway's
+//! `EnvoyExtensionPolicy`. Each rule says all that it finds:
+//!
+//! ```
+//! use oss_origin_auth_checker::{Severity, check};
+//!
+//! let report = check(r#"{"defaults": {"bucket": "my-bucket"}}"#);
+//! assert_eq!(report.findings[0].severity, Severity::Error);
+//! assert!(report.findings[0].to_string().starts_with("error: credentials: "));
+//! ```
+//!
+//! A new check is one more row of `rules::RULES`.
+
+mod finding;
+mod found;
+mod protobuf;
+mod rules;
+
+pub use finding::{Finding, Place, Report, Severity, Verdict};
+use found::Found;
+
+/// Checks the text of a file. Variables that hold AccessKeys need not be set.
+pub fn check(text: &str) -> Report {
+    let is_json = text.trim_start().starts_with('{');
+    let documents = match protobuf::documents(text) {
+        Ok(documents) => documents,
+        // The parser of our own configuration says better what is wrong.
+        Err(_) if is_json => Vec::new(),
+        Err(problem) => {
+            let place = Place::default();
+            return Report::new(0, vec![Finding::error(&place, "", problem)]);
+        }
+    };
+    let found = Found::new(&documents);
+    if !found.filters.is_empty() {
+        let findings = rules::RULES.iter().flat_map(|rule| rule(&found));
+        return Report::new(found.filters.len(), findings.collect());
+    }
+    if is_json {
+        let wrong = rules::parse(text).err();
+        let finding =
+            wrong.map(|error| Finding::error(&Place::default(), &error.field, error.problem));
+        return Report::new(1, Vec::from_iter(finding));
+    }
+    let nothing = "no wasm filter in it has oss_origin_auth as its name or in the place of its \
+                   code";
+    Report::new(0, vec![Finding::error(&Place::default(), "", nothing)])
+}

@@ -1,0 +1,187 @@
+//! The rules. Each says all that it finds.
+
+use oss_origin_auth_core::config::{Config, ConfigError};
+use serde_json::Value;
+
+use crate::finding::Finding;
+use crate::found::{Found, OnFailure, VmId};
+use crate::protobuf::{field, kind};
+
+/// A check of all that a file has of ours.
+pub type Rule = fn(&Found) -> Vec<Finding>;
+
+/// All checks.
+pub const RULES: [Rule; 6] = [
+    settings_are_right,
+    match_delegates_skip_2xx_alone,
+    routes_skip_2xx_alone,
+    nothing_acts_on_what_is_skipped,
+    a_failure_lets_no_request_pass,
+    no_other_filter_reads_the_credentials,
+];
+
+/// Reads settings as the filter does. Variables are taken to be set.
+pub fn parse(settings: &str) -> Result<Config, ConfigError> {
+    Config::parse(settings.as_bytes(), |_| Some("set".to_owned()))
+}
+
+fn settings_are_right(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        match filter.settings.as_deref().map(parse) {
+            Ok(Ok(_)) => {}
+            Ok(Err(ConfigError { field, problem })) => {
+                let field = format!("{}.{field}", filter.field);
+                let field = field.trim_end_matches('.');
+                findings.push(Finding::error(&filter.place, field, problem));
+            }
+            Err(problem) => findings.push(Finding::error(&filter.place, filter.field, problem)),
+        }
+    }
+    findings
+}
+
+fn match_delegates_skip_2xx_alone(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        for delegate in &filter.delegates {
+            let some = !delegate.matchers.is_empty();
+            if !some || !delegate.matchers.iter().all(skips_2xx_alone) {
+                findings.push(Finding::error(&filter.place, "xds_matcher", SKIPS_MORE));
+            }
+        }
+    }
+    findings
+}
+
+fn routes_skip_2xx_alone(found: &Found) -> Vec<Finding> {
+    let filters = found.filters.iter();
+    let delegates: Vec<&str> = filters
+        .flat_map(|filter| &filter.delegates)
+        .map(|delegate| delegate.name.as_str())
+        .collect();
+    let around_ours = found
+        .of_routes
+        .iter()
+        .filter(|route| delegates.contains(&route.delegate.as_str()));
+    around_ours
+        .filter(|route| !skips_2xx_alone(&route.matcher))
+        .map(|route| {
+            let field = format!("typed_per_filter_config.{}", route.delegate);
+            Finding::error(&route.place, &field, SKIPS_MORE)
+        })
+        .collect()
+}
+
+const SKIPS_MORE: &str = "envoy.filters.http.match_delegate around the filter may skip it for the \
+    status class 2xx alone, as in envoy/edge.yaml; leave nothing but `2xx` in its \
+    exact_match_map, or let the filter stand there alone";
+
+/// The filter may be left out where OSS's answer is good, and nowhere else: the
+/// rest it must see, to replace credentials and to say why OSS refused.
+fn skips_2xx_alone(matcher: &Value) -> bool {
+    let by_class = || -> Option<bool> {
+        let tree = field(matcher, "matcher_tree")?;
+        let input = field(field(tree, "input")?, "typed_config")?;
+        let map = field(field(tree, "exact_match_map")?, "map")?.as_object()?;
+        let of_2xx = map.keys().all(|class| class == "2xx");
+        Some(kind(input) == "envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput" && of_2xx)
+    };
+    let otherwise = [Some(matcher), field(matcher, "matcher_tree")]
+        .into_iter()
+        .flatten()
+        .any(|place| field(place, "on_no_match").is_some());
+    by_class() == Some(true) && !otherwise
+}
+
+fn nothing_acts_on_what_is_skipped(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let delegated = found
+        .filters
+        .iter()
+        .filter(|filter| !filter.delegates.is_empty());
+    for filter in delegated {
+        let Ok(settings) = &filter.settings else {
+            continue;
+        };
+        let reads_metadata =
+            parse(settings).is_ok_and(|config| !config.metadata.is_empty());
+        let in_metadata = || found.metadata.iter().any(|settings| strips(settings));
+        if strips(settings) || (reads_metadata && in_metadata()) {
+            let field = format!("{}.strip_response_headers", filter.field);
+            findings.push(Finding::error(
+                &filter.place,
+                &field,
+                "the filter stands in envoy.filters.http.match_delegate, which keeps good answers \
+                 from it, so that their headers would not be stripped; let the filter stand there \
+                 alone, or use Envoy's response_headers_to_remove",
+            ));
+        }
+    }
+    findings
+}
+
+/// Whether settings act on answers that are no errors.
+fn strips(settings: &str) -> bool {
+    fn has(value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => fields.iter().any(|(name, value)| {
+                let list = value.as_array();
+                let own = name == "strip_response_headers" && list.is_some_and(|l| !l.is_empty());
+                own || has(value)
+            }),
+            _ => false,
+        }
+    }
+    serde_json::from_str(settings).is_ok_and(|settings: Value| has(&settings))
+}
+
+fn a_failure_lets_no_request_pass(found: &Found) -> Vec<Finding> {
+    let of_filter = |filter: &crate::found::Filter| {
+        let (field, on_failure) = &filter.on_failure;
+        Some(match on_failure {
+            OnFailure::Reload | OnFailure::Chosen => return None,
+            OnFailure::Closed => Finding::warning(
+                &filter.place,
+                field,
+                "after one failure of the VM its worker would refuse all requests until Envoy is \
+                 started again; write `failure_policy: FAIL_RELOAD`",
+            ),
+            OnFailure::Open => Finding::error(
+                &filter.place,
+                field,
+                "after a failure of the VM requests would leave unsigned, and unchecked; in Envoy \
+                 write `failure_policy: FAIL_RELOAD`, elsewhere let it fail closed",
+            ),
+            OnFailure::Unknown(policy) => Finding::error(
+                &filter.place,
+                field,
+                format!("Envoy knows no policy {policy}; write `failure_policy: FAIL_RELOAD`"),
+            ),
+        })
+    };
+    found.filters.iter().filter_map(of_filter).collect()
+}
+
+/// Shared data belongs to all VMs of an id.
+fn no_other_filter_reads_the_credentials(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let message = match &filter.vm {
+            VmId::Chosen => continue,
+            VmId::Missing => "there is none: every wasm filter without one can read the \
+                              credentials; give the filter a `vm_id` of its own"
+                .to_owned(),
+            VmId::Given(id) => match found.others.iter().find(|other| other.id == *id) {
+                None => continue,
+                Some(other) => format!(
+                    "the wasm filter {} has the same, `{id}`, and can read the credentials; give \
+                     each a `vm_id` of its own",
+                    other.filter
+                ),
+            },
+        };
+        findings.push(Finding::warning(&filter.place, "vm_config.vm_id", message));
+    }
+    findings
+}
