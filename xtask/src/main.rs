@@ -11,6 +11,7 @@ mod install;
 mod instructions;
 mod runner;
 mod setup;
+mod structure;
 mod test;
 mod wasm;
 
@@ -49,6 +50,7 @@ enum Task {
     /// Write what a release consists of into target/dist/: the module, a static
     /// sidecar, checksums, SBOM, notices
     Dist,
+    Structure(structure::Options),
     /// Write docs/configuration.schema.json from the code
     Schema,
     /// Load Envoy while credentials rotate and the sidecar fails; report at the end
@@ -78,6 +80,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::CheckConfig(options) => return config::check(&options),
         Task::Dist => dist::run()?,
         Task::Schema => config::write_schema()?,
+        Task::Structure(options) => structure::run(&options)?,
         Task::Soak { minutes } => soak(minutes)?,
     }
     Ok(ExitCode::SUCCESS)
