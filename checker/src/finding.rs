@@ -14,7 +14,9 @@ pub enum Severity {
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// How bad it is.
     pub severity: Severity,
+    /// Where it is.
     pub place: Place,
     /// What is wrong, and how to mend it.
     pub message: String,

@@ -12,17 +12,20 @@ const OURS: &str = "oss_origin_auth";
 /// What the documents of a file have of ours.
 #[derive(Debug, Default)]
 pub struct Found {
+    /// The filters of ours.
     pub filters: Vec<Filter>,
     /// The VMs of wasm filters that are not ours.
     pub others: Vec<OtherVm>,
     /// Settings in the metadata of routes and clusters.
     pub metadata: Vec<String>,
+    /// The matchers that routes give to a `match_delegate`.
     pub of_routes: Vec<RouteMatcher>,
 }
 
 /// A filter of ours.
 #[derive(Debug)]
 pub struct Filter {
+    /// Where it is.
     pub place: Place,
     /// The field of its settings.
     pub field: &'static str,
@@ -30,9 +33,21 @@ pub struct Filter {
     pub settings: Result<String, String>,
     /// The `match_delegate`s around it.
     pub delegates: Vec<Delegate>,
+    /// The VM that it runs in.
     pub vm: VmId,
-    /// The field that says what follows a failure, and what it says.
-    pub on_failure: (&'static str, OnFailure),
+    /// What becomes of requests once the VM has failed.
+    pub policy: Policy,
+}
+
+/// What a filter's configuration says of failures.
+#[derive(Debug)]
+pub struct Policy {
+    /// The field that says it.
+    pub field: &'static str,
+    /// What it says.
+    pub on_failure: OnFailure,
+    /// What it should say.
+    pub fix: &'static str,
 }
 
 /// A `match_delegate` around a filter of ours.
@@ -48,15 +63,20 @@ pub struct Delegate {
 /// A matcher that a route gives to a `match_delegate`.
 #[derive(Debug)]
 pub struct RouteMatcher {
+    /// Where the route is.
     pub place: Place,
+    /// The name of the `match_delegate`.
     pub delegate: String,
+    /// The matcher.
     pub matcher: Value,
 }
 
 /// The VM of another wasm filter.
 #[derive(Debug)]
 pub struct OtherVm {
+    /// The name of the filter.
     pub filter: String,
+    /// Its `vm_id`; empty if it has none.
     pub id: String,
 }
 
@@ -170,7 +190,7 @@ impl Found {
                     "" => VmId::Missing,
                     id => VmId::Given(id.to_owned()),
                 },
-                on_failure: policy(value),
+                policy: policy(value),
             });
         } else if vm.is_some() {
             self.others.push(OtherVm {
@@ -201,7 +221,11 @@ impl Found {
             settings: Ok(spec[field].to_string()),
             delegates: Vec::new(),
             vm: VmId::Chosen,
-            on_failure: ("failStrategy", on_failure),
+            policy: Policy {
+                field: "failStrategy",
+                on_failure,
+                fix: "write `failStrategy: FAIL_CLOSE`",
+            },
         });
     }
 
@@ -222,7 +246,11 @@ impl Found {
                 settings: Ok(wasm["config"].to_string()),
                 delegates: Vec::new(),
                 vm: VmId::Chosen,
-                on_failure: ("failOpen", on_failure),
+                policy: Policy {
+                    field: "failOpen",
+                    on_failure,
+                    fix: "take it out",
+                },
             });
         }
     }
@@ -314,18 +342,28 @@ fn settings(configuration: &Value) -> Result<String, String> {
 
 /// Envoy's `FailurePolicy`, or the older `fail_open`. Envoy 1.40 takes an enum by its
 /// name in any case or by its number, and a number or a `true` as a text as well.
-fn policy(plugin: &Value) -> (&'static str, OnFailure) {
+fn policy(plugin: &Value) -> Policy {
     let written = |name| field(plugin, name).map(as_text);
-    if written("fail_open").is_some_and(|open| open == "TRUE") {
-        return ("fail_open", OnFailure::Open);
-    }
-    let policy = match written("failure_policy").as_deref() {
+    let opened = written("fail_open").is_some_and(|open| open == "TRUE");
+    let on_failure = match written("failure_policy").as_deref() {
+        _ if opened => OnFailure::Open,
         None | Some("UNSPECIFIED" | "0" | "FAIL_CLOSED" | "2") => OnFailure::Closed,
         Some("FAIL_RELOAD" | "1") => OnFailure::Reload,
         Some("FAIL_OPEN" | "3") => OnFailure::Open,
         Some(other) => OnFailure::Unknown(other.to_owned()),
     };
-    ("failure_policy", policy)
+    let (field, fix) = match opened {
+        true => (
+            "fail_open",
+            "write `failure_policy: FAIL_RELOAD` in its place",
+        ),
+        false => ("failure_policy", "write `failure_policy: FAIL_RELOAD`"),
+    };
+    Policy {
+        field,
+        on_failure,
+        fix,
+    }
 }
 
 fn as_text(value: &Value) -> String {

@@ -4,7 +4,7 @@ use oss_origin_auth_core::config::{Config, ConfigError};
 use serde_json::Value;
 
 use crate::finding::Finding;
-use crate::found::{Found, OnFailure, VmId};
+use crate::found::{Filter, Found, OnFailure, Policy, VmId};
 use crate::protobuf::{field, kind};
 
 /// A check of all that a file has of ours.
@@ -137,27 +137,31 @@ fn strips(settings: &str) -> bool {
 }
 
 fn a_failure_lets_no_request_pass(found: &Found) -> Vec<Finding> {
-    let of_filter = |filter: &crate::found::Filter| {
-        let (field, on_failure) = &filter.on_failure;
+    let of_filter = |filter: &Filter| {
+        let Policy {
+            field,
+            on_failure,
+            fix,
+        } = &filter.policy;
         Some(match on_failure {
             OnFailure::Reload | OnFailure::Chosen => return None,
-            OnFailure::Closed => Finding::warning(
-                &filter.place,
-                field,
-                "after one failure of the VM its worker would refuse all requests until Envoy is \
-                 started again; write `failure_policy: FAIL_RELOAD`",
-            ),
-            OnFailure::Open => Finding::error(
-                &filter.place,
-                field,
-                "after a failure of the VM requests would leave unsigned, and unchecked; in Envoy \
-                 write `failure_policy: FAIL_RELOAD`, elsewhere let it fail closed",
-            ),
-            OnFailure::Unknown(policy) => Finding::error(
-                &filter.place,
-                field,
-                format!("Envoy knows no policy {policy}; write `failure_policy: FAIL_RELOAD`"),
-            ),
+            OnFailure::Closed => {
+                let message = format!(
+                    "after a failure of the VM its worker would refuse all requests from then on; \
+                     {fix}"
+                );
+                Finding::warning(&filter.place, field, message)
+            }
+            OnFailure::Open => {
+                let message = format!(
+                    "after a failure of the VM requests would leave unsigned and unchecked; {fix}"
+                );
+                Finding::error(&filter.place, field, message)
+            }
+            OnFailure::Unknown(policy) => {
+                let message = format!("Envoy knows no policy {policy}; {fix}");
+                Finding::error(&filter.place, field, message)
+            }
         })
     };
     found.filters.iter().filter_map(of_filter).collect()

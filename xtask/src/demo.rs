@@ -26,6 +26,7 @@ pub struct Options {
     once: bool,
 }
 
+/// Starts all that it takes, shows the object, and stays.
 pub fn run(options: &Options) -> Result {
     setup::run()?;
     let mut origin = match variable("OSS_BUCKET") {

@@ -15,6 +15,7 @@ pub struct Options {
 const VERSION: &str = "0.13.2";
 const TARGETS: [&str; 4] = ["sidecar_answer", "configuration", "request", "oss_error"];
 
+/// Fuzzes each target in turn.
 pub fn run(options: &Options) -> Result {
     let tools = tools::target().join("tools");
     let cargo_fuzz = tools.join("bin/cargo-fuzz");

@@ -25,6 +25,7 @@ const TOLERANCE: u64 = 5;
 
 type Counts = BTreeMap<String, u64>;
 
+/// Counts, and compares with what is known.
 pub fn run(options: &Options) -> Result {
     install::provide("valgrind", "valgrind")?;
     step("counting the instructions of a signature");

@@ -54,6 +54,7 @@ struct Sum {
 /// What stands for the count of instructions among the names of tests.
 const INSTRUCTIONS: &str = "instructions";
 
+/// Runs the tests, and prints how many ended how.
 pub fn run(options: &Options) -> Result {
     // Ends with this command, if it was started here.
     let mut _engine = None;

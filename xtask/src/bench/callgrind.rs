@@ -28,6 +28,7 @@ const GROUPS: [&[&str]; 6] = [
     &["no-callbacks-upstream", "v4-upstream-10000-routes"],
 ];
 
+/// What each chain adds to no filter, per request.
 pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap<String, Added>> {
     install::provide("valgrind", "valgrind")?;
     let mut added = BTreeMap::new();

@@ -24,6 +24,7 @@ pub struct Chain {
     pub upstream: Option<Value>,
 }
 
+/// An Envoy that serves chains.
 pub struct Envoy {
     pub process: Process,
     ports: Ports,
@@ -32,6 +33,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
+    /// Starts one.
     pub fn start(chains: &[Chain], origin: u16, sidecar: u16, workers: u32) -> Result<Envoy> {
         let command = Command::new(tools::envoy());
         Envoy::start_as(command, chains, origin, sidecar, workers)
@@ -73,6 +75,7 @@ impl Envoy {
         })
     }
 
+    /// The port of a chain.
     pub fn port(&self, chain: &str) -> u16 {
         self.ports.of(chain)
     }

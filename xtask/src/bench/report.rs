@@ -263,3 +263,70 @@ fn costs_table(text: &mut String, title: &str, unit: &str, scale: f64, costs: &C
     }
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use testkit::tools;
+
+    use super::super::chains::{BODIES, FLOOR, HOT, LATENCY, PEERS, SCALE};
+    use super::*;
+
+    /// Each chain costs something else.
+    fn costs(names: &[&'static str]) -> Costs {
+        let cost = |(place, name): (usize, &&'static str)| (*name, vec![1.0 + place as f64; 3]);
+        names.iter().enumerate().map(cost).collect()
+    }
+
+    fn measured() -> Measured {
+        let counted = ["do-nothing-upstream", "aws-upstream", "v4-downstream"];
+        let counted = [&counted[..], &FLOOR[3..], &["v1-upstream"]].concat();
+        let added = Added {
+            others: 3.0,
+            one: 2.0,
+            large: 1.0,
+            large_without: 4.0,
+        };
+        Measured {
+            small: costs(&PEERS),
+            hot: costs(&HOT),
+            floor: costs(&FLOOR),
+            scale: costs(&SCALE),
+            headers: costs(&[BASE, "v4-upstream"]),
+            large: costs(&BODIES),
+            latency: LATENCY.map(|name| (name, vec![1, 2, 3])).to_vec(),
+            workers: vec![Workers {
+                workers: 1,
+                chain: BASE,
+                cost: 1.0,
+                kib: 1,
+            }],
+            start: Some(Start {
+                without: Duration::ZERO,
+                with: Duration::ZERO,
+                first_request: Duration::ZERO,
+                second_request: Duration::ZERO,
+            }),
+            instructions: counted.iter().map(|name| ((*name).into(), added)).collect(),
+            ..Measured::default()
+        }
+    }
+
+    /// The headings of a report, the heads of its tables, and what its figures are of.
+    fn outline(report: &str) -> Vec<&str> {
+        let lines = report.lines().filter_map(|line| match line {
+            _ if line.starts_with('#') || line.starts_with("|--") => Some(line),
+            _ => line.find(" value=").map(|end| &line[..end]),
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn a_report_has_the_outline_of_the_one_that_is_kept() {
+        let kept = std::fs::read_to_string(tools::root().join("benches/RESULTS.md")).unwrap();
+        assert_eq!(outline(&whole(&measured())), outline(&kept));
+    }
+}

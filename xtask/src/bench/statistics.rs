@@ -39,6 +39,7 @@ impl Estimate {
     }
 }
 
+/// The value in the middle.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     percentile(values, 50)
 }

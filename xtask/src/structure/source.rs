@@ -11,12 +11,14 @@ use crate::command::Result;
 pub struct Source {
     /// From the project's folder.
     pub path: String,
+    /// Its content.
     pub text: String,
 }
 
 /// A function in a file.
 #[derive(Debug, PartialEq)]
 pub struct Function {
+    /// Its name.
     pub name: String,
     /// The line of its signature, from 1.
     pub line: usize,
