@@ -8,7 +8,7 @@ use std::time::Duration;
 use oss_origin_auth_core::exchange::Exchange;
 use oss_origin_auth_core::fetch::SharedData;
 use oss_origin_auth_core::fetch::account::Fetch;
-use oss_origin_auth_core::host::{Attribute, Host, Level, Note, Response};
+use oss_origin_auth_core::host::{Attribute, Host, Note, Response};
 use oss_origin_auth_core::metrics::{Counter, Gauge, WAITS, counter_name, gauge_name};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
@@ -48,12 +48,7 @@ impl Host for Envoy {
         abi::now_ms().ok()
     }
 
-    fn log(&self, level: Level, message: &str) {
-        let level = match level {
-            Level::Error => log::Level::Error,
-            Level::Warn => log::Level::Warn,
-            Level::Info => log::Level::Info,
-        };
+    fn log(&self, level: log::Level, message: &str) {
         log::log!(level, "oss-origin-auth: {message}");
     }
 

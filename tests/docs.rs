@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use oss_origin_auth_checker::schema::schema;
 use oss_origin_auth_core::config::fields::{self, Field, Kind};
-use oss_origin_auth_core::config::schema::schema;
 use oss_origin_auth_core::policy::reply::Reason;
 use oss_origin_auth_core::words::Word;
 

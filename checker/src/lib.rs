@@ -19,6 +19,7 @@ mod finding;
 mod found;
 mod protobuf;
 mod rules;
+pub mod schema;
 
 pub use finding::{Finding, Place, Report, Severity, Verdict};
 use found::Found;

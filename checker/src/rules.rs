@@ -104,8 +104,7 @@ fn nothing_acts_on_what_is_skipped(found: &Found) -> Vec<Finding> {
         let Ok(settings) = &filter.settings else {
             continue;
         };
-        let reads_metadata =
-            parse(settings).is_ok_and(|config| !config.metadata.is_empty());
+        let reads_metadata = parse(settings).is_ok_and(|config| !config.metadata.is_empty());
         let in_metadata = || found.metadata.iter().any(|settings| strips(settings));
         if strips(settings) || (reads_metadata && in_metadata()) {
             let field = format!("{}.strip_response_headers", filter.field);

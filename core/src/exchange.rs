@@ -98,7 +98,12 @@ enum State {
     /// It may leave, and is held until there are credentials.
     Waiting(Box<Waiting>),
     /// It has left.
-    Sent(Sent),
+    Sent {
+        route: Rc<Route>,
+        /// The generation of the credentials. `None`: without a signature of ours, so
+        /// that an error says nothing of our credentials.
+        generation: Option<u64>,
+    },
     /// It was answered here.
     Refused,
     /// OSS has answered, and something is left to do with the answer.
@@ -112,15 +117,6 @@ struct Waiting {
     route: Rc<Route>,
     outgoing: Outgoing,
     wait: Wait,
-}
-
-/// How it left.
-#[derive(Debug)]
-struct Sent {
-    route: Rc<Route>,
-    /// The generation of the credentials. `None`: without a signature of ours, so that
-    /// an error says nothing of our credentials.
-    generation: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -175,9 +171,9 @@ impl<H: Clone + PartialEq> Exchange<H> {
                 worker.forget(&self.handle);
                 (State::Over, go_on())
             }
-            (State::Sent(_), Event::EditsFailed) => refuse(Reason::InternalError, worker),
-            (State::Sent(sent), Event::ResponseHeaders { response, last }) => {
-                answer(sent, response, last, worker)
+            (State::Sent { .. }, Event::EditsFailed) => refuse(Reason::InternalError, worker),
+            (State::Sent { route, generation }, Event::ResponseHeaders { response, last }) => {
+                answer((route, generation), response, last, worker)
             }
             (State::Answered(answered), Event::ResponseBody { response, last }) => {
                 pass_body(answered, response, last, worker)
@@ -215,8 +211,7 @@ fn refuse(refusal: impl Into<Refusal>, worker: &mut Worker<impl Host>) -> Next {
 fn pass(route: Rc<Route>, edits: Edits, worker: &mut Worker<impl Host>) -> Next {
     worker.count(Counter::Requests(Leaving::Unsigned));
     let generation = None;
-    let sent = Sent { route, generation };
-    (State::Sent(sent), Action::Continue(edits))
+    (State::Sent { route, generation }, Action::Continue(edits))
 }
 
 /// A request has come.
@@ -293,13 +288,16 @@ fn send(route: Rc<Route>, outgoing: Outgoing, now: u64, worker: &mut Worker<impl
         worker.note(Note::Credentials, name);
     }
     worker.count(Counter::Requests(Leaving::Signed));
-    let sent = Sent { route, generation };
-    (State::Sent(sent), Action::Continue(edits))
+    (State::Sent { route, generation }, Action::Continue(edits))
 }
 
 /// OSS has answered.
-fn answer(sent: Sent, response: &dyn Response, last: bool, worker: &mut Worker<impl Host>) -> Next {
-    let Sent { route, generation } = sent;
+fn answer(
+    (route, generation): (Rc<Route>, Option<u64>),
+    response: &dyn Response,
+    last: bool,
+    worker: &mut Worker<impl Host>,
+) -> Next {
     let status = String::from_utf8(response.header(":status")).ok();
     let status = status.and_then(|text| text.parse().ok());
     // Envoy lets no response without one pass.

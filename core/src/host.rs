@@ -1,5 +1,7 @@
 //! What the core asks of its host: Envoy's wasm VM, or what stands in for it in a test.
 
+use log::Level;
+
 use crate::fetch::SharedData;
 use crate::fetch::account::Fetch;
 use crate::metrics::{Counter, Gauge};
@@ -43,17 +45,6 @@ pub trait Host: SharedData {
     /// Notes something for later attempts at the same request, or for the access log.
     /// `false` if the host could not.
     fn note(&mut self, note: Note, value: &[u8]) -> bool;
-}
-
-/// How much a line of the log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// It fails.
-    Error,
-    /// An operator should look at it.
-    Warn,
-    /// It is as it should be.
-    Info,
 }
 
 /// What the host knows of a stream.

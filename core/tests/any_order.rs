@@ -13,27 +13,47 @@ use oss_origin_auth_core::exchange::Event;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Something that happens; a number chooses one of the streams that there are.
+/// Something that happens.
 #[derive(Clone, Debug)]
 enum Happening {
     Request(&'static str),
-    Retry(usize),
-    Woken(usize),
-    RequestRest(usize),
-    EditsFail(usize),
-    Headers(usize, u16, &'static str, bool),
-    Body(usize, bool),
-    Trailers(usize),
-    Gone(usize),
     TimePasses(u64),
     ClockIsSetBack(u64),
     SidecarGives(&'static str),
     SidecarFails(u16),
+    /// The number chooses one of the streams that there are.
+    To(usize, ToStream),
+}
+
+/// Something that happens to a stream.
+#[derive(Clone, Copy, Debug)]
+enum ToStream {
+    Retry,
+    Woken,
+    RequestRest,
+    EditsFail,
+    Headers(u16, &'static str, bool),
+    Body(bool),
+    Trailers,
+    Gone,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::*;
-    let stream = 0..6_usize;
+    prop_oneof![
+        3 => prop_oneof![Just("/media/a"), Just("/media/"), Just("/a"), Just("")].prop_map(Request),
+        9 => (0..6_usize, to_stream()).prop_map(|(number, what)| To(number, what)),
+        3 => (0..6_000_u64).prop_map(TimePasses),
+        1 => (0..4_000_000_u64).prop_map(TimePasses),
+        1 => (0..4_000_000_u64).prop_map(ClockIsSetBack),
+        2 => prop_oneof![Just("STS.first"), Just("STS.second"), Just("STS.third")]
+            .prop_map(SidecarGives),
+        1 => (0..600_u16).prop_map(SidecarFails),
+    ]
+}
+
+fn to_stream() -> impl Strategy<Value = ToStream> {
+    use ToStream::*;
     let status = prop_oneof![
         Just(200),
         Just(401),
@@ -44,21 +64,10 @@ fn happening() -> impl Strategy<Value = Happening> {
     ];
     let ec = prop_oneof![Just(""), Just("0002-00000007"), Just("0003-00000001")];
     prop_oneof![
-        3 => prop_oneof![Just("/media/a"), Just("/media/"), Just("/a"), Just("")].prop_map(Request),
-        1 => stream.clone().prop_map(Retry),
-        1 => stream.clone().prop_map(Woken),
-        1 => stream.clone().prop_map(RequestRest),
-        1 => stream.clone().prop_map(EditsFail),
-        3 => (stream.clone(), status, ec, any::<bool>()).prop_map(|(s, a, b, c)| Headers(s, a, b, c)),
-        2 => (stream.clone(), any::<bool>()).prop_map(|(s, last)| Body(s, last)),
-        1 => stream.clone().prop_map(Trailers),
-        2 => stream.prop_map(Gone),
-        3 => (0..6_000_u64).prop_map(TimePasses),
-        1 => (0..4_000_000_u64).prop_map(TimePasses),
-        1 => (0..4_000_000_u64).prop_map(ClockIsSetBack),
-        2 => prop_oneof![Just("STS.first"), Just("STS.second"), Just("STS.third")]
-            .prop_map(SidecarGives),
-        1 => (0..600_u16).prop_map(SidecarFails),
+        3 => (status, ec, any::<bool>()).prop_map(|(status, ec, last)| Headers(status, ec, last)),
+        2 => any::<bool>().prop_map(Body),
+        2 => Just(Gone),
+        4 => prop_oneof![Just(Retry), Just(Woken), Just(RequestRest), Just(EditsFail), Just(Trailers)],
     ]
 }
 
@@ -97,84 +106,59 @@ impl Streams {
 
 fn happens(world: &mut Solo, streams: &mut Streams, happening: &Happening) {
     match *happening {
-        Happening::Request(path) => {
-            let stream = world.node.request(path);
-            streams.alive.push(stream);
-        }
-        Happening::Retry(number) => {
-            if let Some(before) = streams.choose(number) {
-                streams.alive.push(world.node.retry(before));
-            }
-        }
-        Happening::Woken(number) => {
-            if let Some(stream) = streams.choose(number) {
-                world.node.on(stream, Event::Woken);
-            }
-        }
-        Happening::RequestRest(number) => {
-            if let Some(stream) = streams.choose(number) {
-                let seen = world.node.on(stream, Event::RequestRest);
-                let left = streams.left.contains(&stream) && !streams.answered.contains(&stream);
-                assert_eq!(seen != Seen::Held, left, "a body follows its headers");
-            }
-        }
-        Happening::EditsFail(number) => {
-            if let Some(stream) = streams.choose(number) {
-                world.node.on(stream, Event::EditsFailed);
-            }
-        }
-        Happening::Headers(number, status, ec, last) => {
-            if let Some(stream) = streams.choose(number) {
-                let response = &OssAnswer::error(status, ec);
-                let seen = world
-                    .node
-                    .on(stream, Event::ResponseHeaders { response, last });
-                assert!(matches!(seen, Seen::Passes(_)), "no response is held");
-            }
-        }
-        Happening::Body(number, last) => {
-            if let Some(stream) = streams.choose(number) {
-                let response = &OssAnswer::new(403);
-                let seen = world
-                    .node
-                    .on(stream, Event::ResponseBody { response, last });
-                assert!(matches!(seen, Seen::Passes(_) | Seen::Replaced(_)));
-            }
-        }
-        Happening::Trailers(number) => {
-            if let Some(stream) = streams.choose(number) {
-                let seen = world
-                    .node
-                    .on(stream, Event::ResponseTrailers(&OssAnswer::new(403)));
-                assert!(matches!(seen, Seen::Passes(_)));
-            }
-        }
-        Happening::Gone(number) => {
-            if let Some(stream) = streams.choose(number) {
-                world.node.on(stream, Event::Gone);
-                streams.alive.retain(|alive| *alive != stream);
-            }
-        }
+        Happening::Request(path) => streams.alive.push(world.node.request(path)),
         Happening::TimePasses(milliseconds) => world.pass(milliseconds),
         Happening::ClockIsSetBack(milliseconds) => {
-            world
-                .process()
-                .clock
-                .fetch_sub(milliseconds, Ordering::SeqCst);
+            let clock = &world.process().clock;
+            clock.fetch_sub(milliseconds, Ordering::SeqCst);
         }
-        Happening::SidecarGives(id) => {
-            if world.fetching() > 0 {
-                world.give(id);
-            }
+        Happening::SidecarGives(id) if world.fetching() > 0 => {
+            world.give(id);
         }
-        Happening::SidecarFails(status) => {
-            if world.fetching() > 0 {
-                world.answer(status, String::new());
+        Happening::SidecarFails(status) if world.fetching() > 0 => {
+            world.answer(status, String::new());
+        }
+        Happening::SidecarGives(_) | Happening::SidecarFails(_) => {}
+        Happening::To(number, what) => {
+            if let Some(stream) = streams.choose(number) {
+                happens_to(world, streams, stream, what);
             }
         }
     }
     for (stream, seen) in world.node.take_requests() {
         streams.check(stream, &seen);
+    }
+}
+
+fn happens_to(world: &mut Solo, streams: &mut Streams, stream: u32, what: ToStream) {
+    let node = &mut world.node;
+    match what {
+        ToStream::Retry => streams.alive.push(node.retry(stream)),
+        ToStream::Woken => drop(node.on(stream, Event::Woken)),
+        ToStream::EditsFail => drop(node.on(stream, Event::EditsFailed)),
+        ToStream::RequestRest => {
+            let seen = node.on(stream, Event::RequestRest);
+            let left = streams.left.contains(&stream) && !streams.answered.contains(&stream);
+            assert_eq!(seen != Seen::Held, left, "a body follows its headers");
+        }
+        ToStream::Headers(status, ec, last) => {
+            let response = &OssAnswer::error(status, ec);
+            let seen = node.on(stream, Event::ResponseHeaders { response, last });
+            assert!(matches!(seen, Seen::Passes(_)), "no response is held");
+        }
+        ToStream::Body(last) => {
+            let response = &OssAnswer::new(403);
+            let seen = node.on(stream, Event::ResponseBody { response, last });
+            assert!(matches!(seen, Seen::Passes(_) | Seen::Replaced(_)));
+        }
+        ToStream::Trailers => {
+            let seen = node.on(stream, Event::ResponseTrailers(&OssAnswer::new(403)));
+            assert!(matches!(seen, Seen::Passes(_)));
+        }
+        ToStream::Gone => {
+            node.on(stream, Event::Gone);
+            streams.alive.retain(|alive| *alive != stream);
+        }
     }
 }
 

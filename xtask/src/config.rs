@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use oss_origin_auth_checker::schema::schema;
 use oss_origin_auth_checker::{Severity, Verdict, check as check_text};
-use oss_origin_auth_core::config::schema::schema;
 use testkit::tools;
 
 use crate::command::Result;

@@ -7,8 +7,6 @@ mod metadata;
 mod names;
 mod reader;
 mod route;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod schema;
 mod source;
 
 use std::collections::HashMap;

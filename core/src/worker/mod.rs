@@ -8,11 +8,13 @@
 mod counters;
 mod log_limit;
 
+use log::Level;
+
 use crate::config::choices::MetadataOf;
 use crate::config::{Config, Metadata, Route, RouteCache, Settings};
 use crate::fetch::account::{Account, AccountId, Accounts, Fetch};
 use crate::fetch::answer::{self, Answer, FetchOutcome};
-use crate::host::{Attribute, Host, Level, Note};
+use crate::host::{Attribute, Host, Note};
 use crate::metrics::{Counter, Gauge};
 use crate::oss::error::{Cause, Verdict};
 use crate::policy::reply::{Reason, Refusal};
@@ -197,14 +199,15 @@ impl<H: Host> Worker<H> {
         self.parked.retain(|(_, parked)| parked != handle);
     }
 
-    /// Whether a request need wait no longer: what it waits for is there, or time is up.
+    /// Whether a request need wait no longer: what it waits for is there, or time is up. A
+    /// time that is too far off was set by a clock that has since been set back.
     pub(crate) fn is_over(&self, wait: &Wait, now: u64) -> bool {
+        let late = wait.until <= now || wait.until > now + self.config.wait_timeout_ms;
         let ready = |account: &Account| {
             let pending = wait.newer_than.is_some() && account.suspected == wait.newer_than;
             !pending && account.can_sign(now)
         };
-        wait.is_late(now, self.config.wait_timeout_ms)
-            || self.accounts.get(wait.account).is_none_or(ready)
+        late || self.accounts.get(wait.account).is_none_or(ready)
     }
 
     /// Why there is nothing to sign with.
@@ -295,13 +298,5 @@ impl<H: Host> Worker<H> {
             );
             self.host.log(Level::Warn, &message);
         }
-    }
-}
-
-impl Wait {
-    /// Whether time is up. A time further off than `longest` was set by a clock that has
-    /// since been set back.
-    fn is_late(&self, now: u64, longest: u64) -> bool {
-        self.until <= now || self.until > now + longest
     }
 }

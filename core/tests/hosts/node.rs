@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use log::Level;
 use oss_origin_auth_core::config::Config;
 use oss_origin_auth_core::exchange::{Action, Event, Exchange};
 use oss_origin_auth_core::fetch::SharedData;
 use oss_origin_auth_core::fetch::account::Fetch;
 use oss_origin_auth_core::fetch::answer::Answer;
-use oss_origin_auth_core::host::{Attribute, Host, Level, Note, Response};
+use oss_origin_auth_core::host::{Attribute, Host, Note, Response};
 use oss_origin_auth_core::metrics::{Counter, Gauge, counter_name, gauge_name};
 use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::reply::Refusal;

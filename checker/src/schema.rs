@@ -1,9 +1,8 @@
-//! The configuration as a JSON Schema (draft 2020-12), for editors and control
-//! planes. Only on the developer's machine.
+//! The configuration of the filter as a JSON Schema (draft 2020-12), for editors and
+//! control planes.
 
+use oss_origin_auth_core::config::fields::{self, Field, Kind};
 use serde_json::{Map, Value, json};
-
-use super::fields::{self, Field, Kind};
 
 /// The schema.
 pub fn schema() -> Value {
