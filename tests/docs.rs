@@ -1,11 +1,14 @@
 //! What the documents say is what the code does.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use oss_origin_auth_checker::schema::schema;
 use oss_origin_auth_core::config::fields::{self, Field, Kind};
+use oss_origin_auth_core::fetch::answer::FetchOutcome;
+use oss_origin_auth_core::metrics::Leaving;
+use oss_origin_auth_core::oss::error::Cause;
 use oss_origin_auth_core::policy::reply::Reason;
 use oss_origin_auth_core::words::Word;
 
@@ -80,11 +83,62 @@ fn the_readme_shows_the_smallest_configuration_as_it_is_shipped() {
 }
 
 #[test]
-fn every_reason_of_a_refusal_is_in_the_readme() {
+fn the_readme_has_every_reason_of_a_refusal_and_no_other() {
     let readme = read("README.md");
-    for reason in Reason::ALL {
-        let row = format!("| {} | `{}` |", reason.status(), reason.word());
-        assert!(readme.contains(&row), "{row}");
+    let table = readme.split("| status | `error` |").nth(1).unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let listed: BTreeSet<_> = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| ")?.split_once(" | `"))
+        .map(|(status, rest)| {
+            (
+                status.to_owned(),
+                rest.split('`').next().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let known = Reason::ALL.iter().copied();
+    let known = known.map(|reason| (reason.status().to_string(), reason.word().to_owned()));
+    assert_eq!(listed, known.collect());
+}
+
+#[test]
+fn the_statistics_are_listed_with_all_their_words() {
+    let operations = read("docs/OPERATIONS.md");
+    for (metric, words) in [
+        ("requests{kind}", Leaving::WORDS),
+        ("callouts{result}", FetchOutcome::WORDS),
+    ] {
+        let row = operations.split(metric).nth(1).unwrap();
+        let row = row.lines().next().unwrap().split("` |").nth(1).unwrap();
+        let listed: BTreeSet<_> = row.split('`').skip(1).step_by(2).collect();
+        assert_eq!(listed, words.iter().copied().collect(), "{metric}");
+    }
+    let symptoms = operations.split("## By symptom").nth(1).unwrap();
+    for row in symptoms.lines().filter(|row| row.starts_with("| 403, log")) {
+        let column = row.split('|').nth(1).unwrap();
+        for word in column.split('`').skip(1).step_by(2) {
+            assert!(Cause::of(word).is_some(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn the_words_of_a_setting_are_in_its_row() {
+    let readme = read("README.md");
+    for field in fields::ROUTE.iter().chain(fields::TOP) {
+        let words = match &field.kind {
+            Kind::Choice(words) | Kind::Choices { of: words, .. } => words,
+            _ => continue,
+        };
+        let row = readme
+            .split(&format!("\n| `{}` |", field.name))
+            .nth(1)
+            .unwrap();
+        let row = row.lines().next().unwrap();
+        for word in *words {
+            assert!(row.contains(word), "{}: {word}", field.name);
+        }
     }
 }
 

@@ -81,10 +81,9 @@ fn build(package: &str, library: &str, more: &[&str]) -> Result<PathBuf> {
     install_target(WASM_TARGET)?;
     // All flags are joined, those of .cargo/config.toml too.
     let flags = format!("target.{WASM_TARGET}.rustflags={:?}", without_paths()?);
-    // With `rlib` beside it, as the tests need it, `cdylib` gets no LTO.
     run_command(
         cargo()
-            .args(["rustc", "--release", "--lib", "--crate-type", "cdylib"])
+            .args(["build", "--release", "--lib"])
             .args(["--config", &flags])
             .args(more)
             .args(["--package", package, "--target", WASM_TARGET]),

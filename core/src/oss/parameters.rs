@@ -49,14 +49,18 @@ pub fn belongs_to_signature(name: &[u8]) -> bool {
     is_signature_parameter(name) || is_one_of(name, BESIDE_SIGNATURE)
 }
 
-fn is_one_of(name: &[u8], words: &str) -> bool {
-    let mut words = words.split(' ');
-    words.any(|word| word.as_bytes().eq_ignore_ascii_case(name))
+fn is_one_of(name: &[u8], words: &[&str]) -> bool {
+    words
+        .iter()
+        .any(|word| word.as_bytes().eq_ignore_ascii_case(name))
 }
 
-const SIGNATURE: &str = "OSSAccessKeyId Signature security-token x-oss-access-key-id \
-    x-oss-credential x-oss-expires x-oss-security-token x-oss-signature x-oss-signature-version";
-const BESIDE_SIGNATURE: &str = "Expires x-oss-date x-oss-additional-headers";
+#[rustfmt::skip]
+const SIGNATURE: &[&str] = &[
+    "OSSAccessKeyId", "Signature", "security-token", "x-oss-access-key-id", "x-oss-credential",
+    "x-oss-expires", "x-oss-security-token", "x-oss-signature", "x-oss-signature-version",
+];
+const BESIDE_SIGNATURE: &[&str] = &["Expires", "x-oss-date", "x-oss-additional-headers"];
 
 /// Whether a name is of a sub-resource, which signature V1 covers.
 pub fn is_subresource(name: &[u8]) -> bool {

@@ -1,5 +1,5 @@
 //! The request target, decoded as OSS decodes it and encoded again in the one
-//! canonical way, so that what is signed and what leaves cannot differ.
+//! canonical way: what is signed is the very text that leaves.
 
 use std::borrow::Cow;
 

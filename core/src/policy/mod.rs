@@ -202,16 +202,17 @@ fn headers_of(
     let mut signed: Vec<Header> = Vec::new();
     for &(name, value) in incoming.headers {
         let signable = headers::is_signed(name);
-        let leaves = signable && may_leave(route, method, name);
+        if !signable && !headers::is_of_signature(name) {
+            continue;
+        }
         match std::str::from_utf8(name) {
-            Ok(name) if leaves => {
+            Ok(name) if signable && may_leave(route, method, name.as_bytes()) => {
                 if signed.iter().any(|(known, _)| known == name) {
                     return Err(Reason::DuplicateHeader);
                 }
                 signed.push((name.to_owned(), value.to_vec()));
             }
-            _ if signable || headers::is_of_signature(name) => remove.push(name.to_vec()),
-            _ => {}
+            _ => remove.push(name.to_vec()),
         }
     }
     Ok((remove, signed))
