@@ -170,13 +170,12 @@ const STEPS: [(&str, &str, &str); 6] = [
         "do-nothing-trimmed-upstream",
     ),
     (
-        "four headers are added, and leave for OSS with the token: the floor for an object \
-         that was signed in the same second",
+        "four headers are added, and leave for OSS with the token",
         "floor-sets",
         "floor-reads",
     ),
     (
-        "SHA-256 of some 1,150 bytes, in software: the floor for all others",
+        "SHA-256 of some 1,150 bytes, in software: the floor",
         "floor-upstream",
         "floor-sets",
     ),
