@@ -78,7 +78,11 @@ impl Plugin {
         if waits {
             self.adjust_tick_period();
         }
-        result.unwrap_or(types::Action::Continue)
+        // A request that could be neither edited nor answered does not leave.
+        result.unwrap_or(match is_request {
+            true => types::Action::Pause,
+            false => types::Action::Continue,
+        })
     }
 
     /// A stream is gone.

@@ -55,7 +55,9 @@ impl Sidecar {
         }
     }
 
-    /// The key of shared data under which all workers know these credentials.
+    /// The key of shared data under which all workers know these credentials. It has the
+    /// number of the layout, so that a filter of another version beside it, as during an
+    /// upgrade, has entries of its own.
     pub fn shared_key(&self) -> String {
         let Sidecar {
             cluster,
@@ -63,7 +65,7 @@ impl Sidecar {
             path,
             ..
         } = self;
-        ["oss_origin_auth/", cluster, "/", authority, path].concat()
+        ["oss_origin_auth/4/", cluster, "/", authority, path].concat()
     }
 
     /// The headers of a request to it; one may hold its token, a secret. `anew`: a copy
