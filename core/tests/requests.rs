@@ -166,6 +166,12 @@ fn a_client_that_goes_away_leaves_nothing_behind<W: World>() {
     let mut world = W::new(CONFIGURATION);
     let (gone, stays) = (ask(&mut world), ask(&mut world));
     world.first(move |node| node.on(gone, Event::Gone));
+    // Its place is free at once.
+    let others = [ask(&mut world), ask(&mut world)];
+    for stream in others {
+        assert_eq!(fate(&mut world, stream), None, "it may wait");
+        world.first(move |node| node.on(stream, Event::Gone));
+    }
     world.tick();
     world.give("STS.first-of-them");
     assert_eq!(fate(&mut world, gone), None);
