@@ -60,7 +60,10 @@ impl Plugin {
         event: Event,
         part: MapType,
     ) -> types::Action {
-        let is_request = matches!(part, MapType::HttpRequestHeaders);
+        let is_request = matches!(
+            part,
+            MapType::HttpRequestHeaders | MapType::HttpRequestTrailers
+        );
         let action = self
             .decide(exchange, event)
             .unwrap_or_else(|| match is_request {
@@ -105,9 +108,9 @@ impl Plugin {
         self.with(|State { worker, .. }| {
             worker.fetch();
             worker.look();
-            worker.report();
         });
         self.settle(root);
+        self.with(|state| state.worker.report());
     }
 
     /// The answer to a fetch; `status` is `None` if there is none.
@@ -191,17 +194,19 @@ fn perform(action: Action, part: MapType) -> abi::Result<types::Action> {
     Ok(types::Action::Continue)
 }
 
+/// Makes all edits that can be made; the error is the first.
 fn apply(edits: &Edits, part: MapType) -> abi::Result<()> {
+    let mut result = Ok(());
     for name in &edits.remove {
-        abi::remove_header(part, name)?;
+        result = result.and(abi::remove_header(part, name));
     }
     for (name, value) in &edits.set {
-        abi::set_header(part, name, value)?;
+        result = result.and(abi::set_header(part, name, value));
     }
     for (name, value) in edits.add.iter().flat_map(SignedHeaders::iter) {
-        abi::add_header(part, name, value)?;
+        result = result.and(abi::add_header(part, name, value));
     }
-    Ok(())
+    result
 }
 
 fn reply(refusal: &Refusal) -> abi::Result<()> {

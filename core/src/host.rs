@@ -29,8 +29,8 @@ pub trait Host: SharedData {
     /// Records how long a request has waited for credentials, in milliseconds.
     fn record_wait(&mut self, milliseconds: u64);
 
-    /// Makes a fetch, once this callback is over. In each case its answer goes to the
-    /// worker that wants it.
+    /// Makes a fetch, once this callback is over. The host must give its answer, or that
+    /// there is none, to the worker that began it.
     fn callout(&mut self, fetch: Fetch);
 
     /// Wakes the stream of this handle, once this callback is over.

@@ -28,18 +28,6 @@ pub enum Counter {
     Callouts(FetchOutcome),
 }
 
-impl Counter {
-    /// Its group and its word.
-    pub fn name(self) -> (&'static str, &'static str) {
-        match self {
-            Counter::Requests(leaving) => ("requests", leaving.word()),
-            Counter::Refused(reason) => ("refused", reason.word()),
-            Counter::OssErrors(cause) => ("oss_errors", cause.word()),
-            Counter::Callouts(outcome) => ("callouts", outcome.word()),
-        }
-    }
-}
-
 words! {
     /// How the credentials of one name stand.
     pub enum Gauge {
@@ -52,7 +40,12 @@ words! {
 
 /// The full name of a counter.
 pub fn counter_name(counter: Counter) -> String {
-    let (group, word) = counter.name();
+    let (group, word) = match counter {
+        Counter::Requests(leaving) => ("requests", leaving.word()),
+        Counter::Refused(reason) => ("refused", reason.word()),
+        Counter::OssErrors(cause) => ("oss_errors", cause.word()),
+        Counter::Callouts(outcome) => ("callouts", outcome.word()),
+    };
     [PREFIX, group, ".", word].concat()
 }
 

@@ -268,22 +268,73 @@ fn wrong_type(wanted: &str, got: &Value) -> String {
 
 fn unknown(name: &str, known: &[Field]) -> String {
     let known: Vec<&str> = known.iter().map(|field| field.name).collect();
-    match known.iter().find(|candidate| is_near(name, candidate)) {
-        Some(candidate) => format!("unknown field; did you mean `{candidate}`?"),
+    let near = known
+        .iter()
+        .map(|candidate| (edit_distance(name, candidate), candidate));
+    let near = near.filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.len());
+    match near.min() {
+        Some((_, candidate)) => format!("unknown field; did you mean `{candidate}`?"),
         None => format!("unknown field; known are `{}`", known.join("`, `")),
     }
 }
 
-/// Whether two names differ in two neighbouring letters at the most.
-fn is_near(a: &str, b: &str) -> bool {
-    let same = |(x, y): &(u8, u8)| x.eq_ignore_ascii_case(y);
-    let front = a.bytes().zip(b.bytes()).take_while(same).count();
-    let back = a
-        .bytes()
-        .rev()
-        .zip(b.bytes().rev())
-        .take_while(same)
-        .count();
-    let longer = a.len().max(b.len());
-    front + back + 2 >= longer && longer > 2
+/// Levenshtein distance of the bytes, with ASCII letters compared without
+/// their case.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let (mut left, mut diagonal) = (i + 1, i);
+        row.iter_mut().take(1).for_each(|first| *first = left);
+        for (y, above) in b.bytes().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+            left = replaced.min(left + 1).min(*above + 1);
+            diagonal = std::mem::replace(above, left);
+        }
+    }
+    row.last().copied().unwrap_or(a.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields;
+    use super::*;
+
+    #[test]
+    fn the_field_that_was_meant_is_named() {
+        for (name, table, meant) in [
+            ("waitTimeoutMs", fields::TOP, "wait_timeout_ms"),
+            ("access-log-fields", fields::ROUTE, "access_log_fields"),
+            (
+                "stripResponseHeaders",
+                fields::ROUTE,
+                "strip_response_headers",
+            ),
+            ("pathEncodings", fields::ROUTE, "path_encoding"),
+            ("bukket", fields::ROUTE, "bucket"),
+        ] {
+            let problem = unknown(name, table);
+            assert!(
+                problem.contains(&format!("did you mean `{meant}`")),
+                "{name}: {problem}"
+            );
+        }
+        for far in ["", "x", "endless", "dash"] {
+            assert!(unknown(far, fields::ROUTE).contains("known are"), "{far}");
+        }
+    }
+
+    /// From the definition, by hand.
+    #[test]
+    fn a_distance_is_the_least_number_of_edits() {
+        for (a, b, distance) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("Flaw", "lawn", 2),
+            ("ABC", "abc", 0),
+        ] {
+            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
+        }
+    }
 }

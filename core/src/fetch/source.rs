@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::entry::Timing;
+use super::stored::FORMAT;
 use crate::credentials::{Credentials, Secret};
 use crate::oss::headers;
 
@@ -55,9 +56,7 @@ impl Sidecar {
         }
     }
 
-    /// The key of shared data under which all workers know these credentials. It has the
-    /// number of the layout, so that a filter of another version beside it, as during an
-    /// upgrade, has entries of its own.
+    /// The key of shared data under which all workers know these credentials.
     pub fn shared_key(&self) -> String {
         let Sidecar {
             cluster,
@@ -65,7 +64,7 @@ impl Sidecar {
             path,
             ..
         } = self;
-        ["oss_origin_auth/4/", cluster, "/", authority, path].concat()
+        [FORMAT, "/", cluster, "/", authority, path].concat()
     }
 
     /// The headers of a request to it; one may hold its token, a secret. `anew`: a copy
@@ -85,5 +84,26 @@ impl Sidecar {
             request.push(("cache-control", "no-cache".into()));
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Entry;
+    use super::*;
+
+    #[test]
+    fn a_filter_with_another_layout_has_entries_of_its_own() {
+        let sidecar = Sidecar {
+            cluster: "sts".into(),
+            authority: "host".into(),
+            path: "/v1".into(),
+            timeout_ms: 1,
+            clock_margin_ms: 0,
+            refresh_margin_ms: None,
+            token: None,
+        };
+        assert_eq!(sidecar.shared_key(), "oss-origin-auth/4/sts/host/v1");
+        assert!(Entry::default().encode().starts_with(b"oss-origin-auth/4"));
     }
 }

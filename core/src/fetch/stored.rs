@@ -4,8 +4,10 @@
 use super::entry::{Entry, Issued, Lease, Outcome, Suspicion};
 use crate::credentials::{Credentials, Secret};
 
-/// What the bytes begin with. Another layout gets another number.
-const FORMAT: &[u8] = b"oss-origin-auth/4\n";
+/// What the bytes and their key begin with. Another layout gets another number: a
+/// filter of another version in the same process, as during an upgrade, has entries of
+/// its own then.
+pub const FORMAT: &str = "oss-origin-auth/4";
 
 /// Keeps arithmetic with times far from overflow, whatever was read.
 const MAX_TIME: u64 = u64::MAX / 4096;
@@ -13,7 +15,7 @@ const MAX_TIME: u64 = u64::MAX / 4096;
 impl Entry {
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Writer(FORMAT.to_vec());
+        let mut bytes = Writer(FORMAT.into());
         bytes.option(&self.issued, Writer::issued);
         bytes.number(self.generation);
         bytes.option(&self.lease, |bytes, lease| {
@@ -37,7 +39,7 @@ impl Entry {
     /// Reads such bytes. Others, as another filter of the same `vm_id` may
     /// have written, are an empty entry: the credentials are fetched again.
     pub fn decode(bytes: &[u8]) -> Entry {
-        let rest = bytes.strip_prefix(FORMAT);
+        let rest = bytes.strip_prefix(FORMAT.as_bytes());
         rest.and_then(|rest| Reader(rest).entry())
             .unwrap_or_default()
     }

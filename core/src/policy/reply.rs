@@ -63,10 +63,10 @@ impl Reason {
             Reason::PathNotCanonical => (400, NOT_CANONICAL),
             Reason::DotSegment => (400, "The path has a segment `.` or `..`."),
             Reason::OutsidePrefix => (404, "The path is outside this route."),
-            Reason::KeyTooLong => (414, "OSS allows no key of more than 1,023 bytes."),
+            Reason::KeyTooLong => (414, KEY_TOO_LONG),
             Reason::BucketOperation => (403, BUCKET_OPERATION),
             Reason::ParameterNotAllowed => (403, PARAMETER),
-            Reason::PresignedUrl => (403, "The URL is signed; send it without a signature."),
+            Reason::PresignedUrl => (403, PRESIGNED),
             Reason::DuplicateHeader => (400, "A header that OSS signs is given twice."),
             Reason::NoCredentials => (503, "There are no credentials to sign with yet."),
             Reason::InternalError => (500, "The request could not be signed."),
@@ -81,6 +81,8 @@ const NOT_CANONICAL: &str = "The path is spelled in another than the canonical w
      percent-encode what is neither unreserved nor a slash, in upper case, and nothing else.";
 const BUCKET_OPERATION: &str =
     "The path names no object; operations on the bucket are not allowed.";
+const KEY_TOO_LONG: &str = "The key is longer than the 1,023 bytes that OSS allows.";
+const PRESIGNED: &str = "The URL carries a signature; send the request without one.";
 const PARAMETER: &str = "A query parameter asks OSS for an operation that is not allowed here.";
 
 /// The header that says why: of a local reply its reason, of an error of OSS its cause.

@@ -215,12 +215,7 @@ impl<H: Host> Worker<H> {
         let mut refusal = Refusal::from(Reason::NoCredentials);
         let problem = self.accounts.problem(account);
         if !problem.is_empty() {
-            let message = [
-                "There are no credentials to sign with. The sidecar: ",
-                problem,
-                ".",
-            ];
-            refusal.message = message.concat().into();
+            refusal.message = [NO_CREDENTIALS, problem, "."].concat().into();
         }
         refusal
     }
@@ -268,10 +263,8 @@ impl<H: Host> Worker<H> {
             }
         };
         if changed {
-            host.log(
-                Level::Info,
-                &format!("credentials {}: {what}", account.name),
-            );
+            let message = format!("credentials {}: {what}", account.name);
+            host.log(Level::Info, &message);
         }
         verdict == Verdict::Suspect && account.suspected == Some(generation)
     }
@@ -285,13 +278,8 @@ impl<H: Host> Worker<H> {
         };
         if self.log_limit.allows(cause, now) {
             let (word, fix, id) = (cause.word(), cause.fix(), id.escape_ascii());
-            let Route {
-                name,
-                bucket,
-                account,
-                ..
-            } = route;
-            let credentials = self.accounts.name(*account);
+            let (name, bucket) = (&route.name, &route.bucket);
+            let credentials = self.accounts.name(route.account);
             let message = format!(
                 "OSS refused: {word} (settings {name}, bucket {bucket}, credentials \
                  {credentials}, request id {id}): {fix}"
@@ -300,3 +288,5 @@ impl<H: Host> Worker<H> {
         }
     }
 }
+
+const NO_CREDENTIALS: &str = "There are no credentials to sign with. The sidecar: ";
