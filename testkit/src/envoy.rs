@@ -39,6 +39,17 @@ pub struct EnvoyBuilder {
     pub oss_http2: bool,
     /// `metadata` of the OSS clusters.
     pub cluster_metadata: Value,
+    /// More clusters, without the filter: name and port.
+    pub clusters: Vec<(String, u16)>,
+    /// What stands beside the virtual host of all other hosts.
+    pub virtual_hosts: Vec<Value>,
+    /// HTTP filters of every listener, before ours.
+    pub http_filters: Vec<Value>,
+    /// A configuration of its own for the filter among the listener's filters.
+    pub downstream_filter: Option<Value>,
+    /// The port of an OSS behind a third listener, which has the same routes and no
+    /// filter of ours: [`Envoy::bare_port`].
+    pub bare: Option<u16>,
     pub environment: Vec<(String, String)>,
     pub log_level: &'static str,
     /// `allow_on_headers_stop_iteration`, which makes no difference.
@@ -52,6 +63,7 @@ pub struct EnvoyBuilder {
 pub struct Envoy {
     upstream_port: u16,
     downstream_port: u16,
+    bare_port: Option<u16>,
     pub admin_port: u16,
     pub process: Process,
 }
@@ -70,6 +82,11 @@ impl EnvoyBuilder {
             oss_host: None,
             oss_http2: false,
             cluster_metadata: json!(null),
+            clusters: Vec::new(),
+            virtual_hosts: Vec::new(),
+            http_filters: Vec::new(),
+            downstream_filter: None,
+            bare: None,
             environment: Vec::new(),
             log_level: "info",
             stop_iteration: false,
@@ -84,6 +101,7 @@ impl EnvoyBuilder {
         Envoy {
             upstream_port: ports.of("upstream"),
             downstream_port: ports.of("downstream"),
+            bare_port: self.bare.map(|_| ports.of("bare")),
             admin_port: ports.admin,
             process,
         }
@@ -107,40 +125,46 @@ impl EnvoyBuilder {
 
     fn write_config(&self) -> PathBuf {
         let file = scratch("envoy.json");
+        let among_listeners = self.downstream_filter.as_ref().unwrap_or(&self.filter);
+        let mut listeners = vec![
+            self.listener("upstream", "oss_signed", vec![]),
+            self.listener("downstream", "oss_plain", vec![self.wasm(among_listeners)]),
+        ];
+        let mut clusters = vec![
+            self.oss_cluster("oss_signed", vec![self.wasm(&self.filter)]),
+            self.oss_cluster("oss_plain", vec![]),
+            self.sidecar_cluster(),
+        ];
+        for (name, port) in &self.clusters {
+            clusters.push(cluster(name, *port));
+        }
+        if let Some(port) = self.bare {
+            listeners.push(self.listener("bare", "oss_bare", vec![]));
+            clusters.push(cluster("oss_bare", port));
+        }
         let config = json!({
             "admin": {"address": address(0)},
-            "static_resources": {
-                "listeners": [
-                    self.listener("upstream", "oss_signed", vec![]),
-                    self.listener("downstream", "oss_plain", vec![self.wasm()]),
-                ],
-                "clusters": [
-                    self.oss_cluster("oss_signed", vec![self.wasm()]),
-                    self.oss_cluster("oss_plain", vec![]),
-                    self.sidecar_cluster(),
-                ],
-            },
+            "static_resources": {"listeners": listeners, "clusters": clusters},
         });
         std::fs::write(&file, config.to_string()).expect("Envoy's configuration");
         file
     }
 
-    fn listener(&self, name: &str, cluster: &str, mut filters: Vec<Value>) -> Value {
+    fn listener(&self, name: &str, cluster: &str, own_filters: Vec<Value>) -> Value {
+        let mut filters = self.http_filters.clone();
+        filters.extend(own_filters);
         filters.push(
             json!({"name": "envoy.filters.http.router", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}),
         );
-        let action = json!({"cluster": cluster, "retry_policy": self.retry_policy,
-                            "host_rewrite_literal": self.oss_host, "timeout": "120s"});
-        let mut routes: Vec<Value> = self.routes.clone();
-        routes.push(json!({"name": "default", "match": {"prefix": "/"}, "route": {}}));
-        for route in &mut routes {
-            // What a test gives for its route comes on top.
-            if let Some(own) = route["route"].as_object().cloned() {
-                route["route"] = action.clone();
-                for (field, value) in own {
-                    route["route"][field] = value;
-                }
+        let mut routes = json!(self.routes);
+        let default = json!({"name": "default", "match": {"prefix": "/"}, "route": {}});
+        routes.as_array_mut().expect("a list").push(default);
+        let mut virtual_hosts = self.virtual_hosts.clone();
+        virtual_hosts.push(json!({"name": "all", "domains": ["*"], "routes": routes}));
+        for host in &mut virtual_hosts {
+            for route in host["routes"].as_array_mut().expect("routes") {
+                self.complete(route, cluster);
             }
         }
         json!({"name": name, "address": address(0), "filter_chains": [{"filters": [{
@@ -154,11 +178,22 @@ impl EnvoyBuilder {
                 "delayed_close_timeout": "30s",
                 "http_protocol_options": {"accept_http_10": true},
                 "access_log": self.access_logs(),
-                "route_config": {"virtual_hosts": [
-                    {"name": "all", "domains": ["*"], "routes": routes}]},
+                "route_config": {"virtual_hosts": virtual_hosts},
                 "http_filters": filters,
             },
         }]}]})
+    }
+
+    /// Gives a route's action what it lacks; what a test gives for its route comes on top.
+    fn complete(&self, route: &mut Value, cluster: &str) {
+        let Some(own) = route["route"].as_object().cloned() else {
+            return;
+        };
+        route["route"] = json!({"cluster": cluster, "retry_policy": self.retry_policy,
+                                "host_rewrite_literal": self.oss_host, "timeout": "120s"});
+        for (field, value) in own {
+            route["route"][field] = value;
+        }
     }
 
     fn access_logs(&self) -> Value {
@@ -198,8 +233,8 @@ impl EnvoyBuilder {
         cluster
     }
 
-    fn wasm(&self) -> Value {
-        let text = match &self.filter {
+    fn wasm(&self, configuration: &Value) -> Value {
+        let text = match configuration {
             Value::String(text) => text.clone(),
             object => object.to_string(),
         };
@@ -238,6 +273,11 @@ impl Envoy {
             Position::Upstream => self.upstream_port,
             Position::Downstream => self.downstream_port,
         }
+    }
+
+    /// The port of the listener without the filter: [`EnvoyBuilder::bare`].
+    pub fn bare_port(&self) -> u16 {
+        self.bare_port.expect("a third listener")
     }
 
     pub fn admin(&self, path: &str) -> String {

@@ -65,9 +65,17 @@ pub fn python() -> PathBuf {
     found(target().join("venv/bin/python"))
 }
 
+/// The filter's module: the file that the environment variable [`MODULE`] names, else
+/// the one that is built here.
 pub fn filter_wasm() -> PathBuf {
+    if let Some(file) = std::env::var_os(MODULE) {
+        return found(PathBuf::from(file));
+    }
     found(target().join("wasm32-wasip1/release/oss_origin_auth.wasm"))
 }
+
+/// What `cargo xtask attack --module FILE` sets for the tests.
+pub const MODULE: &str = "OSS_MODULE";
 
 pub fn sidecar() -> PathBuf {
     found(target().join("native/sts-sidecar"))

@@ -1,5 +1,6 @@
 //! The project's commands. Each does all the set-up that it needs.
 
+mod attack;
 mod bench;
 mod command;
 mod config;
@@ -41,6 +42,7 @@ enum Task {
         image: bool,
     },
     Test(test::Options),
+    Attack(attack::Options),
     /// Show a private object served through Envoy
     Demo(demo::Options),
     Bench(bench::Options),
@@ -73,6 +75,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build { image: false } => setup::build()?,
         Task::Build { image: true } => setup::build_image()?,
         Task::Test(options) => test::run(&options)?,
+        Task::Attack(options) => attack::run(&options)?,
         Task::Demo(options) => demo::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Instructions(options) => instructions::run(&options)?,

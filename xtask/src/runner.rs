@@ -1,6 +1,7 @@
 //! Runs each test of a program in a process of its own, a few at a time.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -93,8 +94,11 @@ pub fn list(program: &Path) -> Result<Vec<Test>> {
     Ok(names(&[])?.into_iter().map(test).collect())
 }
 
+/// What is set for the tests, beside what is set here: names and values.
+pub type Environment<'a> = &'a [(&'a str, OsString)];
+
 /// Runs them, `jobs` at a time, and shows each as it ends.
-pub fn run(mut tests: Vec<Test>, jobs: usize, pairwise: bool) -> Result<Vec<Outcome>> {
+pub fn run(mut tests: Vec<Test>, jobs: usize, environment: Environment) -> Result<Vec<Outcome>> {
     let watchdog = Watchdog::start()?;
     let known = Seconds::read();
     // The longest first, so that none is left over at the end.
@@ -111,7 +115,7 @@ pub fn run(mut tests: Vec<Test>, jobs: usize, pairwise: bool) -> Result<Vec<Outc
             for _ in 0..jobs {
                 scope.spawn(|| {
                     while let Some(test) = next() {
-                        let outcome = run_one(&test, pairwise, &watchdog);
+                        let outcome = run_one(&test, environment, &watchdog);
                         show(&outcome);
                         lock(&outcomes).push(outcome);
                     }
@@ -138,10 +142,10 @@ fn show(outcome: &Outcome) {
     }
 }
 
-fn run_one(test: &Test, pairwise: bool, watchdog: &Watchdog) -> Outcome {
+fn run_one(test: &Test, environment: Environment, watchdog: &Watchdog) -> Outcome {
     let begin = Instant::now();
     let log = scratch("test.log");
-    let ended = run_to_end(test, pairwise, watchdog, &log);
+    let ended = run_to_end(test, environment, watchdog, &log);
     let problem = match ended {
         Ok(Some(status)) if status.success() => None,
         Ok(Some(status)) => Some(format!("ended with {status}")),
@@ -164,7 +168,7 @@ fn run_one(test: &Test, pairwise: bool, watchdog: &Watchdog) -> Outcome {
 /// How it ended; nothing if it had to be killed.
 fn run_to_end(
     test: &Test,
-    pairwise: bool,
+    environment: Environment,
     watchdog: &Watchdog,
     log: &Path,
 ) -> Result<Option<ExitStatus>> {
@@ -179,9 +183,7 @@ fn run_to_end(
         .stderr(output)
         // All that it starts is in a group with it, and can be killed with it.
         .process_group(0);
-    if pairwise {
-        command.env(tools::PAIRWISE, "1");
-    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     let mut child = command.spawn().map_err(text)?;
     watchdog.tell('+', child.id());
     let status = wait(&mut child).map_err(text);
@@ -313,7 +315,7 @@ mod tests {
             name: name.to_owned(),
             ignored: false,
         };
-        let outcomes = run(vec![test("one"), test("two")], 2, false).unwrap();
+        let outcomes = run(vec![test("one"), test("two")], 2, &[]).unwrap();
         let problems: Vec<_> = outcomes.iter().map(|outcome| &outcome.problem).collect();
         assert_eq!(problems, [&None, &None]);
     }

@@ -69,7 +69,7 @@ pub fn build_image() -> Result {
 }
 
 /// Into target/venv, once for each content of the lists.
-fn install_python_packages() -> Result {
+pub fn install_python_packages() -> Result {
     let lists = ["requirements.txt", "checks.txt"].map(|name| tools::fakes().join(name));
     let mut wanted = String::new();
     for list in &lists {

@@ -2,6 +2,7 @@
 //! command adds those that need a real Envoy, `--all` those that need what only a
 //! system's packages provide.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub fn run(options: &Options) -> Result {
 
     step("tests that need set-up");
     let plan = Plan::new(options)?;
-    let outcomes = runner::run(plan.run, options.jobs.into(), options.pairwise)?;
+    let outcomes = runner::run(plan.run, options.jobs.into(), &options.environment())?;
     for outcome in &outcomes {
         sum.count(outcome.problem.is_none());
     }
@@ -104,6 +105,12 @@ pub fn run(options: &Options) -> Result {
 impl Options {
     fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|part| name.contains(part))
+    }
+
+    /// What is set for all tests.
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let pairwise = self.pairwise.then(|| (tools::PAIRWISE, "1".into()));
+        pairwise.into_iter().collect()
     }
 
     fn skips(&self, name: &str) -> bool {
@@ -148,10 +155,11 @@ impl Plan {
             skipped: Vec::new(),
         };
         let (mut ignored, mut of_all, mut with_docker, mut unwanted) = (0, 0, 0, 0);
-        // Both are built, so that what is left out is counted and compiles.
-        for (index, program) in runner::build(&["envoy", "system"])?.iter().enumerate() {
-            for test in runner::list(program)? {
-                let is_system = index == 1;
+        // All are built, so that what is left out is counted and compiles.
+        let names = ["envoy", "attack", "system"];
+        for (target, program) in names.iter().zip(runner::build(&names)?) {
+            for test in runner::list(&program)? {
+                let is_system = *target == "system";
                 if !options.wants(&test.name) {
                     continue;
                 } else if options.skips(&test.name) {
@@ -197,9 +205,7 @@ impl Plan {
 fn run_plain(options: &Options, sum: &mut Sum) -> Result<Option<String>> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    if options.pairwise {
-        command.env(tools::PAIRWISE, "1");
-    }
+    command.envs(options.environment());
     if let Some(filter) = &options.filter {
         command.args(["--", filter]);
     }

@@ -1,0 +1,80 @@
+//! Attacks on a module of the filter, given by name or built here: what was once found
+//! must stay mended.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use testkit::tools;
+
+use crate::command::{Result, step};
+use crate::runner::{self, Outcome};
+use crate::setup;
+
+/// Attack the filter in a real Envoy, in both of its positions; `cargo xtask test`
+/// does it too
+///
+/// Each test has a process of its own, and a line that says how it ended. The last line
+/// is `attacks: N withstood, N got through`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Attack this module, and not the one that is built here
+    #[arg(long, value_name = "FILE", value_parser = existing)]
+    module: Option<PathBuf>,
+    /// How many tests run at the same time
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+fn existing(file: &str) -> std::result::Result<PathBuf, String> {
+    let path = PathBuf::from(file);
+    // The tests run in another folder.
+    path.canonicalize().map_err(|error| error.to_string())
+}
+
+/// Makes all attacks, and prints how many were withstood.
+pub fn run(options: &Options) -> Result {
+    match options.module {
+        Some(_) => setup::install_python_packages()?,
+        None => setup::run()?,
+    }
+    let outcomes = options.found_before()?;
+    let through: Vec<&str> = outcomes
+        .iter()
+        .filter(|outcome| outcome.problem.is_some())
+        .map(|outcome| outcome.name.as_str())
+        .collect();
+    println!(
+        "attacks: {} withstood, {} got through",
+        outcomes.len() - through.len(),
+        through.len()
+    );
+    match (outcomes.len(), through.as_slice()) {
+        (0, _) => Err("no test has run; is the filter right?".into()),
+        (_, []) => Ok(()),
+        (_, through) => Err(format!("got through: {}", through.join(", "))),
+    }
+}
+
+impl Options {
+    /// The tests in tests/attack.
+    fn found_before(&self) -> Result<Vec<Outcome>> {
+        step("what was found before");
+        let mut tests = Vec::new();
+        for program in runner::build(&["attack"])? {
+            tests.extend(runner::list(&program)?);
+        }
+        let wanted = |name: &str| self.filter.as_ref().is_none_or(|part| name.contains(part));
+        tests.retain(|test| wanted(&test.name));
+        runner::run(tests, self.jobs.into(), &self.environment())
+    }
+
+    /// What is set for all attacks.
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let module = self.module.iter();
+        module
+            .map(|file| (tools::MODULE, file.clone().into_os_string()))
+            .collect()
+    }
+}
