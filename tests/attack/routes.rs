@@ -89,7 +89,7 @@ fn no_request_leaves_for_a_cluster_that_was_not_selected_before_the_filter() {
         eprintln!("  {}", requests.join("\n  "));
     }
     assert!(wrong.is_empty(), "requests went astray");
-    let least = TABLES * REQUESTS / 10;
+    let least = TABLES * REQUESTS / 20;
     assert!(
         signed > least,
         "only {signed} were signed: nothing is shown"
@@ -248,10 +248,10 @@ fn target(random: &mut Random) -> String {
             _ => spelt.push(byte.into()),
         }
     }
+    if random.once_in(2) {
+        return spelt;
+    }
     let queries = [
-        "",
-        "",
-        "",
         "?",
         "?foo=1",
         "?foo=%61",
