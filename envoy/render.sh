@@ -3,7 +3,9 @@
 # settings of the environment put in:
 #
 #   OSS_BUCKET, OSS_REGION    the bucket and its region id
-#   OSS_HOST                  <bucket>.oss-<region>.aliyuncs.com unless set
+#   OSS_HOST                  <bucket>.oss-<region>.aliyuncs.com unless set; what
+#                             does not begin with the bucket's name is taken for
+#                             a domain of its own (cname)
 #   OSS_ADDRESS               host:port to connect to; OSS_HOST:443 unless set
 #   OSS_TLS=off               speak HTTP to OSS_ADDRESS: for the fake OSS only
 #   SIDECAR_ADDRESS           127.0.0.1:8181 unless set
@@ -27,6 +29,12 @@ cache=${CACHE_FOLDER:-/var/cache/envoy}
 tls=${TLS_FOLDER:-/etc/envoy}
 ca=${CA_FILE:-/etc/ssl/certs/ca-certificates.crt}
 wasm=${WASM_FILE:-/etc/envoy/oss_origin_auth.wasm}
+
+# The filter puts the bucket before its endpoint, unless the host is a domain of the bucket's own.
+case $host in
+"$OSS_BUCKET".*) endpoint="\"${host#"$OSS_BUCKET".}\"" ;;
+*) endpoint="\"$host\", \"addressing\": \"cname\"" ;;
+esac
 
 for value in "$OSS_BUCKET" "$OSS_REGION" "$host" "$oss" "$sidecar" "$listen" "$admin" "$cache" "$tls" "$ca" "$wasm"; do
   case $value in
@@ -58,6 +66,8 @@ sed -e "$tls_off" \
   -e "s|address: $internal, port_value: 443|$(address "${OSS_ADDRESS:-$OSS_BUCKET.oss-$OSS_REGION-internal.aliyuncs.com:443}")|" \
   -e "s|$shipped|$host|" \
   -e "s|$internal|$OSS_BUCKET.oss-$OSS_REGION-internal.aliyuncs.com|" \
+  -e "s|their-bucket.oss-cn-hangzhou.aliyuncs.com|their-bucket.oss-$OSS_REGION.aliyuncs.com|" \
+  -e "s|\"oss-cn-hangzhou.aliyuncs.com\"|$endpoint|" \
   -e "s|\"oss-cn-hangzhou-internal.aliyuncs.com\"|\"oss-$OSS_REGION-internal.aliyuncs.com\"|" \
   -e "s|/var/cache/envoy|$cache|" \
   -e "s|/etc/envoy/tls\\.|$tls/tls.|" \
