@@ -7,15 +7,21 @@ import sys
 import kubernetes_validate
 import yaml
 from cloudcoil.models.istio.extensions import v1alpha1 as extensions
-from cloudcoil.models.istio.networking import v1alpha3 as networking
+from cloudcoil.models.istio.networking import v1, v1alpha3
 
 KUBERNETES = "1.31"
-MODELS = {"WasmPlugin": extensions.WasmPlugin, "EnvoyFilter": networking.EnvoyFilter}
+MODELS = {
+    "WasmPlugin": extensions.WasmPlugin,
+    "EnvoyFilter": v1alpha3.EnvoyFilter,
+    "VirtualService": v1.VirtualService,
+    "ServiceEntry": v1.ServiceEntry,
+    "DestinationRule": v1.DestinationRule,
+}
 
 
 def check(document):
     api = document["apiVersion"]
-    if api in ("v1", "apps/v1"):
+    if api in ("v1", "apps/v1", "networking.k8s.io/v1"):
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
     elif api.split("/")[0].endswith("istio.io"):
         model = MODELS[document["kind"]]

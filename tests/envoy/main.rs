@@ -12,6 +12,7 @@ mod common;
 
 mod configuration;
 mod credentials;
+mod guards;
 mod lapse;
 mod manifests;
 mod module;

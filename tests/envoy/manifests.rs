@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use oss_origin_auth_core::config::Config;
+use oss_origin_auth_core::config::{Config, Treatment};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::process::scratch;
@@ -22,7 +22,7 @@ fn deploy(file: &str) -> PathBuf {
     tools::root().join("deploy").join(file)
 }
 
-fn documents(file: &str) -> Vec<Value> {
+pub fn documents(file: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(deploy(file)).unwrap();
     serde_yaml_ng::Deserializer::from_str(&text)
         .map(|document| Value::deserialize(document).unwrap())
@@ -58,15 +58,23 @@ fn the_filter_takes_every_configuration() {
     let istio = documents("istio/wasm-plugin.yaml");
     let gateway = documents("envoy-gateway/extension-policy.yaml");
     let higress = documents("higress/wasm-plugin.yaml");
-    for (name, configuration) in [
-        ("Istio", &istio[0]["spec"]["pluginConfig"]),
-        ("Envoy Gateway", &gateway[0]["spec"]["wasm"][0]["config"]),
-        ("Higress", &higress[0]["spec"]["defaultConfig"]),
+    let of_gateway = "httproute/default/objects/rule/0/match/0/objects_example_com";
+    for (name, configuration, route) in [
+        ("Istio", &istio[0]["spec"]["pluginConfig"], "objects"),
+        (
+            "Envoy Gateway",
+            &gateway[0]["spec"]["wasm"][0]["config"],
+            of_gateway,
+        ),
+        ("Higress", &higress[0]["spec"]["defaultConfig"], "objects"),
     ] {
         let text = configuration.to_string();
         let parsed = Config::parse(text.as_bytes(), |_| Some("set".to_owned()));
         let config = parsed.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(config.treatment(b"objects").is_some(), "{name}");
+        let signs =
+            |route: &str| matches!(config.treatment(route.as_bytes()), Some(Treatment::Sign(_)));
+        assert!(signs(route), "{name}");
+        assert!(!signs("another"), "{name}");
     }
 }
 

@@ -274,7 +274,7 @@ fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
 }
 
 /// An Envoy with a cache of its own.
-fn start_cached() -> (FakeAlibaba, StubSidecar, Shipped) {
+pub fn start_cached() -> (FakeAlibaba, StubSidecar, Shipped) {
     let alibaba = FakeAlibaba::start();
     alibaba.set("cache_control", json!("public, max-age=3600"));
     alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
@@ -389,7 +389,7 @@ fn what_is_cached_for_members_is_served_to_members_alone() {
 }
 
 /// A token under the example key of protected.yaml.
-fn jwt(claims: &Value) -> String {
+pub fn jwt(claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({"alg": "HS256", "typ": "JWT", "kid": "example"});
     let text = format!("{}.{}", part(&header), part(claims));
@@ -402,7 +402,7 @@ fn jwt(claims: &Value) -> String {
     )
 }
 
-fn start(name: &str, keys: &[&str]) -> (FakeAlibaba, StubSidecar, Shipped) {
+pub fn start(name: &str, keys: &[&str]) -> (FakeAlibaba, StubSidecar, Shipped) {
     let alibaba = FakeAlibaba::start();
     for key in keys {
         alibaba.put(key, format!("content of {key}"));
