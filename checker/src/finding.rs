@@ -20,6 +20,8 @@ pub struct Finding {
     pub place: Place,
     /// What is wrong, and how to mend it.
     pub message: String,
+    /// The name of the rule that says it; empty where the file cannot be read.
+    pub rule: &'static str,
 }
 
 /// Where it is.
@@ -73,6 +75,7 @@ impl Finding {
             severity,
             place,
             message,
+            rule: "",
         }
     }
 }
@@ -126,6 +129,10 @@ impl Display for Finding {
         if !field.is_empty() {
             write!(formatter, "{field}: ")?;
         }
-        formatter.write_str(&self.message)
+        formatter.write_str(&self.message)?;
+        match self.rule {
+            "" => Ok(()),
+            rule => write!(formatter, " [{rule}]"),
+        }
     }
 }

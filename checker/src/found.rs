@@ -4,6 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
 use crate::finding::Place;
+use crate::manager::Manager;
 use crate::protobuf::{field, is, kind, text};
 
 /// The name by which our filter is known.
@@ -16,8 +17,10 @@ pub struct Found {
     pub filters: Vec<Filter>,
     /// The VMs of wasm filters that are not ours.
     pub others: Vec<OtherVm>,
+    /// The managers of HTTP connections.
+    pub managers: Vec<Manager>,
     /// Settings in the metadata of routes and clusters.
-    pub metadata: Vec<String>,
+    pub metadata: Vec<Metadata>,
     /// The matchers that routes give to a `match_delegate`.
     pub of_routes: Vec<RouteMatcher>,
 }
@@ -37,6 +40,36 @@ pub struct Filter {
     pub vm: VmId,
     /// What becomes of requests once the VM has failed.
     pub policy: Policy,
+    /// Where it sits.
+    pub position: Position,
+    /// The phase of a `WasmPlugin`.
+    pub phase: Option<String>,
+}
+
+/// Where a filter sits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Position {
+    /// On the cluster of this name: behind every rewrite.
+    Cluster(String),
+    /// Among the filters of this one of [`Found::managers`].
+    Manager(usize),
+    /// Among the filters of a gateway, whose routes stand elsewhere.
+    Gateway,
+    /// Among the filters of some routes of a gateway.
+    Routes,
+    /// It does not show.
+    Unknown,
+}
+
+/// Settings in the metadata of a route or a cluster.
+#[derive(Debug)]
+pub struct Metadata {
+    /// Where they are.
+    pub place: Place,
+    /// How findings name them.
+    pub field: String,
+    /// The settings.
+    pub settings: String,
 }
 
 /// What a filter's configuration says of failures.
@@ -106,6 +139,26 @@ pub enum OnFailure {
     Unknown(String),
 }
 
+impl Filter {
+    /// The filter whose own configuration a text is.
+    pub fn of_settings(settings: &str) -> Filter {
+        Filter {
+            place: Place::default(),
+            field: "",
+            settings: Ok(settings.to_owned()),
+            delegates: Vec::new(),
+            vm: VmId::Chosen,
+            policy: Policy {
+                field: "",
+                on_failure: OnFailure::Chosen,
+                fix: "",
+            },
+            position: Position::Unknown,
+            phase: None,
+        }
+    }
+}
+
 impl Found {
     /// Looks through all documents.
     pub fn new(documents: &[Value]) -> Found {
@@ -137,10 +190,21 @@ impl Found {
             context.filter = name;
         }
         context.within = context.within.or(name);
+        context.owner = name.or(context.owner);
+        if let Some(manager) = Manager::read(value, context.place(None)) {
+            context.position = Some(Standing::Manager(self.managers.len()));
+            self.managers.push(manager);
+        }
+        if text(value, "apply_to") == Some("HTTP_FILTER") {
+            context.position = Some(Standing::Gateway);
+        }
         self.add_plugin(value, name, context);
-        let settings = field(value, "filter_metadata")
-            .and_then(|metadata| metadata.get(OURS)?.get("config")?.as_str());
-        self.metadata.extend(settings.map(str::to_owned));
+        let settings = of_metadata(value).map(|settings| Metadata {
+            place: context.place(None),
+            field: context.metadata(),
+            settings: settings.to_owned(),
+        });
+        self.metadata.extend(settings);
         if let (Some(filter), Some(matcher)) = (context.of_route, field(value, "xds_matcher")) {
             self.of_routes.push(RouteMatcher {
                 place: context.place(None),
@@ -158,6 +222,10 @@ impl Found {
                 };
                 let mut context = context;
                 context.delegates = Some(&delegate);
+                self.collect(inner, context);
+            } else if is(name, "typed_extension_protocol_options") {
+                let mut context = context;
+                context.position = Some(Standing::Cluster(context.owner.unwrap_or_default()));
                 self.collect(inner, context);
             } else if is(name, "typed_per_filter_config") {
                 let mut context = context;
@@ -191,6 +259,8 @@ impl Found {
                     id => VmId::Given(id.to_owned()),
                 },
                 policy: policy(value),
+                position: context.position(),
+                phase: None,
             });
         } else if vm.is_some() {
             self.others.push(OtherVm {
@@ -199,69 +269,18 @@ impl Found {
             });
         }
     }
-
-    /// Istio's, or Higress's, which has other names for the settings.
-    fn add_wasm_plugin(&mut self, document: &Value, context: Context) {
-        let spec = &document["spec"];
-        let name = document["metadata"]["name"].as_str();
-        if !is_ours(name) && !is_ours(spec["url"].as_str()) {
-            return;
-        }
-        let field = match spec["defaultConfig"] {
-            Value::Null => "pluginConfig",
-            _ => "defaultConfig",
-        };
-        let on_failure = match spec["failStrategy"].as_str() {
-            Some("FAIL_OPEN") => OnFailure::Open,
-            _ => OnFailure::Chosen,
-        };
-        self.filters.push(Filter {
-            place: context.place(name),
-            field,
-            settings: Ok(spec[field].to_string()),
-            delegates: Vec::new(),
-            vm: VmId::Chosen,
-            policy: Policy {
-                field: "failStrategy",
-                on_failure,
-                fix: "write `failStrategy: FAIL_CLOSE`",
-            },
-        });
-    }
-
-    /// Envoy Gateway's.
-    fn add_extension_policy(&mut self, document: &Value, context: Context) {
-        for wasm in document["spec"]["wasm"].as_array().into_iter().flatten() {
-            let name = wasm["name"].as_str();
-            if !is_ours(name) && !is_ours(Some(&wasm["code"].to_string())) {
-                continue;
-            }
-            let on_failure = match wasm["failOpen"] {
-                Value::Bool(true) => OnFailure::Open,
-                _ => OnFailure::Chosen,
-            };
-            self.filters.push(Filter {
-                place: context.place(name),
-                field: "config",
-                settings: Ok(wasm["config"].to_string()),
-                delegates: Vec::new(),
-                vm: VmId::Chosen,
-                policy: Policy {
-                    field: "failOpen",
-                    on_failure,
-                    fix: "take it out",
-                },
-            });
-        }
-    }
 }
 
 /// What stands around a value in the document.
-#[derive(Clone, Copy, Default)]
-struct Context<'a> {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
     document: Option<usize>,
     /// The outermost that has a name: a cluster, a listener.
     within: Option<&'a str>,
+    /// The innermost that has a name: a route, a cluster.
+    owner: Option<&'a str>,
+    /// Where a filter here sits.
+    position: Option<Standing<'a>>,
     /// The name of the filter in which it stands.
     filter: &'a str,
     delegates: Option<&'a Around<'a>>,
@@ -269,7 +288,16 @@ struct Context<'a> {
     of_route: Option<&'a str>,
 }
 
+/// [`Position`], as far as it shows in a document of Envoy.
+#[derive(Clone, Copy, Debug)]
+enum Standing<'a> {
+    Cluster(&'a str),
+    Manager(usize),
+    Gateway,
+}
+
 /// A `match_delegate`, and those around it.
+#[derive(Debug)]
 struct Around<'a> {
     name: &'a str,
     /// The message, with its matcher in it.
@@ -286,7 +314,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn place(&self, plugin: Option<&'a str>) -> Place {
+    /// Where a filter of this name is.
+    pub fn place(&self, plugin: Option<&'a str>) -> Place {
         let name = self.name(plugin);
         Place {
             document: self.document,
@@ -296,6 +325,22 @@ impl<'a> Context<'a> {
             }),
             field: String::new(),
         }
+    }
+
+    fn position(&self) -> Position {
+        match self.position {
+            Some(Standing::Cluster(name)) => Position::Cluster(name.to_owned()),
+            Some(Standing::Manager(index)) => Position::Manager(index),
+            Some(Standing::Gateway) => Position::Gateway,
+            None => Position::Unknown,
+        }
+    }
+
+    /// How findings name the settings in the metadata of the owner.
+    fn metadata(&self) -> String {
+        let owner = self.owner.map(|owner| format!("[{owner}]."));
+        let owner = owner.unwrap_or_default();
+        format!("{owner}metadata.filter_metadata.{OURS}.config")
     }
 
     fn delegates(&self) -> Vec<Delegate> {
@@ -311,8 +356,19 @@ impl<'a> Context<'a> {
     }
 }
 
+/// The settings that a message of metadata has for the filter.
+pub fn of_metadata(metadata: &Value) -> Option<&str> {
+    let settings = field(metadata, "filter_metadata")?;
+    settings.get(OURS)?.get("config")?.as_str()
+}
+
+/// Whether one of Envoy's filters is the filter, or has it within.
+pub fn has_ours(filter: &Value) -> bool {
+    is_ours(Some(&filter.to_string()))
+}
+
 /// Whether the name of a plugin, or the place of its code, is the filter's.
-fn is_ours(text: Option<&str>) -> bool {
+pub fn is_ours(text: Option<&str>) -> bool {
     text.is_some_and(|text| text.replace('-', "_").contains(OURS))
 }
 

@@ -17,12 +17,20 @@
 
 mod finding;
 mod found;
+mod manager;
+mod manifests;
 mod protobuf;
 mod rules;
 pub mod schema;
+mod settings;
 
 pub use finding::{Finding, Place, Report, Severity, Verdict};
-use found::Found;
+use found::{Filter, Found};
+
+/// The names of all rules, as [`Finding::rule`] has them.
+pub fn rules() -> impl Iterator<Item = &'static str> {
+    rules::RULES.iter().map(|rule| rule.name)
+}
 
 /// Checks the text of a file. Variables that hold AccessKeys need not be set.
 pub fn check(text: &str) -> Report {
@@ -36,16 +44,13 @@ pub fn check(text: &str) -> Report {
             return Report::new(0, vec![Finding::error(&place, "", problem)]);
         }
     };
-    let found = Found::new(&documents);
-    if !found.filters.is_empty() {
-        let findings = rules::RULES.iter().flat_map(|rule| rule(&found));
-        return Report::new(found.filters.len(), findings.collect());
+    let mut found = Found::new(&documents);
+    if found.filters.is_empty() && is_json {
+        found.filters.push(Filter::of_settings(text));
     }
-    if is_json {
-        let wrong = rules::parse(text).err();
-        let finding =
-            wrong.map(|error| Finding::error(&Place::default(), &error.field, error.problem));
-        return Report::new(1, Vec::from_iter(finding));
+    if !found.filters.is_empty() {
+        let findings = rules::RULES.iter().flat_map(|rule| rule.findings(&found));
+        return Report::new(found.filters.len(), findings.collect());
     }
     let nothing = "no wasm filter in it has oss_origin_auth as its name or in the place of its \
                    code";

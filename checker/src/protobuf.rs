@@ -23,6 +23,20 @@ pub fn text<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
     field(message, name).and_then(Value::as_str)
 }
 
+/// The elements of a field that is a list.
+pub fn list<'a>(message: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let items = field(message, name).and_then(Value::as_array);
+    items.into_iter().flatten()
+}
+
+/// Whether a field is set to true. Envoy takes a text for a boolean.
+pub fn is_true(message: &Value, name: &str) -> bool {
+    field(message, name).is_some_and(|value| match value {
+        Value::Bool(set) => *set,
+        other => other.as_str() == Some("true"),
+    })
+}
+
 /// Whether a key of JSON is a field's name, in snake or lower camel case.
 pub fn is(key: &str, name: &str) -> bool {
     let mut snake = String::new();

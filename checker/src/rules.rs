@@ -1,38 +1,87 @@
 //! The rules. Each says all that it finds.
 
+mod listener;
+mod managers;
+mod settings;
+
 use oss_origin_auth_core::config::{Config, ConfigError};
 use serde_json::Value;
 
 use crate::finding::Finding;
 use crate::found::{Filter, Found, OnFailure, Policy, VmId};
 use crate::protobuf::{field, kind};
+use listener::{
+    defaults_sign_other_routes, mirrors_carry_the_signature, routes_keep_the_clients_host,
+    routes_keep_the_clients_path, routes_match_on_changed_headers,
+    the_filter_stands_before_the_checks,
+};
+use managers::{addresses_can_be_forged, logs_print_the_signature, redirects_carry_the_signature};
+use settings::{
+    errors_name_the_bucket, headers_of_clients_leave, signed_urls_pass, unknown_parameters_leave,
+};
 
 /// A check of all that a file has of ours.
-pub type Rule = fn(&Found) -> Vec<Finding>;
+#[derive(Debug)]
+pub struct Rule {
+    /// As findings and docs/SECURITY.md name it: what is wrong.
+    pub name: &'static str,
+    check: fn(&Found) -> Vec<Finding>,
+}
+
+/// Rules under the names of their functions.
+macro_rules! rules {
+    ($($name:ident),* $(,)?) => {
+        [$(Rule { name: stringify!($name), check: $name }),*]
+    };
+}
 
 /// All checks.
-pub const RULES: [Rule; 6] = [
-    settings_are_right,
-    match_delegates_skip_2xx_alone,
-    routes_skip_2xx_alone,
-    nothing_acts_on_what_is_skipped,
-    a_failure_lets_no_request_pass,
-    no_other_filter_reads_the_credentials,
+pub const RULES: &[Rule] = &rules![
+    settings_are_wrong,
+    match_delegates_skip_more,
+    routes_skip_more,
+    skipped_answers_are_stripped,
+    a_failure_lasts_or_lets_pass,
+    others_read_the_credentials,
+    redirects_carry_the_signature,
+    logs_print_the_signature,
+    addresses_can_be_forged,
+    the_filter_stands_before_the_checks,
+    routes_match_on_changed_headers,
+    routes_keep_the_clients_host,
+    routes_keep_the_clients_path,
+    mirrors_carry_the_signature,
+    defaults_sign_other_routes,
+    errors_name_the_bucket,
+    unknown_parameters_leave,
+    signed_urls_pass,
+    headers_of_clients_leave,
 ];
+
+impl Rule {
+    /// All that it finds, under its name.
+    pub fn findings(&self, found: &Found) -> Vec<Finding> {
+        let mut findings = (self.check)(found);
+        for finding in &mut findings {
+            finding.rule = self.name;
+        }
+        findings
+    }
+}
 
 /// Reads settings as the filter does. Variables are taken to be set.
 pub fn parse(settings: &str) -> Result<Config, ConfigError> {
     Config::parse(settings.as_bytes(), |_| Some("set".to_owned()))
 }
 
-fn settings_are_right(found: &Found) -> Vec<Finding> {
+fn settings_are_wrong(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
         match filter.settings.as_deref().map(parse) {
             Ok(Ok(_)) => {}
             Ok(Err(ConfigError { field, problem })) => {
                 let field = format!("{}.{field}", filter.field);
-                let field = field.trim_end_matches('.');
+                let field = field.trim_matches('.');
                 findings.push(Finding::error(&filter.place, field, problem));
             }
             Err(problem) => findings.push(Finding::error(&filter.place, filter.field, problem)),
@@ -41,7 +90,7 @@ fn settings_are_right(found: &Found) -> Vec<Finding> {
     findings
 }
 
-fn match_delegates_skip_2xx_alone(found: &Found) -> Vec<Finding> {
+fn match_delegates_skip_more(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
         for delegate in &filter.delegates {
@@ -54,7 +103,7 @@ fn match_delegates_skip_2xx_alone(found: &Found) -> Vec<Finding> {
     findings
 }
 
-fn routes_skip_2xx_alone(found: &Found) -> Vec<Finding> {
+fn routes_skip_more(found: &Found) -> Vec<Finding> {
     let filters = found.filters.iter();
     let delegates: Vec<&str> = filters
         .flat_map(|filter| &filter.delegates)
@@ -94,7 +143,7 @@ fn skips_2xx_alone(matcher: &Value) -> bool {
     by_class() == Some(true) && !otherwise
 }
 
-fn nothing_acts_on_what_is_skipped(found: &Found) -> Vec<Finding> {
+fn skipped_answers_are_stripped(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     let delegated = found
         .filters
@@ -105,7 +154,7 @@ fn nothing_acts_on_what_is_skipped(found: &Found) -> Vec<Finding> {
             continue;
         };
         let reads_metadata = parse(settings).is_ok_and(|config| !config.metadata.is_empty());
-        let in_metadata = || found.metadata.iter().any(|settings| strips(settings));
+        let in_metadata = || found.metadata.iter().any(|one| strips(&one.settings));
         if strips(settings) || (reads_metadata && in_metadata()) {
             let field = format!("{}.strip_response_headers", filter.field);
             findings.push(Finding::error(
@@ -135,7 +184,7 @@ fn strips(settings: &str) -> bool {
     serde_json::from_str(settings).is_ok_and(|settings: Value| has(&settings))
 }
 
-fn a_failure_lets_no_request_pass(found: &Found) -> Vec<Finding> {
+fn a_failure_lasts_or_lets_pass(found: &Found) -> Vec<Finding> {
     let of_filter = |filter: &Filter| {
         let Policy {
             field,
@@ -167,7 +216,7 @@ fn a_failure_lets_no_request_pass(found: &Found) -> Vec<Finding> {
 }
 
 /// Shared data belongs to all VMs of an id.
-fn no_other_filter_reads_the_credentials(found: &Found) -> Vec<Finding> {
+fn others_read_the_credentials(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
         let message = match &filter.vm {

@@ -1,0 +1,176 @@
+//! What stands around the filter in Envoy: the managers of HTTP connections, their
+//! filters and their routes.
+
+use serde_json::Value;
+
+use crate::finding::Place;
+use crate::protobuf::{field, is_true, kind, list, text};
+
+/// A manager of HTTP connections: the filters of a listener, and its routes.
+#[derive(Debug)]
+pub struct Manager {
+    /// Where it is.
+    pub place: Place,
+    /// How findings name it.
+    pub field: String,
+    /// The message.
+    pub message: Value,
+    /// Its routes; `None` where they come from elsewhere (RDS).
+    pub routes: Option<Vec<Route>>,
+}
+
+/// A route of Envoy.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name; may be empty.
+    pub name: String,
+    /// How findings name it.
+    pub field: String,
+    /// The message.
+    pub message: Value,
+}
+
+/// The type of the message.
+const MANAGER: &str =
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// The type of a route in a matcher.
+const ROUTE: &str = "envoy.config.route.v3.Route";
+
+impl Manager {
+    /// The manager that a value is, if it is one.
+    pub fn read(value: &Value, place: Place) -> Option<Manager> {
+        if kind(value) != MANAGER {
+            return None;
+        }
+        let message = inner(value);
+        let prefix = text(message, "stat_prefix").unwrap_or_default();
+        let name = format!("http_connection_manager[{prefix}]");
+        let hosts = ["route_config", "scoped_routes"]
+            .into_iter()
+            .filter_map(|name| field(message, name))
+            .flat_map(virtual_hosts);
+        let hosts: Vec<&Value> = hosts.collect();
+        let routes = (!hosts.is_empty()).then(|| {
+            let all = hosts.iter().flat_map(|host| routes_of(host)).enumerate();
+            all.map(|(index, message)| Route::new(&name, index, message))
+                .collect()
+        });
+        Some(Manager {
+            place,
+            message: message.clone(),
+            routes,
+            field: name,
+        })
+    }
+
+    /// Its filters, each with its configuration.
+    pub fn filters(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        let filters = list(&self.message, "http_filters").filter(|one| !is_true(one, "disabled"));
+        filters.map(|one| (one, field(one, "typed_config").unwrap_or(&Value::Null)))
+    }
+
+    /// Its routes, as far as they are known.
+    pub fn known_routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().flatten()
+    }
+}
+
+impl Route {
+    fn new(manager: &str, index: usize, message: &Value) -> Route {
+        let name = text(message, "name").unwrap_or_default();
+        let label = match name {
+            "" => index.to_string(),
+            name => name.to_owned(),
+        };
+        Route {
+            name: name.to_owned(),
+            field: format!("{manager}.routes[{label}]"),
+            message: message.clone(),
+        }
+    }
+
+    /// Where it leads, if it leads to clusters.
+    pub fn action(&self) -> Option<&Value> {
+        field(&self.message, "route")
+    }
+
+    /// The clusters to which it leads. One that is found out for each request is an
+    /// empty name.
+    pub fn clusters(&self) -> Vec<&str> {
+        let Some(action) = self.action() else {
+            return Vec::new();
+        };
+        if let Some(cluster) = text(action, "cluster") {
+            return vec![cluster];
+        }
+        let weighted = self.weighted().map(|one| text(one, "name"));
+        let weighted: Vec<&str> = weighted.map(Option::unwrap_or_default).collect();
+        match weighted.is_empty() {
+            true => vec![""],
+            false => weighted,
+        }
+    }
+
+    /// Whether a route, or one of its weighted clusters, has one of these fields.
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        let places = self.action().into_iter().chain(self.weighted());
+        let has = |place: &Value, name: &&str| match field(place, name) {
+            None | Some(Value::Bool(false)) => false,
+            Some(value) => value.as_str() != Some(""),
+        };
+        places
+            .into_iter()
+            .any(|place| names.iter().any(|name| has(place, name)))
+    }
+
+    fn weighted(&self) -> impl Iterator<Item = &Value> {
+        let clusters = self
+            .action()
+            .and_then(|action| field(action, "weighted_clusters"));
+        clusters
+            .into_iter()
+            .flat_map(|clusters| list(clusters, "clusters"))
+    }
+}
+
+/// The message itself, where a `TypedStruct` is around it.
+pub fn inner(any: &Value) -> &Value {
+    match field(any, "type_url") {
+        Some(_) => field(any, "value").unwrap_or(any),
+        None => any,
+    }
+}
+
+/// The virtual hosts of route tables, however deep they stand.
+fn virtual_hosts(value: &Value) -> Vec<&Value> {
+    let own = list(value, "virtual_hosts");
+    let deeper = children(value).into_iter().flat_map(virtual_hosts);
+    own.chain(deeper).collect()
+}
+
+fn routes_of(host: &Value) -> Vec<&Value> {
+    let listed = list(host, "routes");
+    let matcher = field(host, "matcher").into_iter();
+    listed
+        .chain(matcher.flat_map(|tree| of_kind(tree, ROUTE)))
+        .collect()
+}
+
+/// All messages of a type within a value.
+pub fn of_kind<'a>(value: &'a Value, wanted: &str) -> Vec<&'a Value> {
+    if kind(value) == wanted {
+        return vec![inner(value)];
+    }
+    let deeper = children(value).into_iter();
+    deeper.flat_map(|child| of_kind(child, wanted)).collect()
+}
+
+/// The values of an object or a list.
+pub fn children(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Object(fields) => fields.values().collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    }
+}

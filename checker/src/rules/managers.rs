@@ -1,0 +1,213 @@
+//! Rules of what stands around the filter among a listener's filters, wherever the
+//! filter itself sits: the headers that it sets stay on the request.
+
+use serde_json::Value;
+
+use crate::finding::Finding;
+use crate::found::{Found, Position, has_ours};
+use crate::manager::{Manager, children, inner, of_kind};
+use crate::protobuf::{field, is, is_true, kind, list, text};
+use crate::rules::listener::signs;
+
+/// What is redirected within Envoy has the signature of the first request on it.
+pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, manager) in with_the_filter(found) {
+        if takes_the_signature_off(manager) {
+            continue;
+        }
+        let mut say = |field: String| {
+            findings.push(Finding::warning(&manager.place, &field, CARRIED));
+        };
+        for (filter, config) in manager.filters() {
+            if !of_kind(config, REDIRECT).is_empty() {
+                let name = text(filter, "name").unwrap_or_default();
+                say(format!("{}.http_filters[{name}]", manager.field));
+            }
+        }
+        for route in manager.known_routes() {
+            if route.has_any(&["internal_redirect_policy"]) && signs(found, index, route) {
+                say(format!("{}.route.internal_redirect_policy", route.field));
+            }
+            if !of_kind(&route.message, REDIRECT).is_empty() {
+                say(format!("{}.typed_per_filter_config", route.field));
+            }
+        }
+    }
+    findings
+}
+
+const REDIRECT: &str = "envoy.extensions.http.custom_response.redirect_policy.v3.RedirectPolicy";
+
+const CARRIED: &str = "the request goes on to another route, and perhaps to another cluster, with \
+    our authorization and x-oss-security-token; put an envoy.filters.http.header_mutation before \
+    the filter that removes them from the request, as in envoy/site.yaml";
+
+/// Whether a filter takes off what an earlier pass has set.
+fn takes_the_signature_off(manager: &Manager) -> bool {
+    let before_ours = manager
+        .filters()
+        .take_while(|(filter, _)| !has_ours(filter));
+    let mut mutations = before_ours
+        .filter(|(_, config)| kind(config) == MUTATION)
+        .map(|(_, config)| field(inner(config), "mutations"));
+    mutations.any(|mutations| {
+        let removed = mutations.into_iter();
+        let removed = removed.flat_map(|mutations| list(mutations, "request_mutations"));
+        let removed: Vec<String> = removed
+            .filter_map(|mutation| Some(text(mutation, "remove")?.to_ascii_lowercase()))
+            .collect();
+        SECRET
+            .iter()
+            .all(|name| removed.iter().any(|one| one == name))
+    })
+}
+
+const MUTATION: &str = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
+
+/// The headers by which others could read in our name.
+const SECRET: [&str; 2] = ["authorization", "x-oss-security-token"];
+
+/// What prints request headers prints those that the filter has set.
+pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (_, manager) in with_the_filter(found) {
+        let mut printed = Vec::new();
+        find_printed(&manager.message, &manager.field, false, &mut printed);
+        for (field, name) in printed {
+            let message = format!(
+                "it prints {name}, which the filter sets: whoever reads it can read from OSS; take \
+                 it out"
+            );
+            findings.push(Finding::warning(&manager.place, &field, message));
+        }
+    }
+    findings
+}
+
+/// Fields whose texts leave this Envoy.
+const PRINTING: [&str; 6] = [
+    "access_log",
+    "local_reply_config",
+    "response_headers_to_add",
+    "response_mutations",
+    "tracing",
+    "upstream_log",
+];
+
+fn find_printed(
+    value: &Value,
+    path: &str,
+    printing: bool,
+    printed: &mut Vec<(String, &'static str)>,
+) {
+    match value {
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                let path = format!("{path}.{key}");
+                let printing = printing || PRINTING.iter().any(|name| is(key, name));
+                // A list of headers of a gRPC access log, or a tag of a trace.
+                let listed = list(value, "additional_request_headers_to_log");
+                let named = match is(key, "request_header") {
+                    true => text(inner, "name"),
+                    false => None,
+                };
+                let of_key = listed.filter(|_| is(key, "additional_request_headers_to_log"));
+                let names = of_key.filter_map(Value::as_str).chain(named);
+                let names = names.filter_map(secret).filter(|_| printing);
+                printed.extend(names.map(|name| (path.clone(), name)));
+                find_printed(inner, &path, printing, printed);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                find_printed(item, &format!("{path}[{index}]"), printing, printed);
+            }
+        }
+        Value::String(format) if printing => {
+            printed.extend(of_format(format).map(|name| (path.to_owned(), name)));
+        }
+        _ => {}
+    }
+}
+
+/// The secret header of a name in any case.
+fn secret(name: &str) -> Option<&'static str> {
+    let mut all = SECRET.into_iter();
+    all.find(|secret| name.trim().eq_ignore_ascii_case(secret))
+}
+
+/// The secret headers that a format prints: `%REQ(A?B):10%` prints A, or else B.
+fn of_format(format: &str) -> impl Iterator<Item = &'static str> {
+    let commands = format.split('%').filter_map(|part| part.split_once('('));
+    let of_headers = commands.filter(|(command, _)| COMMANDS.contains(command));
+    of_headers.flat_map(|(_, rest)| {
+        let names = rest.split(')').next().unwrap_or_default();
+        names.split('?').filter_map(secret)
+    })
+}
+
+/// Envoy's command operators that print a request header.
+const COMMANDS: [&str; 3] = ["REQ", "REQUEST_HEADER", "REQ_WITHOUT_QUERY"];
+
+/// A client chooses its address by X-Forwarded-For, unless Envoy asks the connection.
+pub fn addresses_can_be_forged(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (_, manager) in with_the_filter(found) {
+        let message = &manager.message;
+        let hops = |message| field(message, "xff_num_trusted_hops").and_then(Value::as_u64);
+        let detection = list(message, "original_ip_detection_extensions");
+        let mut detection = detection.filter_map(|one| field(one, "typed_config"));
+        let trusts = detection.any(|one| {
+            hops(inner(one)).is_some() || field(inner(one), "xff_trusted_cidrs").is_some()
+        });
+        let known = is_true(message, "use_remote_address") || hops(message) > Some(0) || trusts;
+        if !known && RBACS.iter().any(|rbac| checks_address(message, rbac)) {
+            let field = format!("{}.use_remote_address", manager.field);
+            findings.push(Finding::warning(
+                &manager.place,
+                &field,
+                "an rbac checks the client's address, which the client can choose by \
+                 X-Forwarded-For; write `use_remote_address: true`, and behind load balancers \
+                 their number as `xff_num_trusted_hops`",
+            ));
+        }
+    }
+    findings
+}
+
+const RBACS: [&str; 2] = [
+    "envoy.extensions.filters.http.rbac.v3.RBAC",
+    "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
+];
+
+fn checks_address(message: &Value, rbac: &str) -> bool {
+    fn names_address(value: &Value) -> bool {
+        field(value, "remote_ip").is_some()
+            || kind(value) == "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"
+            || children(value).into_iter().any(names_address)
+    }
+    of_kind(message, rbac).into_iter().any(names_address)
+}
+
+/// The managers through which requests reach the filter, with their numbers.
+fn with_the_filter(found: &Found) -> impl Iterator<Item = (usize, &Manager)> {
+    let all = found.managers.iter().enumerate();
+    all.filter(|(index, manager)| {
+        found.filters.iter().any(|filter| match &filter.position {
+            Position::Manager(of) => of == index,
+            Position::Cluster(cluster) => match &manager.routes {
+                None => true,
+                Some(routes) => routes
+                    .iter()
+                    .any(|route| leads_to(&route.clusters(), cluster)),
+            },
+            _ => false,
+        })
+    })
+}
+
+/// Whether a route may lead to a cluster.
+pub fn leads_to(clusters: &[&str], cluster: &str) -> bool {
+    clusters.iter().any(|one| *one == cluster || one.is_empty())
+}

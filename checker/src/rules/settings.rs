@@ -1,0 +1,120 @@
+//! Rules of settings that let pass what is kept back without them.
+
+use crate::finding::{Finding, Place};
+use crate::found::Found;
+use crate::settings::{Block, Settings};
+
+/// OSS's own errors name the bucket, the key and the host.
+pub fn errors_name_the_bucket(found: &Found) -> Vec<Finding> {
+    written(found, |block| {
+        is(
+            block,
+            "errors",
+            "oss",
+            "clients see the elements of OSS's errors that name bucket, key and host; leave it \
+             `neutral`, unless clients are SDKs of OSS",
+        )
+    })
+}
+
+/// Parameters that mean nothing to OSS today may do so tomorrow.
+pub fn unknown_parameters_leave(found: &Found) -> Vec<Finding> {
+    written(found, |block| {
+        is(
+            block,
+            "unknown_parameters",
+            "forward",
+            "a parameter to which OSS gives a meaning later leaves signed; leave it `strip`, and \
+             name those that must pass in `forward_parameters`",
+        )
+    })
+}
+
+/// Whoever has a key of the bucket's account reads by a signed URL.
+pub fn signed_urls_pass(found: &Found) -> Vec<Finding> {
+    written(found, |block| {
+        is(
+            block,
+            "presigned_urls",
+            "pass",
+            "a client's signed URL leaves as it is, by its signer's rights and not by the role's; \
+             write `refuse` or `strip`, or `require` where nothing else may pass",
+        )
+    })
+}
+
+/// Headers by which clients are known, or which the way to Envoy has added.
+pub fn headers_of_clients_leave(found: &Found) -> Vec<Finding> {
+    written(found, |block| {
+        let names = block.texts("forward_headers");
+        let private: Vec<String> = names
+            .filter(|name| is_private(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        (!private.is_empty()).then(|| {
+            let names = private.join(", ");
+            let message = format!(
+                "{names} lets headers leave for OSS that are none of its business, such as cookies \
+                 or a client's address; name the headers that OSS must see, each of them"
+            );
+            ("forward_headers", message)
+        })
+    })
+}
+
+/// Names, and what names begin with.
+const PRIVATE: [&str; 8] = [
+    "cookie",
+    "forwarded",
+    "proxy-authorization",
+    "x-amz-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-request-id",
+];
+
+fn is_private(pattern: &str) -> bool {
+    let lower = pattern.to_ascii_lowercase();
+    let among = |one: &str| match one.ends_with('-') {
+        true => lower.starts_with(one),
+        false => lower == one,
+    };
+    let covers = |start: &str| PRIVATE.iter().any(|one| one.starts_with(start));
+    PRIVATE.into_iter().any(among) || lower.strip_suffix('*').is_some_and(covers)
+}
+
+/// Says it if a setting has this value.
+fn is(
+    block: &Block,
+    setting: &'static str,
+    value: &str,
+    message: &str,
+) -> Option<(&'static str, String)> {
+    (block.text(setting) == value).then(|| (setting, message.to_owned()))
+}
+
+/// Says it once for each place where settings stand, those in metadata included.
+fn written(found: &Found, rule: impl Fn(&Block) -> Option<(&'static str, String)>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut say = |place: &Place, block: &Block| {
+        if let Some((setting, message)) = rule(block) {
+            let field = format!("{}.{setting}", block.field);
+            findings.push(Finding::warning(place, &field, message));
+        }
+    };
+    let mut reads_metadata = false;
+    for filter in &found.filters {
+        if let Some(settings) = Settings::of(filter) {
+            reads_metadata |= settings.reads_metadata();
+            let blocks = settings.written();
+            blocks.iter().for_each(|block| say(&filter.place, block));
+        }
+    }
+    for metadata in found.metadata.iter().filter(|_| reads_metadata) {
+        if let Some(block) = Block::parse(&metadata.field, &metadata.settings) {
+            say(&metadata.place, &block);
+        }
+    }
+    findings
+}
