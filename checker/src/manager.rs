@@ -112,6 +112,12 @@ impl Route {
         }
     }
 
+    /// Whether it may lead to a cluster.
+    pub fn leads_to(&self, cluster: &str) -> bool {
+        let mut clusters = self.clusters().into_iter();
+        clusters.any(|one| one == cluster || one.is_empty())
+    }
+
     /// Whether a route, or one of its weighted clusters, has one of these fields.
     pub fn has_any(&self, names: &[&str]) -> bool {
         let places = self.action().into_iter().chain(self.weighted());

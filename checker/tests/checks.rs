@@ -1,29 +1,10 @@
 //! What `check` says of configurations: those shipped, and wrong ones.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::path::Path;
+mod common;
 
-use oss_origin_auth_checker::{Finding, Report, Severity, Verdict, check};
-
-fn shipped(name: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    std::fs::read_to_string(root.join(name)).unwrap()
-}
-
-/// How many configurations were checked, or the first error.
-fn check_text(text: &str) -> Result<usize, String> {
-    let report = check(text);
-    match report.findings.first() {
-        Some(finding) if finding.severity == Severity::Error => Err(finding.to_string()),
-        _ => Ok(report.checked),
-    }
-}
-
-/// All findings, as they are printed.
-fn said(text: &str) -> Vec<String> {
-    let findings = check(text).findings;
-    findings.iter().map(Finding::to_string).collect()
-}
+use common::{changed, check_text, said, shipped};
+use oss_origin_auth_checker::{Report, Severity, Verdict, check};
 
 #[test]
 fn what_is_shipped_is_good() {
@@ -45,16 +26,6 @@ fn what_is_shipped_is_good() {
             "{name}"
         );
     }
-}
-
-/// A shipped configuration after some replacements, each of which must be one.
-fn changed(name: &str, replacements: &[(&str, &str)]) -> String {
-    let mut text = shipped(name);
-    for (from, to) in replacements {
-        assert!(text.contains(from), "{from}");
-        text = text.replace(from, to);
-    }
-    text
 }
 
 const CLASS: &str =
@@ -127,7 +98,7 @@ fn match_delegate_may_skip_good_answers_alone() {
 fn every_match_delegate_around_the_filter_is_checked() {
     let inner = r#"{"name": "oss_origin_auth", "typed_config": {"config": {"configuration":
         {"@type": "type.googleapis.com/google.protobuf.StringValue", "value":
-        "{\"credentials\": {\"default\": {\"sidecar\": {\"cluster\": \"sts\"}}}, \"defaults\": {\"bucket\": \"my-bucket\", \"region\": \"cn-hangzhou\"}}"}}}}"#;
+        "{\"credentials\": {\"default\": {\"sidecar\": {\"cluster\": \"sts\"}}}, \"defaults\": {\"bucket\": \"my-bucket\", \"region\": \"cn-hangzhou\", \"endpoint\": \"oss-cn-hangzhou.aliyuncs.com\"}}"}}}}"#;
     let delegate = |name: &str, class: &str, inner: &str| {
         format!(
             r#"{{"name": "{name}", "typed_config": {{"xds_matcher": {{"matcher_tree": {{

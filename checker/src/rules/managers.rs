@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::finding::Finding;
 use crate::found::{Found, Position, has_ours};
-use crate::manager::{Manager, children, inner, of_kind};
+use crate::manager::{Manager, Route, children, inner, of_kind};
 use crate::protobuf::{field, is, is_true, kind, list, text};
-use crate::rules::listener::signs;
+use crate::settings::Settings;
 
 /// What is redirected within Envoy has the signature of the first request on it.
 pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
@@ -48,19 +48,14 @@ fn takes_the_signature_off(manager: &Manager) -> bool {
     let before_ours = manager
         .filters()
         .take_while(|(filter, _)| !has_ours(filter));
-    let mut mutations = before_ours
+    let removed: Vec<String> = before_ours
         .filter(|(_, config)| kind(config) == MUTATION)
-        .map(|(_, config)| field(inner(config), "mutations"));
-    mutations.any(|mutations| {
-        let removed = mutations.into_iter();
-        let removed = removed.flat_map(|mutations| list(mutations, "request_mutations"));
-        let removed: Vec<String> = removed
-            .filter_map(|mutation| Some(text(mutation, "remove")?.to_ascii_lowercase()))
-            .collect();
-        SECRET
-            .iter()
-            .all(|name| removed.iter().any(|one| one == name))
-    })
+        .filter_map(|(_, config)| field(inner(config), "mutations"))
+        .flat_map(|mutations| list(mutations, "request_mutations"))
+        .filter_map(|mutation| Some(text(mutation, "remove")?.to_ascii_lowercase()))
+        .collect();
+    let is_removed = |name: &&str| removed.iter().any(|one| one == name);
+    SECRET.iter().all(is_removed)
 }
 
 const MUTATION: &str = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
@@ -198,16 +193,21 @@ fn with_the_filter(found: &Found) -> impl Iterator<Item = (usize, &Manager)> {
             Position::Manager(of) => of == index,
             Position::Cluster(cluster) => match &manager.routes {
                 None => true,
-                Some(routes) => routes
-                    .iter()
-                    .any(|route| leads_to(&route.clusters(), cluster)),
+                Some(routes) => routes.iter().any(|route| route.leads_to(cluster)),
             },
             _ => false,
         })
     })
 }
 
-/// Whether a route may lead to a cluster.
-pub fn leads_to(clusters: &[&str], cluster: &str) -> bool {
-    clusters.iter().any(|one| *one == cluster || one.is_empty())
+/// Whether requests on a route of this manager are signed, as far as it shows.
+fn signs(found: &Found, manager: usize, route: &Route) -> bool {
+    found.filters.iter().any(|filter| match &filter.position {
+        Position::Cluster(cluster) => route.leads_to(cluster),
+        Position::Manager(of) if *of == manager => {
+            let settings = Settings::of(filter);
+            settings.is_some_and(|settings| settings.treatment(route).signs())
+        }
+        _ => false,
+    })
 }

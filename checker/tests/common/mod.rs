@@ -1,0 +1,87 @@
+//! Shipped configurations, whole and changed, and what is said of them.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+
+use oss_origin_auth_checker::{Finding, Severity, check};
+use serde_json::{Value, json};
+
+pub fn shipped(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::fs::read_to_string(root.join(name)).unwrap()
+}
+
+/// How many configurations were checked, or the first error.
+pub fn check_text(text: &str) -> Result<usize, String> {
+    let report = check(text);
+    match report.findings.first() {
+        Some(finding) if finding.severity == Severity::Error => Err(finding.to_string()),
+        _ => Ok(report.checked),
+    }
+}
+
+/// All findings, as they are printed.
+pub fn said(text: &str) -> Vec<String> {
+    let findings = check(text).findings;
+    findings.iter().map(Finding::to_string).collect()
+}
+
+/// A shipped configuration after some replacements, each of which must be one.
+pub fn changed(name: &str, replacements: &[(&str, &str)]) -> String {
+    let mut text = shipped(name);
+    for (from, to) in replacements {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// The fields of which a rule warns; all findings must be this rule's warnings.
+pub fn warned(text: &str, rule: &str) -> Vec<String> {
+    let findings = check(text).findings;
+    let shown: Vec<_> = findings.iter().map(Finding::to_string).collect();
+    for finding in &findings {
+        assert_eq!(finding.rule, rule, "{shown:#?}");
+        assert_eq!(finding.severity, Severity::Warning, "{shown:#?}");
+    }
+    findings.into_iter().map(|one| one.place.field).collect()
+}
+
+/// `minimal.yaml` with the filter among the listener's filters.
+pub fn listener() -> Value {
+    let mut config: Value = serde_yaml_ng::from_str(&shipped("envoy/minimal.yaml")).unwrap();
+    let cluster = &mut config["static_resources"]["clusters"][0];
+    let options = cluster["typed_extension_protocol_options"]
+        ["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+        .as_object_mut();
+    let ours = options.unwrap().remove("http_filters").unwrap()[0].clone();
+    let filters = manager(&mut config)["http_filters"].as_array_mut();
+    filters.unwrap().insert(0, ours);
+    config
+}
+
+/// The only manager of a configuration.
+pub fn manager(config: &mut Value) -> &mut Value {
+    &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// The routes of its only virtual host.
+pub fn routes(config: &mut Value) -> &mut Vec<Value> {
+    let routes = &mut manager(config)["route_config"]["virtual_hosts"][0]["routes"];
+    routes.as_array_mut().unwrap()
+}
+
+/// Gives the filter among the listener's other settings than `defaults`.
+pub fn set_settings(config: &mut Value, adapt: impl Fn(&mut Value)) {
+    let ours = &mut manager(config)["http_filters"][0]["typed_config"]["config"];
+    let text = ours["configuration"]["value"].as_str().unwrap();
+    let mut settings = serde_json::from_str(text).unwrap();
+    adapt(&mut settings);
+    ours["configuration"]["value"] = json!(settings.to_string());
+}
+
+/// A route to another cluster.
+pub fn to_app() -> Value {
+    json!({"name": "app", "match": {"prefix": "/app/"},
+           "route": {"cluster": "app", "host_rewrite_literal": "app.example.com"}})
+}
