@@ -143,10 +143,34 @@ fn the_words_of_a_setting_are_in_its_row() {
 }
 
 #[test]
+fn the_tests_that_security_names_are_there() {
+    let security = read("docs/SECURITY.md");
+    let section = security.split("\n## What goes astray\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    for row in section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+    {
+        let tests = row.trim_end_matches('|').rsplit(" | ").next().unwrap();
+        let files: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!files.is_empty(), "{row}");
+        for file in files {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            assert!(path.exists(), "{file}");
+        }
+    }
+}
+
+#[test]
 fn the_links_of_the_documents_lead_somewhere() {
     for document in [
         "README.md",
+        "deploy/README.md",
         "docs/ALIBABA-SETUP.md",
+        "docs/CACHE.md",
+        "docs/OPERATIONS.md",
+        "docs/SECURITY.md",
         "docs/DESIGN.md",
         "docs/SIDECAR.md",
     ] {

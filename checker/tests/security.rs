@@ -1,0 +1,123 @@
+//! docs/SECURITY.md says which settings bring back what the filter keeps from happening,
+//! and what `check` says of each.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{changed, listener, manager, routes, set_settings, shipped, to_app};
+use oss_origin_auth_checker::{Finding, check, rules};
+use serde_json::json;
+
+/// The rows of a table under a heading, by column.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let document = shipped("docs/SECURITY.md");
+    let section = document.split(heading).nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    // Without the head.
+    rows.skip(1)
+        .map(|row| {
+            let columns = row.trim_matches('|').split(" | ");
+            columns.map(|column| column.trim().to_owned()).collect()
+        })
+        .collect()
+}
+
+const SETTINGS: &str = "\n## Settings that bring it back\n";
+
+/// A configuration with a setting, which is good without it.
+fn with(setting: &str) -> String {
+    let mut config = listener();
+    let route = &mut routes(&mut config)[0];
+    match setting {
+        "match: {prefix: /app/, headers: [{name: x-version, present_match: true}]}" => {
+            let written: serde_json::Value = serde_yaml_ng::from_str(setting).unwrap();
+            let mut app = route.clone();
+            app["match"] = written["match"].clone();
+            routes(&mut config).insert(0, app);
+        }
+        "defaults" => routes(&mut config).insert(0, to_app()),
+        "request_mirror_policies: [{cluster: copy}]" => {
+            route["route"]["request_mirror_policies"] = json!([{"cluster": "copy"}]);
+        }
+        "\"strip_prefix\": \"/media/\"" => set_settings(&mut config, |settings| {
+            settings["defaults"]["strip_prefix"] = json!("/media/");
+        }),
+        "host_rewrite_literal" => {
+            let action = route["route"].as_object_mut().unwrap();
+            action.remove("host_rewrite_literal").unwrap();
+        }
+        "internal_redirect_policy: {}" => {
+            route["route"]["internal_redirect_policy"] = json!({});
+        }
+        "%REQ(AUTHORIZATION)%" => {
+            manager(&mut config)["access_log"] = json!([{"name": "log", "typed_config": {"log_format": {"json_format": {"a": setting}}}}]);
+        }
+        "use_remote_address: false" => {
+            return changed(
+                "envoy/protected.yaml",
+                &[("use_remote_address: true", setting)],
+            );
+        }
+        "phase: AUTHZ" => {
+            return changed(
+                "deploy/istio/wasm-plugin.yaml",
+                &[("phase: STATS", setting)],
+            );
+        }
+        "vm_id: \"\"" => {
+            return changed("envoy/minimal.yaml", &[("vm_id: oss_origin_auth", setting)]);
+        }
+        of_route if of_route.starts_with('"') => {
+            let defaults = "\"defaults\": {";
+            let written = format!("{defaults}{setting}, ");
+            return changed("envoy/minimal.yaml", &[(defaults, &written)]);
+        }
+        other => panic!("no test knows how to set {other}"),
+    }
+    config.to_string()
+}
+
+#[test]
+fn each_setting_has_the_warning_that_is_named() {
+    let mut named = BTreeSet::new();
+    for row in table(SETTINGS) {
+        let [number, setting, warning] = row.try_into().unwrap();
+        if setting == "none" {
+            assert_eq!(warning, "none", "{number}");
+            continue;
+        }
+        let setting = setting.split('`').nth(1).unwrap().to_owned();
+        let warning = warning.trim_matches('`').to_owned();
+        let findings = check(&with(&setting)).findings;
+        let said: Vec<_> = findings.iter().map(Finding::to_string).collect();
+        assert!(
+            findings.iter().any(|finding| finding.rule == warning),
+            "{number}: {setting}: {said:#?}"
+        );
+        named.insert(warning);
+    }
+    // Rules of settings that are wrong, or that only cost answers.
+    let others = [
+        "settings_are_wrong",
+        "match_delegates_skip_more",
+        "routes_skip_more",
+        "skipped_answers_are_stripped",
+        "a_failure_lasts_or_lets_pass",
+    ];
+    let known = rules().filter(|rule| !others.contains(rule));
+    assert_eq!(named, known.map(str::to_owned).collect());
+}
+
+#[test]
+fn both_tables_have_every_number() {
+    for heading in ["\n## What goes astray\n", SETTINGS] {
+        let numbers: BTreeSet<u8> = table(heading)
+            .iter()
+            .map(|row| row[0].parse().unwrap())
+            .collect();
+        assert_eq!(numbers, (1..=11).collect(), "{heading}");
+    }
+}
