@@ -112,7 +112,7 @@ fn selecting(route: &Route) -> Vec<(&'static str, String)> {
 }
 
 /// Headers that stay as they are. Envoy finds no route at all where `x-forwarded-proto`
-/// was removed (1.36 to 1.40), so this one stays among a listener's filters.
+/// was removed (1.36 to 1.40), so this one stays.
 const KEPT: [&str; 17] = [
     "accept",
     "accept-charset",
