@@ -91,6 +91,12 @@ impl Host for Envoy {
         .unwrap_or_default()
     }
 
+    fn attempt(&self) -> u64 {
+        // Envoy counts on the cluster alone, and shows a number in eight bytes.
+        let attempt = abi::property("upstream\0request_attempt_count").unwrap_or_default();
+        attempt.try_into().map_or(0, u64::from_le_bytes)
+    }
+
     fn noted(&self, note: Note) -> Vec<u8> {
         abi::property(name(note)).unwrap_or_default()
     }

@@ -189,7 +189,7 @@ fn perform(action: Action, part: MapType) -> abi::Result<types::Action> {
             reply(&refusal)?;
             return Ok(types::Action::Pause);
         }
-        Action::ReplaceBody(text) => abi::replace_response_body(text.as_bytes())?,
+        Action::ReplaceBody(text) => abi::replace_response_body(&text)?,
     }
     Ok(types::Action::Continue)
 }

@@ -126,6 +126,7 @@ impl Case {
             bucket: self.bucket.as_deref(),
             target,
             headers,
+            host: None,
         }
     }
 

@@ -8,7 +8,7 @@ use oss_origin_auth_core::config::Route;
 use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::policy::edits::Edits;
-use oss_origin_auth_core::policy::{Admission, Incoming, admit};
+use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
 use oss_origin_auth_core::signing::{Scheme, Signer};
 
 pub struct Case {
@@ -21,13 +21,15 @@ pub struct Case {
     headers: Vec<(&'static [u8], &'static [u8])>,
 }
 
+/// The route rewrites the host to it.
+const HOST: &str = "demo-bucket.oss-cn-hangzhou.aliyuncs.com";
 const NOW: u64 = 1_764_946_083;
 
 /// The requests of a CDN, plain and ugly.
 pub fn all() -> Vec<Case> {
     let plain: &[(&[u8], &[u8])] = &[
         (b":method", b"GET"),
-        (b":authority", b"media.example.com"),
+        (b":authority", HOST.as_bytes()),
         (b":scheme", b"https"),
         (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"),
         (b"accept", b"*/*"),
@@ -71,7 +73,7 @@ fn case(
     };
     Case {
         name,
-        route: Route::new("demo-bucket", scheme, AccountId(0)),
+        route: Route::new("demo-bucket", HOST, scheme, AccountId(0)),
         signer: Signer::new(credentials, 1),
         path: path.into(),
         headers: headers.to_vec(),
@@ -89,7 +91,9 @@ impl Case {
             .collect();
         let incoming = Incoming {
             headers: black_box(&headers),
-            earlier: b"",
+            place: &|| Place::Cluster {
+                earlier: Vec::new(),
+            },
         };
         match admit(&self.route, incoming) {
             Ok(Admission::Signed(outgoing)) => {

@@ -26,7 +26,7 @@ use crate::metrics::{Counter, Leaving};
 use crate::oss::error::{Cause, ErrorResponse, MAX_BODY, diagnose, header_xml, is_error, judge};
 use crate::oss::headers;
 use crate::policy::edits::Edits;
-use crate::policy::redact::{Redaction, needs_redaction, redact};
+use crate::policy::redact::{Body, Redaction, needs_redaction, redact};
 use crate::policy::reply::{REASON_HEADER, Reason, Refusal};
 use crate::policy::{Admission, Incoming, Outgoing, admit};
 use crate::words::Word;
@@ -88,7 +88,7 @@ pub enum Action {
     /// Answer the request.
     Reply(Refusal),
     /// Put this in place of the piece of the body, and let it go on.
-    ReplaceBody(&'static str),
+    ReplaceBody(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -123,8 +123,20 @@ struct Waiting {
 struct Answered {
     /// An error to a request that we signed, until all is known of it.
     failure: Option<Failure>,
-    /// What is to stand in place of the next piece of the body, if not OSS's.
-    body: Option<&'static str>,
+    body: Replaced,
+    /// What has come of the error's XML.
+    xml: Vec<u8>,
+}
+
+/// What becomes of a body.
+#[derive(Debug)]
+enum Replaced {
+    /// It passes as it is.
+    No,
+    /// This is to stand in its place.
+    By(Body),
+    /// What stands in its place has passed.
+    Done,
 }
 
 /// An error of OSS: what is known of it so far.
@@ -134,7 +146,6 @@ struct Failure {
     generation: u64,
     status: u16,
     ec: Vec<u8>,
-    xml: Vec<u8>,
     request_id: Vec<u8>,
 }
 
@@ -226,13 +237,8 @@ fn arrive<H: Host>(headers: Headers, handle: &H::Handle, worker: &mut Worker<H>)
         Settings::None => return refuse(Reason::RouteNotConfigured, worker),
         Settings::Wrong(_) => return refuse(Reason::RouteMisconfigured, worker),
     };
-    // Asked for only where it may say something, since it is a call to the host.
-    let earlier = match route.maps_paths() {
-        true => worker.host.noted(Note::Mapped),
-        false => Vec::new(),
-    };
-    let earlier = &earlier;
-    let outgoing = match admit(&route, Incoming { headers, earlier }) {
+    let place = &|| worker.place(&route);
+    let outgoing = match admit(&route, Incoming { headers, place }) {
         Err(reason) => return refuse(reason, worker),
         Ok(Admission::Presigned(edits)) => return pass(route, edits, worker),
         Ok(Admission::Signed(outgoing)) => outgoing,
@@ -309,16 +315,22 @@ fn answer(
     if !redacts && generation.is_none() {
         return (State::Over, go_on());
     }
+    let err = match status >= 400 {
+        true => response.header(headers::ERR),
+        false => Vec::new(),
+    };
     let Redaction { mut edits, body } = match redacts {
-        true => redact(&route, status, response.names()),
+        true => redact(&route, status, response.names(), &err),
         false => Redaction::default(),
     };
+    let xml = header_xml(&err);
     let failure = generation.map(|generation| {
         let failure = Failure::new(route, generation, status, response);
-        failure.act(&mut edits, worker);
+        failure.act(&xml, &mut edits, worker);
         failure
     });
-    let answered = Answered { failure, body };
+    let body = body.map_or(Replaced::No, Replaced::By);
+    let answered = Answered { failure, body, xml };
     finish(answered.into(), last, Action::Continue(edits), worker)
 }
 
@@ -329,8 +341,8 @@ fn finish(
     action: Action,
     worker: &mut Worker<impl Host>,
 ) -> Next {
-    let pending = answered.failure.is_some() || answered.body.is_some();
-    if pending && !last {
+    let replaced = !matches!(answered.body, Replaced::No);
+    if (answered.failure.is_some() || replaced) && !last {
         return (State::Answered(answered), action);
     }
     answered.end(worker);
@@ -344,16 +356,18 @@ fn pass_body(
     last: bool,
     worker: &mut Worker<impl Host>,
 ) -> Next {
-    if let Some(failure) = &mut answered.failure {
-        let room = MAX_BODY.saturating_sub(failure.xml.len());
-        if room > 0 {
-            failure.xml.extend(response.body(room));
-        }
+    let explains = answered.failure.is_some() || matches!(answered.body, Replaced::By(_));
+    let room = MAX_BODY.saturating_sub(answered.xml.len());
+    if explains && room > 0 {
+        answered.xml.extend(response.body(room));
     }
-    let action = match &mut answered.body {
-        // And nothing in place of the pieces that follow.
-        Some(text) => Action::ReplaceBody(mem::take(text)),
-        None => go_on(),
+    let action = match answered.body {
+        Replaced::No => go_on(),
+        Replaced::By(body) if last || body.is_known(&answered.xml) => {
+            answered.body = Replaced::Done;
+            Action::ReplaceBody(body.of(&answered.xml))
+        }
+        Replaced::By(_) | Replaced::Done => Action::ReplaceBody(Vec::new()),
     };
     finish(answered, last, action, worker)
 }
@@ -361,8 +375,8 @@ fn pass_body(
 /// Trailers of a body that was replaced are removed.
 fn pass_trailers(answered: Box<Answered>, response: &dyn Response) -> Next {
     let remove = match answered.body {
-        Some(_) => response.names(),
-        None => Vec::new(),
+        Replaced::No => Vec::new(),
+        Replaced::By(_) | Replaced::Done => response.names(),
     };
     let edits = Edits {
         remove,
@@ -384,7 +398,7 @@ impl Answered {
     /// Tells the operator why OSS refused, from all that has come of the response.
     fn diagnose(&mut self, worker: &mut Worker<impl Host>) -> Option<Cause> {
         let failure = self.failure.take()?;
-        let cause = diagnose(&failure.response());
+        let cause = diagnose(&failure.response(&self.xml));
         worker.on_diagnosis(&failure.route, &failure.request_id, cause);
         Some(cause)
     }
@@ -397,16 +411,15 @@ impl Failure {
             generation,
             status,
             ec: response.header(headers::EC),
-            xml: header_xml(&response.header(headers::ERR)),
             request_id: response.header(headers::REQUEST_ID),
         }
     }
 
-    /// Does at once what the headers alone take: a retry may follow, and need not come
-    /// to the body.
-    fn act(&self, edits: &mut Edits, worker: &mut Worker<impl Host>) {
-        let verdict = judge(&self.response());
-        let cause = diagnose(&self.response());
+    /// Does at once what the headers alone take, `xml` being that in a header: a retry may
+    /// follow, and need not come to the body.
+    fn act(&self, xml: &[u8], edits: &mut Edits, worker: &mut Worker<impl Host>) {
+        let verdict = judge(&self.response(xml));
+        let cause = diagnose(&self.response(xml));
         let (account, generation) = (self.route.account, self.generation);
         if worker.on_verdict(account, generation, &self.request_id, verdict) {
             worker.note(Note::Suspect, &generation.to_string());
@@ -420,11 +433,11 @@ impl Failure {
         }
     }
 
-    fn response(&self) -> ErrorResponse<'_> {
+    fn response<'a>(&'a self, xml: &'a [u8]) -> ErrorResponse<'a> {
         ErrorResponse {
             status: self.status,
             ec: &self.ec,
-            xml: &self.xml,
+            xml,
         }
     }
 }

@@ -39,6 +39,10 @@ pub trait Host: SharedData {
     /// What the host knows of the stream; empty if nothing.
     fn attribute(&self, attribute: Attribute) -> Vec<u8>;
 
+    /// Which attempt at its request the stream is on a cluster, from 1; 0 if it is among the
+    /// listener's filters, or if the host does not know.
+    fn attempt(&self) -> u64;
+
     /// What an attempt at the request of this stream has noted; empty if nothing.
     fn noted(&self, note: Note) -> Vec<u8>;
 

@@ -72,7 +72,7 @@ fn to_stream() -> impl Strategy<Value = ToStream> {
 }
 
 const CONFIGURATION: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
-    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou", "strip_prefix": "/media/",
+    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou", "endpoint": "oss", "strip_prefix": "/media/",
                  "errors": "neutral", "cause_header": true, "access_log_fields": true},
     "max_waiting": 3}"#;
 

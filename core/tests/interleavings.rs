@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use hosts::store::Store;
 use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::SharedData;
-use oss_origin_auth_core::fetch::account::{Account, AccountId, Accounts, Fetch};
+use oss_origin_auth_core::fetch::account::{Account, AccountId, Accounts, Fetch, Wanted};
 use oss_origin_auth_core::fetch::answer::FetchError;
 use oss_origin_auth_core::fetch::entry::{Entry, Timing};
 use oss_origin_auth_core::fetch::source::{Sidecar, Source, SourceKind};
@@ -152,7 +152,7 @@ fn account(accounts: &mut Accounts) -> &mut Account {
 
 /// The holder of the fetch that this worker must make, and whether it wants no copy.
 fn begin(accounts: &mut Accounts, now: u64, view: &mut View) -> Option<(u64, bool)> {
-    let fetches = accounts.begin(now, view);
+    let fetches = accounts.begin(&Wanted::All, now, view);
     let mut fetches = fetches
         .iter()
         .map(|Fetch { holder, anew, .. }| (*holder, *anew));

@@ -8,7 +8,7 @@ use oss_origin_auth_core::fetch::answer::{self, Answer};
 use oss_origin_auth_core::fetch::entry::Entry;
 use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, judge};
 use oss_origin_auth_core::oss::target::Target;
-use oss_origin_auth_core::policy::{Admission, Incoming, admit};
+use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
 use oss_origin_auth_core::signing::{Scheme, Signer};
 use oss_origin_auth_core::words::Word;
 use proptest::collection::vec;
@@ -18,7 +18,7 @@ const NOW: u64 = 1_764_946_083;
 const ANSWER: &str = r#"{"Code":"Success","AccessKeyId":"STS.x","AccessKeySecret":"sesame",
     "SecurityToken":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
 const CONFIGURATION: &str = r#"{"credentials":{"default":{"sidecar":{"cluster":"c"}}},
-    "defaults":{"bucket":"bbb","region":"r"},"routes":{"x":{"signature_version":"v1"}}}"#;
+    "defaults":{"bucket":"bbb","region":"r","endpoint":"oss"},"routes":{"x":{"signature_version":"v1"}}}"#;
 const ERROR: &str = "<Error><Code>AccessDenied</Code><Message>forbidden by kms</Message></Error>";
 
 /// A text with a few bytes replaced, and cut somewhere.
@@ -34,13 +34,18 @@ fn damaged(text: &'static str) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+fn on_cluster() -> Place {
+    let earlier = Vec::new();
+    Place::Cluster { earlier }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_sidecars_body_is_good_credentials_or_an_error(body in damaged(ANSWER), status in 0..600_u16) {
         let answer = Answer::Given { status, size: body.len(), body: &body };
-        match answer::read(answer, NOW) {
+        match answer::read(answer, NOW * 1000, 0) {
             Ok(credentials) => {
                 prop_assert_eq!(status, 200);
                 prop_assert!(credentials.expires_at.is_none_or(|time| time > NOW));
@@ -91,10 +96,10 @@ proptest! {
         v1 in any::<bool>(),
     ) {
         let scheme = if v1 { Scheme::V1 } else { Scheme::V4 { region: "r".into() } };
-        let route = Route::new("bucket", scheme, AccountId(0));
+        let route = Route::new("bucket", "host", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] =
             &[(b":method", method.as_bytes()), (b":path", &path), (&name, &value)];
-        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, earlier: b"" }) {
+        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, place: &on_cluster }) {
             prop_assert!(method == "GET" || method == "HEAD");
             let credentials = Credentials {
                 access_key_id: "id".into(),

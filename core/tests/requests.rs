@@ -6,7 +6,7 @@ mod hosts;
 use std::sync::atomic::Ordering;
 
 use hosts::node::{Node, OssAnswer, Seen, untouched};
-use hosts::world::{Fleet, Solo, World};
+use hosts::world::{Fleet, START, Solo, World};
 use oss_origin_auth_core::exchange::Event;
 use oss_origin_auth_core::host::Note;
 use oss_origin_auth_core::policy::reply::{Reason, Refusal};
@@ -30,15 +30,18 @@ on_both_hosts! {
     edits_that_fail_are_answered
     a_mapping_that_cannot_be_noted_does_not_leave
     a_retry_is_mapped_once
+    a_redirect_is_mapped_as_a_request_of_its_own
     a_key_of_the_environment_needs_no_fetch
     credentials_are_refreshed_while_the_old_ones_sign
     the_sidecar_is_asked_again_after_a_failure
+    what_lives_too_short_is_asked_for_with_pauses
+    who_waits_has_one_name_looked_at
     the_gauges_show_how_the_credentials_stand
     nothing_secret_is_shown
 }
 
 const CONFIGURATION: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
-    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou"}, "max_waiting": 3}"#;
+    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou", "endpoint": "oss"}, "max_waiting": 3}"#;
 
 /// As above, with these settings more.
 fn with(defaults: &str) -> String {
@@ -297,6 +300,14 @@ fn a_retry_is_mapped_once<W: World>() {
     assert_eq!(noted.unwrap(), b"/site/a\0/media/a");
 }
 
+fn a_redirect_is_mapped_as_a_request_of_its_own<W: World>() {
+    let mut world = ready::<W>(&with(MAPPING));
+    let first = world.first(|node| node.request("/media/a"));
+    // As the first one has left.
+    let second = world.first(move |node| node.redirect(first, "/site/a"));
+    assert_eq!(reason_of(fate(&mut world, second)), Reason::OutsidePrefix);
+}
+
 fn a_key_of_the_environment_needs_no_fetch<W: World>() {
     let sidecar = r#"{"sidecar": {"cluster": "sts"}}"#;
     let access_key = r#"{"access_key": {"id_env": "ID", "secret_env": "SECRET"}}"#;
@@ -317,6 +328,50 @@ fn credentials_are_refreshed_while_the_old_ones_sign<W: World>() {
     assert!(!world.give("STS.second-of-them"), "a copy will do");
     let stream = ask(&mut world);
     assert_eq!(key_of(fate(&mut world, stream)), "STS.second-of-them");
+}
+
+/// While the source is down, the sidecar goes on giving what it has.
+fn what_lives_too_short_is_asked_for_with_pauses<W: World>() {
+    let mut world = ready::<W>(CONFIGURATION);
+    world.pass(3_595_500);
+    ask(&mut world);
+    let mut fetches = 0;
+    for _ in 0..400 {
+        world.pass(5);
+        while world.fetching() > 0 {
+            fetches += 1;
+            let now = world.process().clock.load(Ordering::SeqCst);
+            let left = 3_600_000 + START - now;
+            world.give_for("STS.first-of-them", left);
+        }
+    }
+    assert!((2..=8).contains(&fetches), "{fetches} in two seconds");
+    let log = world.on_fetcher(Node::logged);
+    assert_eq!(log.matches("`clock_margin_ms`").count(), 1, "{log}");
+}
+
+fn who_waits_has_one_name_looked_at<W: World>() {
+    let names: Vec<String> = (0..500)
+        .map(|name| format!(r#""name-{name}": {{"sidecar": {{"cluster": "sts"}}}}"#))
+        .collect();
+    let default = r#""default": {"sidecar": {"cluster": "sts"}}"#;
+    let all = format!("{default}, {}", names.join(", "));
+    let mut world = W::new(&CONFIGURATION.replace(default, &all));
+    ask(&mut world);
+    world.first(|node| {
+        node.look();
+        node.worker.host.forget_reads();
+        node.look();
+        node.look();
+    });
+    let reads = world.first(|node| node.worker.host.reads());
+    assert_eq!(reads, 2, "of 501 names");
+    world.process().clock.fetch_add(1_000, Ordering::SeqCst);
+    let reads = world.first(|node| {
+        node.look();
+        node.worker.host.reads()
+    });
+    assert_eq!(reads, 503, "once a second of all");
 }
 
 fn the_sidecar_is_asked_again_after_a_failure<W: World>() {

@@ -13,7 +13,13 @@ pub struct Options {
 }
 
 const VERSION: &str = "0.13.2";
-const TARGETS: [&str; 4] = ["sidecar_answer", "configuration", "request", "oss_error"];
+const TARGETS: [&str; 5] = [
+    "sidecar_answer",
+    "configuration",
+    "request",
+    "policy",
+    "oss_error",
+];
 
 /// Fuzzes each target in turn.
 pub fn run(options: &Options) -> Result {

@@ -34,7 +34,12 @@ impl Method {
     /// What a route lets pass where it does not say.
     pub const DEFAULT: [Method; 2] = [Method::Get, Method::Head];
 
-    /// Whether it changes nothing.
+    /// Whether it changes something.
+    pub fn is_write(self) -> bool {
+        matches!(self, Method::Put | Method::Post | Method::Delete)
+    }
+
+    /// Whether it reads an object.
     pub fn is_read(self) -> bool {
         matches!(self, Method::Get | Method::Head)
     }
@@ -59,6 +64,8 @@ words! {
         Strip = "strip",
         /// The request leaves as it is, unsigned.
         Pass = "pass",
+        /// As `pass`; and a request without a signed URL is refused.
+        Require = "require",
     }
 }
 
@@ -97,10 +104,10 @@ words! {
 words! {
     /// `errors`: what a client sees of an error.
     pub enum Errors {
-        /// What OSS sent.
-        Oss = "oss",
         /// Nothing that names the origin.
         Neutral = "neutral",
+        /// What OSS sent, but for what it repeats of the request.
+        Oss = "oss",
     }
 }
 

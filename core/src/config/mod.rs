@@ -19,7 +19,7 @@ pub use metadata::{Metadata, RouteCache, Settings};
 pub use reader::ConfigError;
 use reader::Object;
 use route::Reading;
-pub use route::{Patterns, Route, Treatment};
+pub use route::{Methods, Patterns, Route, Treatment};
 
 /// A configuration in which every setting is right and every reference leads
 /// somewhere.
@@ -147,6 +147,8 @@ fn read_routes(
                 "missing; without `routes`, the bucket must be given here",
             ),
         }),
+        // They were meant to be complete: without it, every request would be refused.
+        Reading::Incomplete(error) if error.field == "defaults.endpoint" => Err(error),
         Reading::Incomplete(_) => Ok((routes, None)),
     }
 }

@@ -1,7 +1,7 @@
 //! What the values of settings may look like. Each check says what is wrong
 //! without repeating the value.
 
-use crate::oss::headers::{self, is_of_signature};
+use crate::oss::headers;
 use crate::oss::parameters::{is_operation, is_signature_parameter};
 
 type Check = Result<(), &'static str>;
@@ -82,20 +82,27 @@ pub fn check_parameter(name: &str) -> Check {
         "is an operation of OSS; name it in `operations`",
     )?;
     ensure(!signs, "is part of a signed URL; see `presigned_urls`")?;
+    ensure(name != "*", EVERY_PARAMETER)?;
     check_pattern(name)
 }
 
 /// A header that may be forwarded.
 pub fn check_header(name: &str) -> Check {
+    ensure(is_lower_case(name), "must be in lower case")?;
+    check_pattern(name)?;
+    let stem = name.strip_suffix('*').unwrap_or(name);
+    let would_match = |other: &str| match name.ends_with('*') {
+        true => other.starts_with(stem),
+        false => other == name,
+    };
+    let of_signature = headers::OF_SIGNATURE.iter().any(|other| would_match(other));
+    let of_aws = stem.starts_with(headers::AWS_PREFIX) || would_match(headers::AWS_PREFIX);
+    ensure(!of_signature && !of_aws, HEADER_OF_SIGNATURE)?;
+    let of_connection = OF_CONNECTION.iter().any(|other| would_match(other));
     ensure(
-        name.starts_with(headers::PREFIX) && is_lower_case(name),
-        HEADER_OF_OSS,
-    )?;
-    ensure(
-        !is_of_signature(name.as_bytes()) && name != "x-oss-*",
-        HEADER_OF_SIGNATURE,
-    )?;
-    check_pattern(name)
+        !of_connection && !name.starts_with(':'),
+        HEADER_OF_CONNECTION,
+    )
 }
 
 /// A header that may be stripped.
@@ -153,9 +160,22 @@ const REGION_WITH_INTERNAL: &str =
     "must be the general region id, without `-internal`: `cn-hangzhou`";
 const OPERATION: &str = "must be a sub-resource of OSS such as \"acl\" or \"tagging\"; \"list\" for \
      ListObjects; or \"bucket\" for requests on the bucket that are neither";
-const HEADER_OF_OSS: &str = "must be an `x-oss-*` header in lower case; other headers pass anyway";
+const EVERY_PARAMETER: &str = "would let every parameter pass, those of writes, too; name those \
+     that you need, or set `unknown_parameters` to \"forward\"";
 const HEADER_OF_SIGNATURE: &str =
-    "would let a client set a header of the signature; name the headers that you need";
+    "would let a client set a header of a signature; name the headers that you need";
+const HEADER_OF_CONNECTION: &str =
+    "would let a client set a header that is Envoy's; name the headers that you need";
+/// They are of one connection (RFC 9110, section 7.6.1), or say where the request goes.
+const OF_CONNECTION: &[&str] = &[
+    "connection",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+];
 
 /// Visible ASCII: nothing that ends a header or needs quoting.
 pub fn is_header_safe(text: &str) -> bool {

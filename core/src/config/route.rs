@@ -11,6 +11,7 @@ use super::names;
 use super::reader::{ConfigError, Object};
 use crate::fetch::account::AccountId;
 use crate::json::Value;
+use crate::oss::parameters::is_newer_operation;
 use crate::signing::Scheme;
 
 /// How the requests of a route are signed, and which of them may leave.
@@ -24,8 +25,8 @@ pub struct Route {
     pub scheme: Scheme,
     /// Whose credentials sign.
     pub account: AccountId,
-    /// The `Host` to set.
-    pub host: Option<String>,
+    /// The `Host` of what leaves.
+    pub host: String,
     /// The name of the credentials, where the access log shall have it, and the
     /// cause of an error.
     pub log_credentials: Option<Rc<str>>,
@@ -46,7 +47,7 @@ pub struct Rules {
     pub unknown_parameters: UnknownParameters,
     /// What becomes of a client's signed URL.
     pub presigned_urls: PresignedUrls,
-    /// Those `x-oss-*` that a client may send.
+    /// Headers that a client may send besides the listed ones.
     pub forward_headers: Patterns,
     /// What the decoded path must begin with, and is taken off: it ends with a slash,
     /// and the slash before it is left out. Empty if there is none.
@@ -104,6 +105,11 @@ impl Default for Methods {
 pub struct Patterns(Vec<String>);
 
 impl Patterns {
+    /// These, which have been checked.
+    pub fn of(names: &[&str]) -> Patterns {
+        Patterns(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -122,13 +128,13 @@ impl Patterns {
 
 impl Route {
     /// A route with the defaults of all settings that have one.
-    pub fn new(bucket: &str, scheme: Scheme, account: AccountId) -> Route {
+    pub fn new(bucket: &str, host: &str, scheme: Scheme, account: AccountId) -> Route {
         Route {
             name: "defaults".into(),
             bucket: bucket.into(),
             scheme,
             account,
-            host: None,
+            host: host.into(),
             log_credentials: None,
             rules: Rules::default(),
         }
@@ -152,6 +158,10 @@ pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
     let rules = Rules::read(object)?;
     let host = read_host(object, rules.addressing, bucket)?;
     let in_log = object.flag(&fields::ACCESS_LOG_FIELDS)?;
+    let newer = |name: &String| is_newer_operation(name.as_bytes());
+    if version == SignatureVersion::V1 && rules.operations.iter().any(newer) {
+        return Err(object.error("operations", NEWER));
+    }
     match (object.flag(&fields::ENABLED)?, object.flag(&fields::DENY)?) {
         (true, false) => {}
         (true, true) => return Ok(Reading::Complete(Treatment::Deny)),
@@ -176,18 +186,26 @@ pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
         let why = "there is no `default` under `credentials`, so a name is needed here";
         return missing("credentials", why);
     };
+    let Some(host) = host else {
+        return missing("endpoint", MISSING_ENDPOINT);
+    };
     let log_name = sources.get(account.0).filter(|_| in_log);
     Ok(Reading::Complete(Treatment::Sign(Rc::new(Route {
         name: object.path().to_owned(),
-        host,
         log_credentials: log_name.map(|name| Rc::from(*name)),
         rules,
-        ..Route::new(bucket, scheme, account)
+        ..Route::new(bucket, &host, scheme, account)
     }))))
 }
 
 const CONTRADICTS: &str = "contradicts `enabled`: false; keep one: `deny` refuses every request, \
      `enabled`: false lets every request pass unsigned";
+
+const MISSING_ENDPOINT: &str = "the host of OSS, without the bucket, for example \
+     \"oss-cn-hangzhou.aliyuncs.com\"; signed requests leave for no other";
+
+const NEWER: &str = "names an operation that signature version v1 does not know; set \
+     `signature_version` to \"v4\", or leave it out";
 
 impl Rules {
     fn read(object: &Object) -> Result<Rules, ConfigError> {
@@ -218,7 +236,7 @@ impl Rules {
     }
 }
 
-/// The `Host` to set, if an endpoint is given.
+/// The `Host` of what leaves, if an endpoint is given.
 fn read_host(
     object: &Object,
     addressing: Addressing,
@@ -226,10 +244,6 @@ fn read_host(
 ) -> Result<Option<String>, ConfigError> {
     let endpoint = object.checked_text("endpoint", names::check_authority)?;
     match (endpoint, bucket, addressing) {
-        (None, _, Addressing::Cname) => {
-            let problem = "\"cname\" needs `endpoint`: the bucket's own domain";
-            Err(object.error("addressing", problem))
-        }
         (Some(endpoint), Some(bucket), Addressing::VirtualHosted) => {
             if endpoint.split('.').next() == Some(bucket) {
                 let problem = "must be without the bucket, which is put before it; or set \

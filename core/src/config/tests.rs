@@ -6,7 +6,8 @@ use crate::words::Word;
 use choices::Method;
 
 const MINIMAL: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
-    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou"}}"#;
+    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou",
+    "endpoint": "oss-cn-hangzhou.aliyuncs.com"}}"#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text.as_bytes(), |name| match name {
@@ -54,7 +55,7 @@ fn a_route_lies_over_the_defaults() {
         r#"{"credentials": {"a": {"sidecar": {"cluster": "sts", "path": "/x?y", "authority": "h:1",
                                               "timeout_ms": 5.0}},
                             "b": {"access_key": {"id_env": "ID", "secret_env": "SECRET"}}},
-            "defaults": {"region": "cn-hangzhou", "credentials": "a"},
+            "defaults": {"region": "cn-hangzhou", "credentials": "a", "endpoint": "oss"},
             "routes": {"one": {"bucket": "bucket-one"},
                        "two": {"bucket": "bucket-two", "region": "cn-beijing",
                                "signature_version": "v1", "credentials": "b"}},

@@ -61,6 +61,15 @@ pub struct Fetch {
     pub sidecar: Rc<Sidecar>,
 }
 
+/// Which accounts to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of them.
+    All,
+    /// Each of these.
+    These(Vec<AccountId>),
+}
+
 /// Each turn of a compare-and-set that is lost means that another worker made
 /// progress; there are not that many.
 const MAX_TURNS: usize = 1_000;
@@ -100,28 +109,37 @@ impl Accounts {
         self.get(id).map_or("", |account| &account.problem)
     }
 
-    /// Brings the copies up to date.
-    pub fn follow(&mut self, now: u64, data: &impl SharedData) {
-        for account in &mut self.accounts {
-            account.look(now, data);
+    /// Brings the copies of these up to date.
+    pub fn follow(&mut self, wanted: &Wanted, now: u64, data: &impl SharedData) {
+        for id in self.ids(wanted) {
+            if let Some(account) = self.get_mut(id) {
+                account.look(now, data);
+            }
         }
     }
 
-    /// The fetches that are due, and whose leases this call has got: each must now be
-    /// made, and be ended by [`Accounts::end`].
-    pub fn begin(&mut self, now: u64, data: &mut impl SharedData) -> Vec<Fetch> {
+    fn ids(&self, wanted: &Wanted) -> Vec<AccountId> {
+        match wanted {
+            Wanted::All => (0..self.accounts.len()).map(AccountId).collect(),
+            Wanted::These(ids) => ids.clone(),
+        }
+    }
+
+    /// The fetches of these that are due, and whose leases this call has got: each must now
+    /// be made, and be ended by [`Accounts::end`].
+    pub fn begin(&mut self, wanted: &Wanted, now: u64, data: &mut impl SharedData) -> Vec<Fetch> {
         let mut fetches = Vec::new();
-        for (place, account) in self.accounts.iter().enumerate() {
-            let Some(shared) = &account.shared else {
+        for account in self.ids(wanted) {
+            let holder = self.random.next();
+            let Some(shared) = self.get(account).and_then(|known| known.shared.as_ref()) else {
                 continue;
             };
             let (entry, cas) = shared.read(data);
-            let holder = self.random.next();
             if let Some(begun) = entry.begin(holder, now, &shared.timing)
                 && data.set(&shared.key, &begun.encode(), cas)
             {
                 fetches.push(Fetch {
-                    account: AccountId(place),
+                    account,
                     holder,
                     anew: entry.rejected.is_some() || entry.suspected().is_some(),
                     sidecar: Rc::clone(&shared.sidecar),

@@ -39,7 +39,7 @@ words! {
         Unreachable = "unreachable",
         /// The status was not 200.
         Status = "status",
-        /// What it brought has expired already.
+        /// What it brought has expired already, or nearly so.
         Expired = "expired",
         /// What it brought are no credentials.
         Malformed = "malformed",
@@ -66,8 +66,10 @@ pub enum FetchError {
     Missing(&'static str),
     /// This field holds what no header can carry.
     Malformed(&'static str),
-    /// `Expiration` is this many seconds in the past.
+    /// `Expiration` is this time, in seconds since 1970, and has passed.
     Expired(u64),
+    /// `Expiration` leaves no time in which the credentials could be used.
+    ShortLived,
 }
 
 impl FetchError {
@@ -77,7 +79,7 @@ impl FetchError {
             FetchError::NotSent => FetchOutcome::NotSent,
             FetchError::Unreachable => FetchOutcome::Unreachable,
             FetchError::Status(_) => FetchOutcome::Status,
-            FetchError::Expired(_) => FetchOutcome::Expired,
+            FetchError::Expired(_) | FetchError::ShortLived => FetchOutcome::Expired,
             FetchError::TooLarge(_)
             | FetchError::NotJson
             | FetchError::Code
@@ -90,7 +92,8 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         use FetchError::{
-            Code, Expired, Malformed, Missing, NotJson, NotSent, Status, TooLarge, Unreachable,
+            Code, Expired, Malformed, Missing, NotJson, NotSent, ShortLived, Status, TooLarge,
+            Unreachable,
         };
         f.write_str(match self {
             NotSent => "Envoy has no cluster of the name in `sidecar.cluster`",
@@ -110,7 +113,13 @@ impl fmt::Display for FetchError {
             Malformed(field) => {
                 return write!(f, "`{field}` holds spaces or other than ASCII characters");
             }
-            Expired(ago) => return write!(f, "`Expiration` is {ago} s in the past; {CLOCKS}"),
+            ShortLived => SHORT_LIVED,
+            Expired(at) => {
+                return write!(
+                    f,
+                    "`Expiration`, {at} s since 1970, is in the past; {CLOCKS}"
+                );
+            }
         })
     }
 }
@@ -119,13 +128,16 @@ const NOBODY: &str =
     "status 503: nobody answers; is the sidecar running, and is its address right in the cluster?";
 const WANTS_TOKEN: &str =
     "status 401: it wants a token; `token_env` names the variable that holds it";
+const SHORT_LIVED: &str = "`Expiration` leaves no more than `clock_margin_ms`, in which the \
+     credentials are not used; let the source give them a longer life";
 const CLOCKS: &str = "compare the clocks of Envoy and the sidecar";
 
-/// Reads credentials from an answer as of `now`, in seconds since 1970: status 200 and
-/// JSON with `Code` `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
+/// Reads credentials from an answer as of `now`, in milliseconds since 1970. They must be
+/// good for a second at least, without the `clock_margin` (in milliseconds) at their end:
+/// others would have to be fetched again at once. An answer has status 200 and is JSON with `Code` `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
 /// `Expiration`. Long-lived keys come without the last two.
-pub fn read(answer: Answer, now: u64) -> Result<Credentials, FetchError> {
-    match answer {
+pub fn read(answer: Answer, now: u64, clock_margin: u64) -> Result<Credentials, FetchError> {
+    let credentials = match answer {
         Answer::NotSent => Err(FetchError::NotSent),
         Answer::None => Err(FetchError::Unreachable),
         Answer::Given {
@@ -133,11 +145,19 @@ pub fn read(answer: Answer, now: u64) -> Result<Credentials, FetchError> {
         } if size > MAX_BODY => Err(FetchError::TooLarge(size)),
         Answer::Given {
             status: 200, body, ..
-        } => parse(body, now),
+        } => parse(body, now / 1000),
         Answer::Given { status, .. } => Err(FetchError::Status(status)),
+    }?;
+    match credentials.is_usable(now + LEAST_USE, clock_margin) {
+        true => Ok(credentials),
+        false => Err(FetchError::ShortLived),
     }
 }
 
+/// In milliseconds.
+const LEAST_USE: u64 = 1_000;
+
+/// As of `now`, in seconds since 1970.
 fn parse(body: &[u8], now: u64) -> Result<Credentials, FetchError> {
     let fields = match json::parse(body) {
         Ok(Value::Object(fields)) => Fields(fields),
@@ -155,7 +175,7 @@ fn parse(body: &[u8], now: u64) -> Result<Credentials, FetchError> {
         Some(text) => {
             let time = parse_rfc3339_utc(text).ok_or(FetchError::Malformed("Expiration"))?;
             if time <= now {
-                return Err(FetchError::Expired(now - time));
+                return Err(FetchError::Expired(time));
             }
             Some(time)
         }
@@ -291,20 +311,45 @@ mod tests {
                 "expired",
                 200,
                 GOOD.replace("15:48:03Z", "14:48:03Z"),
-                Expired(0),
+                Expired(NOW),
             ),
             (
                 "long expired",
                 200,
                 GOOD.replace("15:48:03Z", "14:47:03Z"),
-                Expired(60),
+                Expired(NOW - 60),
             ),
         ] {
             let (body, size) = (body.as_bytes(), body.len());
             let answer = Answer::Given { status, size, body };
-            let error = read(answer, NOW).expect_err(name);
+            let error = read(answer, NOW * 1000, 0).expect_err(name);
             assert_eq!(error, want, "{name}");
             assert!(!error.to_string().contains("sesame"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_used_is_none() {
+        let (body, size) = (GOOD.as_bytes(), GOOD.len());
+        let answer = Answer::Given {
+            status: 200,
+            size,
+            body,
+        };
+        let end = (NOW + 3600) * 1000;
+        for (now, margin, good) in [
+            (end - 6_001, 5_000, true),
+            (end - 6_000, 5_000, false),
+            (end - 5_000, 5_000, false),
+            (end - 1_001, 0, true),
+            (end - 1_000, 0, false),
+        ] {
+            let want = if good {
+                None
+            } else {
+                Some(FetchError::ShortLived)
+            };
+            assert_eq!(read(answer, now, margin).err(), want, "{now} {margin}");
         }
     }
 

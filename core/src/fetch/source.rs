@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 use super::entry::Timing;
 use super::stored::FORMAT;
 use crate::credentials::{Credentials, Secret};
+use crate::oss::encoding::hex;
 use crate::oss::headers;
 
 /// The source of the credentials of one name.
@@ -56,15 +59,21 @@ impl Sidecar {
         }
     }
 
-    /// The key of shared data under which all workers know these credentials.
+    /// The key of shared data under which all workers know these credentials: whoever asks
+    /// the same server for the same with the same token. The length before each part keeps
+    /// those apart that only look alike.
     pub fn shared_key(&self) -> String {
-        let Sidecar {
-            cluster,
-            authority,
-            path,
-            ..
-        } = self;
-        [FORMAT, "/", cluster, "/", authority, path].concat()
+        let token = self.token.as_ref().map(|token| {
+            let mut digest = Vec::with_capacity(64);
+            hex(&Sha256::digest(token.expose()), &mut digest);
+            String::from_utf8(digest).unwrap_or_default()
+        });
+        let token = token.unwrap_or_default();
+        let mut key = FORMAT.to_owned();
+        for part in [&self.cluster, &self.authority, &self.path, &token] {
+            key.extend(["/", &part.len().to_string(), ":", part]);
+        }
+        key
     }
 
     /// The headers of a request to it; one may hold its token, a secret. `anew`: a copy
@@ -92,18 +101,41 @@ mod tests {
     use super::super::entry::Entry;
     use super::*;
 
-    #[test]
-    fn a_filter_with_another_layout_has_entries_of_its_own() {
-        let sidecar = Sidecar {
-            cluster: "sts".into(),
-            authority: "host".into(),
-            path: "/v1".into(),
+    fn sidecar(cluster: &str, authority: &str, path: &str, token: Option<&str>) -> Sidecar {
+        Sidecar {
+            cluster: cluster.into(),
+            authority: authority.into(),
+            path: path.into(),
             timeout_ms: 1,
             clock_margin_ms: 0,
             refresh_margin_ms: None,
-            token: None,
-        };
-        assert_eq!(sidecar.shared_key(), "oss-origin-auth/4/sts/host/v1");
+            token: token.map(Secret::new),
+        }
+    }
+
+    #[test]
+    fn a_filter_with_another_layout_has_entries_of_its_own() {
+        let sidecar = sidecar("sts", "host", "/v1", None);
+        let key = sidecar.shared_key();
+        assert_eq!(key, "oss-origin-auth/4/3:sts/4:host/3:/v1/0:");
         assert!(Entry::default().encode().starts_with(b"oss-origin-auth/4"));
+    }
+
+    #[test]
+    fn other_sources_have_other_entries() {
+        let keys = [
+            sidecar("a", "b", "/c", None),
+            sidecar("a/1:b", "c", "/c", None),
+            sidecar("a", "b/2:/c", "/c", None),
+            sidecar("a/b", "c", "/d", None),
+            sidecar("a", "b/c", "/d", None),
+            sidecar("a", "b", "/c", Some("one")),
+            sidecar("a", "b", "/c", Some("two")),
+        ]
+        .map(|sidecar| sidecar.shared_key());
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{key}");
+            assert!(!key.contains("one") && !key.contains("two"));
+        }
     }
 }

@@ -52,7 +52,7 @@ pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// RFC 3986, section 2.3.
-fn is_unreserved(byte: u8) -> bool {
+pub fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
@@ -73,7 +73,8 @@ fn digits(byte: u8, of: &[u8; 16]) -> [u8; 2] {
     [digit(byte >> 4), digit(byte & 15)]
 }
 
-fn hex_pair(bytes: &[u8]) -> Option<u8> {
+/// The byte that two hex digits at the beginning stand for.
+pub fn hex_pair(bytes: &[u8]) -> Option<u8> {
     let value = |byte: u8| (byte as char).to_digit(16);
     match bytes {
         [high, low, ..] => u8::try_from(value(*high)? * 16 + value(*low)?).ok(),

@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::words::words;
 
-/// As much of an error body as is read; OSS's take less than 1 KiB, of which
-/// `Code` and `Message` come first.
-pub const MAX_BODY: usize = 8 * 1024;
+/// As much of an error body as is read. OSS's take less than 1 KiB, of which `Code` and
+/// `Message` come first; those that repeat a request take several.
+pub const MAX_BODY: usize = 16 * 1024;
 
 /// What is known of an error that OSS sent in answer to a signed request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,7 +90,8 @@ impl Cause {
             }
             Cause::SignatureMismatch => {
                 "the secret is not that of the AccessKey, or something between Envoy and OSS \
-                 changes the request; as a downstream filter, no rewrite of the path may follow"
+                 changes the request; among the listener's filters, the route's rewrite of path \
+                 and host must be what the settings describe"
             }
             Cause::ClockSkew => {
                 "the clock of this machine is off by more than 15 minutes; synchronize it"
@@ -167,6 +168,11 @@ pub fn header_xml(header: &[u8]) -> Vec<u8> {
     STANDARD.decode(header).unwrap_or_default()
 }
 
+/// What [`header_xml`] reads.
+pub fn xml_header(xml: &[u8]) -> Vec<u8> {
+    STANDARD.encode(xml).into_bytes()
+}
+
 /// The text of an element of OSS's error XML, if it is all there.
 pub fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let body = body.get(..MAX_BODY).unwrap_or(body);
@@ -220,7 +226,8 @@ fn by_ec(ec: &[u8]) -> Option<Cause> {
     })
 }
 
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+/// Where `wanted` begins in a text.
+pub(super) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|part| part == wanted)
 }
 

@@ -25,6 +25,28 @@ pub const ERR: &str = "x-oss-err";
 /// Names a request to Alibaba's support.
 pub const REQUEST_ID: &str = "x-oss-request-id";
 
+/// What a client may say of a read: whose header it is decides nothing but the answer to
+/// this client (RFC 9110; the CORS protocol). `x-forwarded-proto` is Envoy's, which finds no
+/// route without it when it selects one again.
+#[rustfmt::skip]
+pub const OF_REQUESTS: &[&str] = &[
+    "accept", "accept-charset", "accept-encoding", "accept-language",
+    "access-control-request-headers", "access-control-request-method", "content-length",
+    "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "origin",
+    "range", "transfer-encoding", "user-agent", "x-forwarded-proto",
+];
+
+/// What a client may say besides of what it writes: OSS keeps most of them with the object
+/// (OSS, "PutObject").
+#[rustfmt::skip]
+pub const OF_WRITES: &[&str] = &[
+    "cache-control", "content-disposition", "content-encoding", "content-language", CONTENT_MD5,
+    CONTENT_TYPE, "expect", "expires",
+];
+
+/// What the headers of AWS's protocol begin with, which OSS reads, too.
+pub const AWS_PREFIX: &str = "x-amz-";
+
 /// Whether a header of this lower-case name takes part in a signature.
 pub fn is_signed(name: &[u8]) -> bool {
     name.starts_with(PREFIX.as_bytes()) || describes_body(name)
@@ -37,13 +59,14 @@ pub fn describes_body(name: &[u8]) -> bool {
 
 /// Whether a header is one that a signer sets.
 pub fn is_of_signature(name: &[u8]) -> bool {
-    [
-        AUTHORIZATION,
-        DATE,
-        OSS_DATE,
-        CONTENT_SHA256,
-        SECURITY_TOKEN,
-    ]
-    .iter()
-    .any(|known| known.as_bytes() == name)
+    OF_SIGNATURE.iter().any(|known| known.as_bytes() == name)
 }
+
+/// The headers that a signer sets.
+pub const OF_SIGNATURE: [&str; 5] = [
+    AUTHORIZATION,
+    DATE,
+    OSS_DATE,
+    CONTENT_SHA256,
+    SECURITY_TOKEN,
+];

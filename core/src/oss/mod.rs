@@ -5,5 +5,7 @@ pub mod encoding;
 pub mod error;
 pub mod headers;
 pub mod parameters;
+pub mod shown;
+pub mod signed_url;
 pub mod target;
 pub mod time;

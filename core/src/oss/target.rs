@@ -65,9 +65,9 @@ impl Target {
     }
 
     /// The same query on another object.
-    pub fn with_key(self, key: Vec<u8>) -> Target {
+    pub fn with_key(&self, key: Vec<u8>) -> Target {
         Target {
-            parameters: self.parameters,
+            parameters: self.parameters.clone(),
             ..Target::of_key(key)
         }
     }
@@ -87,9 +87,20 @@ impl Target {
         &self.parameters
     }
 
-    /// Keeps the parameters that `keep` accepts.
-    pub fn retain_parameters(&mut self, keep: impl FnMut(&Parameter) -> bool) {
-        self.parameters.retain(keep);
+    /// Keeps the parameters that `keep` accepts, if it has no error.
+    pub fn try_retain_parameters<E>(
+        &mut self,
+        keep: impl Fn(&Parameter) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let mut result = Ok(());
+        self.parameters.retain(|parameter| match keep(parameter) {
+            Ok(keeps) => keeps,
+            Err(error) => {
+                result = Err(error);
+                false
+            }
+        });
+        result
     }
 
     /// The canonical query of V4: encoded, then sorted by name and value, with

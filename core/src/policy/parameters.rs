@@ -1,30 +1,102 @@
-//! Which parameters of a query leave.
+//! What a query asks for, and which of its parameters leave.
 
+use super::reply::Reason;
 use crate::config::Route;
-use crate::config::choices::UnknownParameters;
-use crate::oss::parameters::{Meaning, meaning};
+use crate::config::choices::{Method, UnknownParameters};
+use crate::oss::parameters::{Meaning, belongs_to_signature, meaning, takes};
+use crate::oss::target::{Parameter, Target};
 
-/// Whether a parameter leaves or is dropped; `None` if the request must be
-/// refused for it. `operates`: it is a request on the bucket, or for another
-/// operation that is allowed; what else it says is then part of that.
-pub fn leaves(route: &Route, name: &[u8], operates: bool) -> Option<bool> {
-    let forwarded = || route.rules.forward_parameters.allow(name);
-    match meaning(name) {
-        Meaning::Signature => Some(false),
-        Meaning::Operation => operation_allowed(route, name).then_some(true),
-        Meaning::Modifier if operates && name == b"continuation-token" => Some(true),
-        Meaning::Modifier => forwarded().then_some(true),
-        Meaning::Other => Some(
-            operates || route.rules.unknown_parameters == UnknownParameters::Forward || forwarded(),
-        ),
+/// What a request asks of OSS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// To read, write or delete an object.
+    Object,
+    /// For these operations, which the settings let pass.
+    Operations(Vec<Vec<u8>>),
+}
+
+impl Asks {
+    /// What a request asks, on the bucket or on an object; an error if the settings do
+    /// not let it pass.
+    pub fn of(
+        route: &Route,
+        method: Method,
+        asked: &Target,
+        is_bucket: bool,
+    ) -> Result<Asks, Reason> {
+        let names = || asked.parameters().iter().map(|p| p.name.as_slice());
+        let operations = names().filter(|name| meaning(name) == Meaning::Operation);
+        let operations: Vec<Vec<u8>> = operations.map(<[u8]>::to_vec).collect();
+        if !operations.iter().all(|name| is_allowed(route, name)) {
+            return Err(Reason::ParameterNotAllowed);
+        }
+        if !operations.is_empty() {
+            return Ok(Asks::Operations(operations));
+        }
+        if !is_bucket {
+            return Ok(Asks::Object);
+        }
+        // The index document is for those who read, and ask for no list in particular.
+        let lists = method.is_read() && names().any(|name| takes(LIST, name));
+        let operation = if method.is_read() { LIST } else { BUCKET };
+        let has_index = route.rules.index_document.is_some() && !method.is_write();
+        if is_allowed(route, operation) && (lists || !has_index) {
+            Ok(Asks::Operations(vec![operation.to_vec()]))
+        } else if has_index {
+            Ok(Asks::Object)
+        } else {
+            Err(Reason::BucketOperation)
+        }
+    }
+
+    /// Whether it is for another operation than one on an object itself.
+    pub fn is_operation(&self) -> bool {
+        *self != Asks::Object
+    }
+
+    /// Whether a parameter leaves or is dropped; an error if the request must be
+    /// refused for it. Lists say what passes: OSS may give a name a meaning tomorrow. So
+    /// what is not known is dropped where that is harmless, which is with a read of an
+    /// object, and refused elsewhere.
+    pub fn lets_leave(
+        &self,
+        route: &Route,
+        method: Method,
+        parameter: &Parameter,
+    ) -> Result<bool, Reason> {
+        let name = parameter.name.as_slice();
+        let forwards = route.rules.unknown_parameters == UnknownParameters::Forward;
+        let is_argument = || match self {
+            Asks::Object => false,
+            Asks::Operations(operations) => operations.iter().any(|known| takes(known, name)),
+        };
+        match meaning(name) {
+            Meaning::Signature => Ok(false),
+            // It has been checked.
+            Meaning::Operation => Ok(true),
+            _ if is_argument() || route.rules.forward_parameters.allow(name) => Ok(true),
+            Meaning::Other if !self.is_operation() && !method.is_write() => Ok(forwards),
+            Meaning::Other | Meaning::Modifier => Err(Reason::ParameterNotAllowed),
+        }
+    }
+
+    /// Whether a signed URL may have a parameter: it leaves as it is, or not at all.
+    /// What OSS gives a meaning is part of the signature.
+    pub fn is_in_signed_url(&self, route: &Route, method: Method, parameter: &Parameter) -> bool {
+        let name = parameter.name.as_slice();
+        belongs_to_signature(name)
+            || meaning(name) == Meaning::Modifier
+            || self.lets_leave(route, method, parameter) == Ok(true)
     }
 }
 
 /// Whether the settings let an operation pass.
-pub fn operation_allowed(route: &Route, name: &[u8]) -> bool {
-    route
-        .rules
-        .operations
-        .iter()
-        .any(|known| known.as_bytes() == name)
+fn is_allowed(route: &Route, operation: &[u8]) -> bool {
+    let mut operations = route.rules.operations.iter();
+    operations.any(|known| known.as_bytes() == operation)
 }
+
+/// ListObjects, which has no sub-resource.
+const LIST: &[u8] = b"list";
+/// Other requests on the bucket without one.
+const BUCKET: &[u8] = b"bucket";

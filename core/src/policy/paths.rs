@@ -61,6 +61,21 @@ pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Reason> 
     }
 }
 
+/// The target of a path that is not mapped, as that of a signed URL. `None` if it is not one
+/// that the route serves.
+pub fn as_it_stands(route: &Route, asked: &Target) -> Option<Target> {
+    let target = match route.rules.addressing {
+        Addressing::PathStyle => {
+            let key = asked.key().strip_prefix(route.bucket.as_bytes())?;
+            asked.with_key(key.strip_prefix(b"/")?.to_vec())
+        }
+        Addressing::VirtualHosted | Addressing::Cname => asked.clone(),
+    };
+    let in_prefix = target.key().starts_with(route.rules.key_prefix.as_bytes());
+    let in_path = asked.key().starts_with(route.rules.strip_prefix.as_bytes());
+    (in_prefix && in_path).then_some(target)
+}
+
 /// The `:path` that leaves.
 pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
     let wire = target.wire();

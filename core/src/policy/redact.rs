@@ -1,14 +1,17 @@
-//! What a client sees of OSS's answer, where the route's settings change it.
+//! What a client sees of OSS's answer.
 //!
-//! An error is made neutral without waiting for its body: the headers go on at
-//! once, without a length, then a text of ours stands in place of the body's first
-//! piece and nothing in place of the others. So it makes no difference how the body
-//! comes, or whether it comes at all; and the status is OSS's, so that Envoy's
-//! router retries by status as it would without this.
+//! The body of an error may repeat how the request was signed, the security token
+//! included, so none reaches a client as OSS sent it. The headers go on at once, without a
+//! length. In place of the body comes a text of ours, or what may be seen of OSS's. So it
+//! makes no difference how the body comes, or whether it comes at all; and the status is
+//! OSS's, so that Envoy's router retries by status as it would without this.
 
 use super::edits::Edits;
 use crate::config::Route;
 use crate::config::choices::Errors;
+use crate::oss::error::{header_xml, xml_header};
+use crate::oss::headers;
+use crate::oss::shown::{error_with_code, is_complete, without_secrets};
 
 /// What to do to the headers of a response, and to its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,43 +19,98 @@ pub struct Redaction {
     /// To its headers.
     pub edits: Edits,
     /// In place of OSS's. `None`: the body and the trailers stay as they are.
-    pub body: Option<&'static str>,
+    pub body: Option<Body>,
+}
+
+/// What stands in place of a body: words of ours, or what may be seen of OSS's and these
+/// words if it is no error of OSS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Body {
+    errors: Errors,
+    words: &'static str,
+}
+
+impl Body {
+    fn new(errors: Errors, status: u16) -> Body {
+        let words = words(status);
+        Body { errors, words }
+    }
+
+    /// Whether `xml` is all that it takes to know.
+    pub fn is_known(self, xml: &[u8]) -> bool {
+        match self.errors {
+            Errors::Neutral => true,
+            Errors::Oss => is_complete(xml),
+        }
+    }
+
+    /// What stands in place of OSS's body, of which `xml` has come.
+    pub fn of(self, xml: &[u8]) -> Vec<u8> {
+        match self.errors {
+            Errors::Neutral => ["{\"error\":\"", self.words, "\"}\n"].concat().into_bytes(),
+            // A client that is an SDK reads XML.
+            Errors::Oss => without_secrets(xml).unwrap_or_else(|| error_with_code(self.words)),
+        }
+    }
 }
 
 /// Whether [`redact`] has anything to do, so that most responses cost no
 /// reading of their headers.
 pub fn needs_redaction(route: &Route, status: u16) -> bool {
-    !route.rules.strip_response_headers.is_empty() || is_neutral(route, status)
+    !route.rules.strip_response_headers.is_empty() || status >= 300
 }
 
-/// What to do to a response. `names`: of its headers, in lower case.
-pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>) -> Redaction {
-    let neutral = is_neutral(route, status);
-    let removed = |name: &Vec<u8>| {
-        let stripped = route.rules.strip_response_headers.allow(name);
-        !name.starts_with(b":") && (stripped || (neutral && !stays_on_neutral_error(name)))
-    };
+/// What to do to a response. `names`: of its headers, in lower case; `err`: the value of
+/// `x-oss-err`.
+pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>, err: &[u8]) -> Redaction {
+    let rules = &route.rules;
     let mut redaction = Redaction::default();
+    let stays = |name: &[u8]| match rules.errors {
+        _ if !has_own_body(status) => true,
+        Errors::Neutral => stays_on_neutral_error(status, name),
+        Errors::Oss => !describes_the_body(name),
+    };
+    let removed = |name: &Vec<u8>| {
+        let stripped = rules.strip_response_headers.allow(name);
+        !name.starts_with(b":") && (stripped || !stays(name))
+    };
     redaction.edits.remove = names.into_iter().filter(removed).collect();
-    if neutral {
-        redaction.edits.set = vec![
-            ("content-type", b"application/json".as_slice().into()),
-            ("cache-control", b"no-store".as_slice().into()),
-        ];
-        redaction.body = Some(neutral_body(status));
+    if !has_own_body(status) {
+        if status >= 300 {
+            redaction.edits.remove.push(headers::ERR.into());
+        }
+        return redaction;
+    }
+    redaction.body = Some(Body::new(rules.errors, status));
+    let (kind, is_neutral) = match rules.errors {
+        Errors::Neutral => ("application/json", true),
+        Errors::Oss => ("application/xml", false),
+    };
+    redaction.edits.set = vec![("content-type", kind.as_bytes().into())];
+    if is_neutral {
+        let cache_control = ("cache-control", b"no-store".as_slice().into());
+        redaction.edits.set.push(cache_control);
+    } else if let Some(shown) = without_secrets(&header_xml(err)) {
+        let err = (headers::ERR, xml_header(&shown).into());
+        redaction.edits.set.push(err);
     }
     redaction
 }
 
-fn is_neutral(route: &Route, status: u16) -> bool {
-    route.rules.errors == Errors::Neutral && status >= 400
+/// Whether the body of a response is not an object, and so not the client's to see as it
+/// is. One that says "not modified" has none.
+fn has_own_body(status: u16) -> bool {
+    status >= 300 && status != 304
 }
 
 /// What says nothing of the origin, nor of the body that is replaced (RFC 9110; the
-/// `access-control-*` of the CORS protocol). Headers of HTTP/1.1's framing are
-/// Envoy's.
-fn stays_on_neutral_error(name: &[u8]) -> bool {
+/// `access-control-*` of the CORS protocol); and two names of the error, for support.
+/// Headers of HTTP/1.1's framing are Envoy's.
+fn stays_on_neutral_error(status: u16, name: &[u8]) -> bool {
     name.starts_with(b"access-control-")
+        || (status < 400 && name == b"location")
+        || name == headers::REQUEST_ID.as_bytes()
+        || name == headers::EC.as_bytes()
         || matches!(
             name,
             b"accept-ranges"
@@ -66,14 +124,24 @@ fn stays_on_neutral_error(name: &[u8]) -> bool {
         )
 }
 
-fn neutral_body(status: u16) -> &'static str {
+/// What describes the body that is replaced. `x-oss-err` repeats it.
+fn describes_the_body(name: &[u8]) -> bool {
+    name == headers::ERR.as_bytes()
+        || matches!(
+            name,
+            b"content-encoding" | b"content-length" | b"content-md5" | b"etag"
+        )
+}
+
+fn words(status: u16) -> &'static str {
     match status {
-        401 | 403 => "{\"error\":\"forbidden\"}\n",
-        404 => "{\"error\":\"not_found\"}\n",
-        412 => "{\"error\":\"precondition_failed\"}\n",
-        416 => "{\"error\":\"range_not_satisfiable\"}\n",
-        400..=499 => "{\"error\":\"bad_request\"}\n",
-        _ => "{\"error\":\"origin_unavailable\"}\n",
+        300..=399 => "moved",
+        401 | 403 => "forbidden",
+        404 => "not_found",
+        412 => "precondition_failed",
+        416 => "range_not_satisfiable",
+        400..=499 => "bad_request",
+        _ => "origin_unavailable",
     }
 }
 
@@ -92,37 +160,60 @@ mod tests {
             "x-unheard-of",
             "access-control-allow-origin",
             "retry-after",
+            "location",
         ];
         names.map(Vec::from).into()
     }
 
     fn route(errors: Errors) -> Route {
-        let mut route = Route::new("bucket", Scheme::V1, AccountId(0));
+        let mut route = Route::new("bucket", "host", Scheme::V1, AccountId(0));
         route.rules.errors = errors;
         route
     }
 
     #[test]
-    fn by_default_nothing_is_changed() {
-        let route = route(Errors::Oss);
-        assert!(!needs_redaction(&route, 403));
-        assert_eq!(redact(&route, 403, names()), Redaction::default());
+    fn what_is_no_error_is_not_changed() {
+        for errors in [Errors::Neutral, Errors::Oss] {
+            let route = route(errors);
+            for status in [200, 206] {
+                assert!(!needs_redaction(&route, status));
+                assert_eq!(redact(&route, status, names(), b""), Redaction::default());
+            }
+            // What explains an error to a HEAD is no part of it.
+            let redaction = redact(&route, 304, names(), b"");
+            assert_eq!(redaction.edits.remove, [b"x-oss-err"]);
+            assert_eq!(redaction.body, None);
+        }
     }
 
     #[test]
     fn a_neutral_error_has_only_headers_that_are_known_to_name_nothing() {
         let route = route(Errors::Neutral);
-        assert!(!needs_redaction(&route, 206));
-        let redaction = redact(&route, 403, names());
-        assert_eq!(
-            redaction.edits.remove,
-            [
-                &b"content-length"[..],
-                b"x-oss-request-id",
-                b"x-oss-ec",
-                b"x-unheard-of"
-            ]
-        );
-        assert_eq!(redaction.body, Some("{\"error\":\"forbidden\"}\n"));
+        let redaction = redact(&route, 403, names(), b"");
+        let removed = [&b"content-length"[..], b"x-unheard-of", b"location"];
+        assert_eq!(redaction.edits.remove, removed);
+        let body = redaction.body.unwrap();
+        assert_eq!(body.of(b"<Code>x</Code>"), b"{\"error\":\"forbidden\"}\n");
+        let redirect = redact(&route, 302, names(), b"");
+        assert_eq!(redirect.edits.remove, removed[..2]);
+    }
+
+    #[test]
+    fn an_error_of_oss_keeps_what_does_not_describe_its_body() {
+        let route = route(Errors::Oss);
+        let xml = b"<Error><Code>A</Code><SecurityToken>sesame</SecurityToken></Error>";
+        let redaction = redact(&route, 403, names(), &xml_header(xml));
+        assert_eq!(redaction.edits.remove, [b"content-length"]);
+        let body = redaction.body.unwrap();
+        let shown = body.of(xml);
+        assert!(!shown.windows(6).any(|part| part == b"sesame"));
+        let other = String::from_utf8(body.of(b"<html>sesame")).unwrap();
+        assert!(other.contains("<Code>forbidden</Code>") && !other.contains("html"));
+        let err = &redaction
+            .edits
+            .set
+            .iter()
+            .find(|(name, _)| *name == headers::ERR);
+        assert_eq!(header_xml(&err.unwrap().1), shown);
     }
 }

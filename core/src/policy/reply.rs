@@ -20,6 +20,8 @@ words! {
         MalformedPath = "malformed_path",
         /// The path is spelled in another than the canonical way.
         PathNotCanonical = "path_not_canonical",
+        /// The path or query could be read in two ways, and is not rewritten here.
+        AmbiguousPath = "ambiguous_path",
         /// The path has a segment `.` or `..`.
         DotSegment = "dot_segment",
         /// The path does not begin with the route's prefix.
@@ -32,6 +34,8 @@ words! {
         ParameterNotAllowed = "parameter_not_allowed",
         /// The URL carries a signature.
         PresignedUrl = "presigned_url",
+        /// The URL carries no signature.
+        PresignedUrlRequired = "presigned_url_required",
         /// A signed header is there twice.
         DuplicateHeader = "duplicate_header",
         /// There is nothing to sign with.
@@ -61,12 +65,14 @@ impl Reason {
             Reason::MethodNotAllowed => (405, "The method is not allowed on this route."),
             Reason::MalformedPath => (400, "The path must begin with a slash."),
             Reason::PathNotCanonical => (400, NOT_CANONICAL),
+            Reason::AmbiguousPath => (400, AMBIGUOUS),
             Reason::DotSegment => (400, "The path has a segment `.` or `..`."),
             Reason::OutsidePrefix => (404, "The path is outside this route."),
             Reason::KeyTooLong => (414, KEY_TOO_LONG),
             Reason::BucketOperation => (403, BUCKET_OPERATION),
             Reason::ParameterNotAllowed => (403, PARAMETER),
             Reason::PresignedUrl => (403, PRESIGNED),
+            Reason::PresignedUrlRequired => (403, "Only signed URLs are let in here."),
             Reason::DuplicateHeader => (400, "A header that OSS signs is given twice."),
             Reason::NoCredentials => (503, "There are no credentials to sign with yet."),
             Reason::InternalError => (500, "The request could not be signed."),
@@ -79,11 +85,15 @@ const MISCONFIGURED: &str =
     "The settings in the route's metadata are wrong; the log of Envoy says how.";
 const NOT_CANONICAL: &str = "The path is spelled in another than the canonical way: \
      percent-encode what is neither unreserved nor a slash, in upper case, and nothing else.";
+const AMBIGUOUS: &str = "The path or query is spelled in a way that could be read in two ways: \
+     percent-encode neither letters, digits, `-`, `.`, `_`, `~` nor slashes, and all that a URL \
+     cannot hold.";
 const BUCKET_OPERATION: &str =
     "The path names no object; operations on the bucket are not allowed.";
 const KEY_TOO_LONG: &str = "The key is longer than the 1,023 bytes that OSS allows.";
-const PRESIGNED: &str = "The URL carries a signature; send the request without one.";
-const PARAMETER: &str = "A query parameter asks OSS for an operation that is not allowed here.";
+const PRESIGNED: &str = "The URL carries a signature, or a part of one; send the request without.";
+const PARAMETER: &str =
+    "A query parameter is not allowed here: it asks OSS for something else, or is not known.";
 
 /// The header that says why: of a local reply its reason, of an error of OSS its cause.
 pub const REASON_HEADER: &str = "x-oss-origin-auth";
@@ -120,7 +130,7 @@ impl Refusal {
 
     /// The JSON body of the reply.
     pub fn body(&self) -> String {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         let (error, message) = (quoted(self.reason.word()), quoted(&self.message));
         ["{\"error\":", &error, ",\"message\":", &message, "}\n"].concat()
     }

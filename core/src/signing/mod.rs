@@ -25,6 +25,9 @@ pub struct Request<'a> {
     /// Those headers of the request that take part in a signature
     /// (see [`headers::is_signed`]), names in lower case, each name once.
     pub headers: &'a [Header],
+    /// The `Host` with which it must come to OSS, where the signature is to say so. V1
+    /// cannot.
+    pub host: Option<&'a str>,
 }
 
 /// A header, its name in lower case.

@@ -122,6 +122,7 @@ mod tests {
             bucket: Some("bucket"),
             target: &target,
             headers: &[],
+            host: None,
         };
         signer.sign(scheme, &request, at)
     }

@@ -51,8 +51,12 @@ pub fn authorization(
 ) -> Vec<u8> {
     let hash = hash(&canonical_request(credentials, stamp, request));
     let (id, scope) = (&credentials.access_key_id, &stamp.scope);
-    let parts = [ALGORITHM, " Credential=", id, "/", scope, ",Signature="];
-    let mut authorization = Vec::with_capacity(224);
+    let signature = match request.host {
+        Some(_) => ",AdditionalHeaders=host,Signature=",
+        None => ",Signature=",
+    };
+    let parts = [ALGORITHM, " Credential=", id, "/", scope, signature];
+    let mut authorization = Vec::with_capacity(256);
     parts
         .iter()
         .for_each(|part| authorization.extend_from_slice(part.as_bytes()));
@@ -81,7 +85,10 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
     if let Some(token) = &credentials.security_token {
         push(SECURITY_TOKEN, token.expose().as_bytes());
     }
-    if !request.headers.is_empty() {
+    if let Some(host) = request.host {
+        push(HOST, host.as_bytes());
+    }
+    if !request.headers.is_empty() || request.host.is_some() {
         for (name, value) in request.headers {
             headers.push((name.as_bytes(), value));
         }
@@ -105,8 +112,12 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
         text.extend_from_slice(value);
         text.push(b'\n');
     }
-    // The end of the headers, and a line of additional headers: none.
-    text.extend_from_slice(b"\n\n");
+    // The end of the headers, and a line that names those which V4 need not sign.
+    text.push(b'\n');
+    if request.host.is_some() {
+        text.extend_from_slice(HOST.as_bytes());
+    }
+    text.push(b'\n');
     text.extend_from_slice(UNSIGNED_PAYLOAD.as_bytes());
     text
 }
@@ -134,5 +145,6 @@ pub fn signing_key(credentials: &Credentials, stamp: &Stamp, region: &str) -> Sh
 }
 
 const ALGORITHM: &str = "OSS4-HMAC-SHA256";
+const HOST: &str = "host";
 const TERMINATOR: &str = "aliyun_v4_request";
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";

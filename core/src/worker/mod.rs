@@ -12,11 +12,12 @@ use log::Level;
 
 use crate::config::choices::MetadataOf;
 use crate::config::{Config, Metadata, Route, RouteCache, Settings};
-use crate::fetch::account::{Account, AccountId, Accounts, Fetch};
+use crate::fetch::account::{Account, AccountId, Accounts, Fetch, Wanted};
 use crate::fetch::answer::{self, Answer, FetchOutcome};
 use crate::host::{Attribute, Host, Note};
 use crate::metrics::{Counter, Gauge};
 use crate::oss::error::{Cause, Verdict};
+use crate::policy::Place;
 use crate::policy::reply::{Reason, Refusal};
 use crate::signing::Signer;
 use crate::words::Word;
@@ -36,6 +37,8 @@ pub struct Worker<H: Host> {
     log_limit: LogLimit,
     /// The second in which the gauges were last set.
     gauged_at: Option<u64>,
+    /// When all accounts were last looked at, in milliseconds since 1970.
+    looked_at: Option<u64>,
 }
 
 /// What a request waits for, and how long.
@@ -65,6 +68,7 @@ impl<H: Host> Worker<H> {
             counters: Counters::default(),
             log_limit: LogLimit::default(),
             gauged_at: None,
+            looked_at: None,
         }
     }
 
@@ -76,7 +80,8 @@ impl<H: Host> Worker<H> {
     /// Begins the fetches that are due, unless another has begun them.
     pub fn fetch(&mut self) {
         let Some(now) = self.host.now() else { return };
-        for fetch in self.accounts.begin(now, &mut self.host) {
+        let wanted = self.wanted(now);
+        for fetch in self.accounts.begin(&wanted, now, &mut self.host) {
             self.host.callout(fetch);
         }
     }
@@ -84,7 +89,7 @@ impl<H: Host> Worker<H> {
     /// Takes in the answer to a fetch that [`Worker::fetch`] has begun.
     pub fn on_answer(&mut self, fetch: &Fetch, answer: Answer) {
         let Some(now) = self.host.now() else { return };
-        let result = answer::read(answer, now / 1000);
+        let result = answer::read(answer, now, fetch.sidecar.clock_margin_ms);
         let name = self.accounts.name(fetch.account);
         let outcome = match &result {
             Ok(credentials) => {
@@ -113,13 +118,34 @@ impl<H: Host> Worker<H> {
     /// over.
     pub fn look(&mut self) {
         let Some(now) = self.host.now() else { return };
-        self.accounts.follow(now, &self.host);
+        let wanted = self.wanted(now);
+        if wanted == Wanted::All {
+            self.looked_at = Some(now);
+        }
+        self.accounts.follow(&wanted, now, &self.host);
         for (wait, handle) in std::mem::take(&mut self.parked) {
             match self.is_over(&wait, now) {
                 true => self.host.wake(handle),
                 false => self.parked.push((wait, handle)),
             }
         }
+    }
+
+    /// The accounts to look at now: those for which requests wait, and all of them once a
+    /// second. While requests wait, the host's timer is fast, and there may be many names.
+    fn wanted(&self, now: u64) -> Wanted {
+        let looked = |at: u64| (at..at + FULL_LOOK_MS).contains(&now);
+        if self.parked.is_empty() || !self.looked_at.is_some_and(looked) {
+            return Wanted::All;
+        }
+        let mut accounts = vec![false; self.config.credentials.len()];
+        for (wait, _) in &self.parked {
+            if let Some(waited_for) = accounts.get_mut(wait.account.0) {
+                *waited_for = true;
+            }
+        }
+        let waited_for = (0..).zip(accounts).filter(|(_, waited_for)| *waited_for);
+        Wanted::These(waited_for.map(|(place, _)| AccountId(place)).collect())
     }
 
     /// Tells the host what was counted, and once a second how the credentials stand.
@@ -162,6 +188,19 @@ impl<H: Host> Worker<H> {
             self.host.log(Level::Error, &message);
         }
         settings
+    }
+
+    /// Where the request of this callback's stream meets the filter.
+    pub(crate) fn place(&self, route: &Route) -> Place {
+        match self.host.attempt() {
+            0 => Place::Listener,
+            attempt => Place::Cluster {
+                earlier: match attempt > 1 && route.maps_paths() {
+                    true => self.host.noted(Note::Mapped),
+                    false => Vec::new(),
+                },
+            },
+        }
     }
 
     /// What signs a request now.
@@ -288,5 +327,7 @@ impl<H: Host> Worker<H> {
         }
     }
 }
+
+const FULL_LOOK_MS: u64 = 1_000;
 
 const NO_CREDENTIALS: &str = "There are no credentials to sign with. The sidecar: ";

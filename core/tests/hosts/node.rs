@@ -1,6 +1,6 @@
 //! One thread of a host: its worker, and the streams that it serves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use oss_origin_auth_core::fetch::account::Fetch;
 use oss_origin_auth_core::fetch::answer::Answer;
 use oss_origin_auth_core::host::{Attribute, Host, Note, Response};
 use oss_origin_auth_core::metrics::{Counter, Gauge, counter_name, gauge_name};
+use oss_origin_auth_core::oss::error::MAX_BODY;
 use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::reply::Refusal;
 use oss_origin_auth_core::signing::SignedHeaders;
@@ -40,6 +41,11 @@ pub struct Memory {
     pub route_metadata: Vec<u8>,
     /// Whether anything can be noted.
     pub can_note: bool,
+    /// Whether the streams are on a cluster, or else among a listener's filters.
+    pub on_cluster: bool,
+    /// Of the stream of this callback.
+    attempt: u64,
+    reads: Cell<usize>,
     /// What the attempts at the request of this callback have noted.
     notes: Notes,
 }
@@ -53,8 +59,20 @@ impl std::fmt::Debug for Memory {
     }
 }
 
+impl Memory {
+    /// How many values of shared data have been read.
+    pub fn reads(&self) -> usize {
+        self.reads.get()
+    }
+
+    pub fn forget_reads(&self) {
+        self.reads.set(0);
+    }
+}
+
 impl SharedData for Memory {
     fn get(&self, key: &str) -> (Option<Vec<u8>>, u32) {
+        self.reads.set(self.reads.get() + 1);
         self.process.store.lock().unwrap().get(key)
     }
 
@@ -104,6 +122,10 @@ impl Host for Memory {
         }
     }
 
+    fn attempt(&self) -> u64 {
+        if self.on_cluster { self.attempt } else { 0 }
+    }
+
     fn noted(&self, note: Note) -> Vec<u8> {
         let notes = self.notes.borrow();
         notes.get(&format!("{note:?}")).cloned().unwrap_or_default()
@@ -128,7 +150,7 @@ pub enum Seen {
     Passes(Edited),
     Held,
     Reply(Refusal),
-    Replaced(&'static str),
+    Replaced(String),
 }
 
 /// What was done to headers: nothing, where all of it is empty.
@@ -176,7 +198,7 @@ impl From<Action> for Seen {
         match action {
             Action::Hold => Seen::Held,
             Action::Reply(refusal) => Seen::Reply(refusal),
-            Action::ReplaceBody(with) => Seen::Replaced(with),
+            Action::ReplaceBody(with) => Seen::Replaced(text(&with)),
             Action::Continue(Edits { remove, set, add }) => {
                 let added = add.iter().flat_map(SignedHeaders::iter);
                 Seen::Passes(Edited {
@@ -207,10 +229,14 @@ pub struct Node {
 struct Stream {
     exchange: Exchange<u32>,
     notes: Notes,
+    attempt: u64,
     path: String,
     /// What became of its request, once that is known.
     fate: Option<Seen>,
 }
+
+/// Of all requests: the host of the bucket `my-bucket` at the endpoint `oss`.
+pub const HOST: &str = "my-bucket.oss";
 
 impl Node {
     pub fn new(configuration: &str, process: &Process, random: u64) -> Node {
@@ -224,6 +250,9 @@ impl Node {
             waits: Vec::new(),
             route_metadata: Vec::new(),
             can_note: true,
+            on_cluster: true,
+            attempt: 1,
+            reads: Cell::default(),
             notes: Notes::default(),
         };
         Node {
@@ -237,7 +266,7 @@ impl Node {
 
     /// A request for a path: the number of its stream.
     pub fn request(&mut self, path: &str) -> u32 {
-        self.attempt(path, Notes::default())
+        self.attempt(path, Notes::default(), 1)
     }
 
     /// Another attempt at the request of a stream, with the path as that has left it.
@@ -249,21 +278,29 @@ impl Node {
         };
         let edited = set.iter().find(|(name, _)| name == ":path");
         let path = edited.map_or_else(|| before.path.clone(), |(_, path)| path.clone());
-        let notes = Rc::clone(&before.notes);
-        self.attempt(&path, notes)
+        let (notes, attempt) = (Rc::clone(&before.notes), before.attempt + 1);
+        self.attempt(&path, notes, attempt)
     }
 
-    fn attempt(&mut self, path: &str, notes: Notes) -> u32 {
+    /// A redirect of a stream within its host: another request, that begins anew.
+    pub fn redirect(&mut self, stream: u32, path: &str) -> u32 {
+        let notes = Rc::clone(&self.streams[&stream].notes);
+        self.attempt(path, notes, 1)
+    }
+
+    fn attempt(&mut self, path: &str, notes: Notes, attempt: u64) -> u32 {
         self.last += 1;
         let stream = Stream {
             exchange: Exchange::new(self.last),
             notes,
+            attempt,
             path: path.to_owned(),
             fate: None,
         };
         self.streams.insert(self.last, stream);
         let headers: &[(&[u8], &[u8])] = &[
             (b":method", b"GET"),
+            (b":authority", HOST.as_bytes()),
             (b":path", path.as_bytes()),
             (b"authorization", b"Bearer of-the-client"),
         ];
@@ -275,6 +312,7 @@ impl Node {
     pub fn on(&mut self, stream: u32, event: Event) -> Seen {
         let known = self.streams.get_mut(&stream).unwrap();
         self.worker.host.notes = Rc::clone(&known.notes);
+        self.worker.host.attempt = known.attempt;
         let action = known.exchange.on(event, &mut self.worker);
         self.shown += &format!("{action:?}");
         let seen = Seen::from(action);
@@ -437,6 +475,7 @@ impl Response for OssAnswer {
     }
 
     fn body(&self, most: usize) -> Vec<u8> {
+        assert!(most <= MAX_BODY, "no more is kept of a body");
         self.now.iter().copied().take(most).collect()
     }
 }

@@ -57,7 +57,12 @@ pub trait World: Sized {
     /// The sidecar answers the oldest fetch with credentials of this id, good for an
     /// hour. Whether the fetch wanted no copy.
     fn give(&mut self, id: &str) -> bool {
-        let expires_at = self.process().clock.load(Ordering::SeqCst) / 1000 + 3600;
+        self.give_for(id, 3_600_000)
+    }
+
+    /// As [`World::give`], but good for so many milliseconds.
+    fn give_for(&mut self, id: &str, life: u64) -> bool {
+        let expires_at = (self.process().clock.load(Ordering::SeqCst) + life) / 1000;
         let expiration = rfc3339(expires_at);
         self.answer(
             200,

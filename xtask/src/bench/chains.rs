@@ -189,6 +189,7 @@ fn settings(version: &str, routes: usize, credentials: usize) -> Value {
     let mut settings = json!({"defaults": {
         "bucket": "demo-bucket",
         "region": "cn-hangzhou",
+        "endpoint": "oss-cn-hangzhou.aliyuncs.com",
         "signature_version": version,
         "credentials": names.last(),
     }});

@@ -1,0 +1,79 @@
+//! Which headers of a client leave: a closed list, and what the route's settings name.
+
+use super::Incoming;
+use super::reply::Reason;
+use crate::config::Route;
+use crate::config::choices::Method;
+use crate::oss::headers::{self, AWS_PREFIX, OF_REQUESTS, OF_WRITES};
+use crate::signing::Header;
+
+/// The headers of a client, as they leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// The names of those that must not leave.
+    pub remove: Vec<Vec<u8>>,
+    /// Those of the rest that a signature covers.
+    pub signed: Vec<Header>,
+}
+
+/// Tells the headers of a request that we sign apart.
+pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split, Reason> {
+    let mut split = Split::default();
+    for &(name, value) in incoming.headers {
+        if !may_leave(route, method, name) {
+            split.remove(name);
+        } else if headers::is_signed(name) {
+            let Ok(name) = std::str::from_utf8(name) else {
+                split.remove(name);
+                continue;
+            };
+            if split.signed.iter().any(|(known, _)| known == name) {
+                return Err(Reason::DuplicateHeader);
+            }
+            // The spaces around it are no part of a value (RFC 9110, section 5.5), and OSS
+            // does not see them.
+            let value = value.trim_ascii().to_vec();
+            split.signed.push((name.to_owned(), value));
+        }
+    }
+    Ok(split)
+}
+
+/// The names of those headers that must not leave with a client's signed URL. What
+/// describes a body may be part of its signature, even of a read.
+pub fn unwanted(route: &Route, method: Method, incoming: &Incoming) -> Vec<Vec<u8>> {
+    let mut split = Split::default();
+    for (name, _) in incoming.headers {
+        if !may_leave(route, method, name) && !headers::describes_body(name) {
+            split.remove(name);
+        }
+    }
+    split.remove
+}
+
+impl Split {
+    fn remove(&mut self, name: &[u8]) {
+        if !self.remove.iter().any(|known| known == name) {
+            self.remove.push(name.to_vec());
+        }
+    }
+}
+
+fn may_leave(route: &Route, method: Method, name: &[u8]) -> bool {
+    if name.starts_with(b":") || is_one_of(OF_REQUESTS, name) {
+        return true;
+    }
+    // The signature is ours, and says nothing of AWS's headers.
+    if headers::is_of_signature(name) || name.starts_with(AWS_PREFIX.as_bytes()) {
+        return false;
+    }
+    // They mean nothing to a read.
+    if is_one_of(OF_WRITES, name) {
+        return method.is_write();
+    }
+    route.rules.forward_headers.allow(name)
+}
+
+fn is_one_of(names: &[&str], name: &[u8]) -> bool {
+    names.iter().any(|known| known.as_bytes() == name)
+}

@@ -1,0 +1,144 @@
+//! Where the filter stands, and what follows from it.
+//!
+//! On the cluster it rewrites the path to the one form that cannot be misread, and sets
+//! the host. Among the listener's filters it must not: Envoy would select the route again,
+//! by what the filter has made of the request, and send it signed to wherever that leads.
+//! There it signs what OSS will read, and refuses what could be read in two ways.
+
+use super::reply::Reason;
+use crate::oss::encoding::{hex_pair, is_unreserved};
+
+/// Where a request meets the filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Among the listener's filters.
+    Listener,
+    /// On the cluster.
+    Cluster {
+        /// What [`Outgoing::mapped`](super::Outgoing::mapped) was in an earlier attempt at
+        /// this request; empty if there was none.
+        earlier: Vec<u8>,
+    },
+}
+
+/// Refuses a path and query that could be read in another way than OSS reads it: by
+/// Envoy's routes, or by whatever stands between.
+pub fn check_unambiguous(raw: &[u8]) -> Result<(), Reason> {
+    let (path, query) = match raw.iter().position(|byte| *byte == b'?') {
+        Some(at) => raw.split_at(at),
+        None => (raw, &[][..]),
+    };
+    let query = query.strip_prefix(b"?").unwrap_or_default();
+    let mut pairs = query.split(|byte| *byte == b'&');
+    // What is left out of the signature.
+    let has_names = query.is_empty() || pairs.all(|pair| !pair.is_empty() && pair != b"=");
+    let in_path = |byte: u8| is_plain_in_path(byte);
+    let in_query = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    let encoded_in_path = |byte: u8| !is_unreserved(byte) && byte != b'/';
+    match has_names
+        && is_plain(path, in_path, encoded_in_path)
+        && is_plain(query, in_query, |_| true)
+    {
+        true => Ok(()),
+        false => Err(Reason::AmbiguousPath),
+    }
+}
+
+/// What all parties read alike where it is not encoded: the characters of RFC 3986, and
+/// three that browsers do not encode.
+fn is_plain_in_path(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'/' | b':'
+                | b'@'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b'['
+                | b']'
+                | b'|'
+        )
+}
+
+/// Whether the bytes that are not encoded are `plain`, and those that are encoded may be.
+fn is_plain(
+    mut text: &[u8],
+    plain: impl Fn(u8) -> bool,
+    may_be_encoded: impl Fn(u8) -> bool,
+) -> bool {
+    while let Some((byte, rest)) = text.split_first() {
+        let good = match byte {
+            b'%' => hex_pair(rest).is_some_and(&may_be_encoded),
+            byte => plain(*byte),
+        };
+        if !good {
+            return false;
+        }
+        let behind = if *byte == b'%' { 2 } else { 0 };
+        text = rest.get(behind..).unwrap_or_default();
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oss::target::Target;
+
+    #[test]
+    fn the_canonical_form_is_read_in_one_way() {
+        for byte in 0..=255_u8 {
+            let raw = [b'/', byte, b'x', b'?', byte, b'=', byte, b'&', byte, byte];
+            let wire = Target::parse(&raw).unwrap().wire().into_owned();
+            assert_eq!(check_unambiguous(&wire), Ok(()), "{}", wire.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (raw, good) in [
+            (&b"/a/b-1._~"[..], true),
+            (b"/a(1),b;c=d+e@f:g!$&'*|[]", true),
+            (b"/%E4%b8%AD%20%2B%28%25%3F%23%00", true),
+            (b"/a?", true),
+            (b"/a?x=a+b/c?d&y&z=%61%2F%zz", false),
+            (b"/a?x=a+b/c?d&y&z=%61%2F", true),
+            (b"/%61pp", false),
+            (b"/a%2Fb", false),
+            (b"/a%2fb", false),
+            (b"/a%5Cb", true),
+            (b"/a\\b", false),
+            (b"/%7Ea", false),
+            (b"/a b", false),
+            (b"/a#b", false),
+            (b"/a%", false),
+            (b"/a%4", false),
+            (b"/a%4g", false),
+            (b"/\xe4", false),
+            (b"/a\x00", false),
+            (b"/a?x#y", false),
+            (b"/a?x y", false),
+            (b"/a?%", false),
+            (b"/a?x&&y", false),
+            (b"/a?&x", false),
+            (b"/a?=x", true),
+            (b"/a?=", false),
+        ] {
+            assert_eq!(
+                check_unambiguous(raw).is_ok(),
+                good,
+                "{}",
+                raw.escape_ascii()
+            );
+        }
+    }
+}
