@@ -49,7 +49,7 @@ class Request:
 def v1_header(request, access_key_id, secret):
     """The Authorization of V1, by oss2."""
     if not request.is_text():
-        return _v1_of_bytes(request, access_key_id, secret)
+        return v1_header_of_bytes(request, access_key_id, secret)
     auth = oss2.Auth(access_key_id, secret)
     sdk_request = SimpleNamespace(
         method=request.method,
@@ -69,7 +69,7 @@ def v4_header(request, access_key_id, secret, token, region, additional_headers)
         request.headers.get("x-oss-date", ""), "%Y%m%dT%H%M%SZ"
     ).replace(tzinfo=datetime.timezone.utc)
     if not request.is_text():
-        return _v4_of_bytes(request, access_key_id, secret, region)
+        return v4_header_of_bytes(request, access_key_id, secret, region, additional_headers)
     query = "&".join(
         quote(name, safe="") + ("=" + quote(value, safe="") if value else "")
         for name, value in request.params
@@ -116,7 +116,7 @@ def rpc_signature(method, params, secret):
 SUBRESOURCES = set(oss2.Auth._subresource_key_set) | set(SignerV1._subresource_key_set)
 
 
-def _v1_of_bytes(request, access_key_id, secret):
+def v1_header_of_bytes(request, access_key_id, secret):
     header = lambda name: request.headers.get(name, "").encode("latin-1")
     oss_headers = sorted((n, v) for n, v in request.headers.items() if n.startswith("x-oss-"))
     signed = sorted(p for p in request.params if p[0].decode("latin-1") in SUBRESOURCES)
@@ -135,11 +135,12 @@ def _v1_of_bytes(request, access_key_id, secret):
     return f"OSS {access_key_id}:{base64.b64encode(digest).decode()}"
 
 
-def _v4_of_bytes(request, access_key_id, secret, region):
+def v4_header_of_bytes(request, access_key_id, secret, region, additional_headers):
+    additional = sorted(additional_headers)
     signed = sorted(
         (n, v)
         for n, v in request.headers.items()
-        if n.startswith("x-oss-") or n in ("content-type", "content-md5")
+        if n.startswith("x-oss-") or n in ("content-type", "content-md5", *additional)
     )
     pairs = sorted((quote(n, safe=""), quote(v, safe="")) for n, v in request.params)
     canonical = "\n".join(
@@ -149,7 +150,7 @@ def _v4_of_bytes(request, access_key_id, secret, region):
             "&".join(n + ("=" + v if v else "") for n, v in pairs),
             *(f"{n}:{v}" for n, v in signed),
             "",
-            "",
+            ";".join(additional),
             "UNSIGNED-PAYLOAD",
         ]
     )
@@ -159,4 +160,5 @@ def _v4_of_bytes(request, access_key_id, secret, region):
     key = ("aliyun_v4" + secret).encode()
     for part in [*scope.split("/"), "\n".join(["OSS4-HMAC-SHA256", time, scope, hashed])]:
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return f"OSS4-HMAC-SHA256 Credential={access_key_id}/{scope},Signature={key.hex()}"
+    named = f",AdditionalHeaders={';'.join(additional)}" if additional else ""
+    return f"OSS4-HMAC-SHA256 Credential={access_key_id}/{scope}{named},Signature={key.hex()}"

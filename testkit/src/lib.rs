@@ -8,6 +8,7 @@
 )]
 
 pub mod alibaba;
+pub mod attack;
 pub mod docker;
 pub mod envoy;
 pub mod http;

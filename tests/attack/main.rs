@@ -14,6 +14,7 @@ mod common;
 #[macro_use]
 mod stage;
 mod errors;
+mod generated;
 mod headers;
 mod hosts;
 mod operations;

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use testkit::tools;
+use testkit::{attack, tools};
 
 use crate::command::{Result, step};
 use crate::runner::{self, Outcome};
@@ -20,6 +20,12 @@ pub struct Options {
     /// Attack this module, and not the one that is built here
     #[arg(long, value_name = "FILE", value_parser = existing)]
     module: Option<PathBuf>,
+    /// How many random requests
+    #[arg(long, default_value_t = 5_000)]
+    requests: u32,
+    /// What makes the random requests; without it, those of each `cargo xtask test`
+    #[arg(long)]
+    seed: Option<String>,
     /// How many tests run at the same time
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
@@ -72,9 +78,10 @@ impl Options {
 
     /// What is set for all attacks.
     fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let mut set = vec![(attack::REQUESTS, self.requests.to_string().into())];
+        set.extend(self.seed.iter().map(|seed| (attack::SEED, seed.into())));
         let module = self.module.iter();
-        module
-            .map(|file| (tools::MODULE, file.clone().into_os_string()))
-            .collect()
+        set.extend(module.map(|file| (tools::MODULE, file.into())));
+        set
     }
 }
