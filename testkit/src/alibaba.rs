@@ -11,6 +11,9 @@ use crate::tools;
 
 pub const BUCKET: &str = "demo-bucket";
 pub const REGION: &str = "cn-hangzhou";
+pub const ENDPOINT: &str = "oss-cn-hangzhou.aliyuncs.com";
+/// The bucket's at the endpoint.
+pub const HOST: &str = "demo-bucket.oss-cn-hangzhou.aliyuncs.com";
 
 #[derive(Debug)]
 pub struct FakeAlibaba {

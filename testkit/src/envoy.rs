@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::alibaba::HOST;
 use crate::http::Request;
 use crate::process::{Process, scratch};
 use crate::tools;
@@ -29,7 +30,9 @@ pub struct EnvoyBuilder {
     /// A Unix socket in place of the port.
     pub sidecar_socket: Option<PathBuf>,
     pub workers: u32,
-    /// What comes before the catch-all route, which is named `default`.
+    /// What comes before the catch-all route, which is named `default`. What a route has
+    /// under `of_listener` is part of its action where the filter stands on the listener:
+    /// the rewrite that the settings describe there.
     pub routes: Vec<Value>,
     /// For every route.
     pub retry_policy: Value,
@@ -79,7 +82,7 @@ impl EnvoyBuilder {
             workers: 2,
             routes: Vec::new(),
             retry_policy: json!(null),
-            oss_host: None,
+            oss_host: Some(HOST.into()),
             oss_http2: false,
             cluster_metadata: json!(null),
             clusters: Vec::new(),
@@ -164,7 +167,7 @@ impl EnvoyBuilder {
         virtual_hosts.push(json!({"name": "all", "domains": ["*"], "routes": routes}));
         for host in &mut virtual_hosts {
             for route in host["routes"].as_array_mut().expect("routes") {
-                self.complete(route, cluster);
+                self.complete(route, name, cluster);
             }
         }
         json!({"name": name, "address": address(0), "filter_chains": [{"filters": [{
@@ -185,7 +188,16 @@ impl EnvoyBuilder {
     }
 
     /// Gives a route's action what it lacks; what a test gives for its route comes on top.
-    fn complete(&self, route: &mut Value, cluster: &str) {
+    fn complete(&self, route: &mut Value, listener: &str, cluster: &str) {
+        let fields = route.as_object_mut();
+        let rewrite = fields.and_then(|fields| fields.remove("of_listener"));
+        let rewrite = rewrite.filter(|_| listener == "downstream");
+        for (field, value) in rewrite
+            .iter()
+            .flat_map(|rewrite| rewrite.as_object().into_iter().flatten())
+        {
+            route["route"][field] = value.clone();
+        }
         let Some(own) = route["route"].as_object().cloned() else {
             return;
         };

@@ -10,7 +10,7 @@ use crate::process::PATIENCE;
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
-    target: Vec<u8>,
+    pub target: Vec<u8>,
     version: Version,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,

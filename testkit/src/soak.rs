@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::alibaba::{BUCKET, REGION};
+use crate::alibaba::{BUCKET, ENDPOINT, REGION};
 use crate::envoy::stat;
 use crate::load::{Counts, Load};
 use crate::origin::Origin;
@@ -129,7 +129,7 @@ impl Stage {
             // within an outage, and with time to come back from it.
             "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar",
                 "clock_margin_ms": 500, "refresh_margin_ms": 8_000}}},
-            "defaults": {"bucket": BUCKET, "region": REGION},
+            "defaults": {"bucket": BUCKET, "region": REGION, "endpoint": ENDPOINT},
         });
         let mut builder = EnvoyBuilder::new(filter, origin.oss_port, sidecar_port);
         builder.retry_policy = json!({"retry_on": "retriable-status-codes", "num_retries": 2,

@@ -45,7 +45,7 @@ const OF_A_WRITE: [(&str, &str); 7] = [
 
 /// What is nobody's but the gateway's, or says something to OSS that the client has not
 /// to say.
-const OF_NEITHER: [(&str, &str); 46] = [
+const OF_NEITHER: [(&str, &str); 45] = [
     ("cookie", "session=1"),
     ("cookie2", "$Version=1"),
     ("referer", "https://gateway.example/secret?token=1"),
@@ -69,7 +69,6 @@ const OF_NEITHER: [(&str, &str); 46] = [
     ("x-acs-security-token", "of-the-client"),
     ("x-forwarded-for", "10.1.2.3"),
     ("x-forwarded-host", "internal.example"),
-    ("x-forwarded-proto", "https"),
     ("x-forwarded-client-cert", "By=x"),
     ("forwarded", "for=10.1.2.3"),
     ("x-real-ip", "10.1.2.3"),
@@ -97,23 +96,19 @@ const OF_NEITHER: [(&str, &str); 46] = [
     ("x_range", "underscore"),
 ];
 
-/// What is ours or the protocol's.
-const ADDED: [&str; 6] = [
+/// What is ours, the protocol's, or what Envoy selects routes by.
+const ADDED: [&str; 7] = [
     "host",
     "authorization",
     "x-oss-date",
     "x-oss-security-token",
     "x-oss-content-sha256",
     "content-length",
-];
-
-/// What Envoy itself adds behind the listener's filters; and what it selects routes by,
-/// so that it has to stay there.
-const OF_ENVOY: [&str; 3] = [
-    "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-original-host",
     "x-forwarded-proto",
 ];
+
+/// What Envoy itself adds behind the listener's filters.
+const OF_ENVOY: [&str; 2] = ["x-envoy-expected-rq-timeout-ms", "x-envoy-original-host"];
 
 /// Sends all there are; what came to OSS.
 fn send(position: Position, request: Request) -> Received {

@@ -9,7 +9,7 @@ pub mod sidecar;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::alibaba::{BUCKET, REGION};
+use testkit::alibaba::{BUCKET, ENDPOINT, REGION};
 use testkit::stub::Behaviour;
 use testkit::{Envoy, EnvoyBuilder, FakeAlibaba, StubSidecar};
 
@@ -61,7 +61,9 @@ impl Stack {
 pub fn filter() -> Value {
     json!({
         "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar", "timeout_ms": 30_000}}},
-        "defaults": {"bucket": BUCKET, "region": REGION},
+        // By that header a test tells the fake OSS to refuse.
+        "defaults": {"bucket": BUCKET, "region": REGION, "endpoint": ENDPOINT,
+                     "forward_headers": ["x-test-refusal"]},
         "wait_timeout_ms": 30_000,
     })
 }

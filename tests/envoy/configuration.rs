@@ -49,7 +49,8 @@ fn check(wrong: &Wrong) {
 fn a_request_on_a_route_without_settings_is_refused() {
     let filter = json!({
         "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar"}}},
-        "routes": {"other": {"bucket": "other-bucket", "region": "cn-hangzhou"}},
+        "routes": {"other": {"bucket": "other-bucket", "region": "cn-hangzhou",
+                             "endpoint": "oss-cn-hangzhou.aliyuncs.com"}},
     });
     let envoy = EnvoyBuilder::new(filter, 1, 1).start();
     for position in [Position::Upstream, Position::Downstream] {

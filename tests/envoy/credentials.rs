@@ -247,7 +247,8 @@ fn an_unset_variable_of_an_access_key_stops_envoy() {
     let stub = StubSidecar::start(good_answer());
     let filter = json!({
         "credentials": {"default": {"access_key": {"id_env": "NO_ID", "secret_env": "NO_SECRET"}}},
-        "defaults": {"bucket": "demo-bucket", "region": "cn-hangzhou"},
+        "defaults": {"bucket": "demo-bucket", "region": "cn-hangzhou",
+                     "endpoint": "oss-cn-hangzhou.aliyuncs.com"},
     });
     let mut envoy = testkit::EnvoyBuilder::new(filter, 1, stub.port).launch();
     assert_ne!(envoy.wait(), Some(0));

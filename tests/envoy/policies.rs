@@ -124,7 +124,10 @@ fn presigned_query(signature: Signature) -> &'static str {
         Signature::UrlV1 | Signature::HeaderAndUrl => {
             "OSSAccessKeyId=i&Expires=9999999999&Signature=s"
         }
-        Signature::UrlV2 => "x-oss-signature-version=OSS2&x-oss-access-key-id=i&x-oss-signature=s",
+        Signature::UrlV2 => {
+            "x-oss-signature-version=OSS2&x-oss-expires=9999999999&x-oss-access-key-id=i\
+             &x-oss-signature=s"
+        }
         Signature::UrlV4 => {
             "x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-credential=c&x-oss-date=d\
              &x-oss-expires=9&x-oss-signature=s"
@@ -133,7 +136,14 @@ fn presigned_query(signature: Signature) -> &'static str {
 }
 
 /// What the documents promise, in their words' order.
-fn promised(policy: Policy, method: &str, operation: Operation, signature: Signature) -> Outcome {
+fn promised(row: &Row) -> Outcome {
+    let Row {
+        position,
+        policy,
+        method,
+        operation,
+        signature,
+    } = *row;
     let authorization = matches!(signature, Signature::Header | Signature::HeaderAndUrl);
     match policy {
         Policy::Disabled => return Unsigned { authorization },
@@ -153,34 +163,59 @@ fn promised(policy: Policy, method: &str, operation: Operation, signature: Signa
     if presigned && !passes && policy != Policy::StripsPresigned {
         return Refused(403, "presigned_url");
     }
-    let operates = policy == Policy::Operations;
-    match operation {
-        Operation::ObjectAcl if !operates => return Refused(403, "parameter_not_allowed"),
-        Operation::BucketPolicy => return Refused(403, "parameter_not_allowed"),
-        Operation::Bucket | Operation::BucketList if !operates => {
-            return Refused(403, "bucket_operation");
-        }
-        _ => {}
+    if let Some(refused) = refused_operation(policy, method, operation) {
+        return refused;
     }
     if presigned && passes {
-        return Unsigned {
-            authorization: false,
+        return match operation {
+            Operation::Unknown | Operation::BucketList => Refused(403, "parameter_not_allowed"),
+            _ => Unsigned {
+                authorization: false,
+            },
         };
     }
     let forwards = policy == Policy::Parameters;
-    match operation {
+    let writes = matches!(method, "PUT" | "POST" | "DELETE");
+    let dropped = match operation {
         Operation::ContentType => return Refused(403, "parameter_not_allowed"),
         Operation::Version | Operation::Process if !forwards => {
             return Refused(403, "parameter_not_allowed");
         }
-        _ => {}
+        Operation::Unknown if writes => return Refused(403, "parameter_not_allowed"),
+        Operation::Unknown => !forwards,
+        // With a prefix the route has no bucket: it is a key that ends with a slash.
+        Operation::BucketList => passes,
+        _ => false,
+    };
+    if position == Position::Downstream && presigned {
+        return Refused(403, "presigned_url");
+    }
+    if position == Position::Downstream && dropped {
+        return Refused(403, "parameter_not_allowed");
     }
     let (path, query) = target(operation);
-    Signed(match operation {
-        Operation::Unknown if !forwards => format!("/{path}"),
-        _ if query.is_empty() => format!("/{path}"),
-        _ => format!("/{path}?{query}"),
+    let prefix = if passes { "PassesPresigned/" } else { "" };
+    Signed(match dropped || query.is_empty() {
+        true => format!("/{prefix}{path}"),
+        false => format!("/{prefix}{path}?{query}"),
     })
+}
+
+fn refused_operation(policy: Policy, method: &str, operation: Operation) -> Option<Outcome> {
+    let operates = policy == Policy::Operations;
+    let lists = matches!(method, "GET" | "HEAD");
+    let reason = match operation {
+        Operation::ObjectAcl if !operates => "parameter_not_allowed",
+        Operation::BucketPolicy => "parameter_not_allowed",
+        Operation::BucketList if operates && !lists => "parameter_not_allowed",
+        Operation::Bucket | Operation::BucketList
+            if !operates && policy != Policy::PassesPresigned =>
+        {
+            "bucket_operation"
+        }
+        _ => return None,
+    };
+    Some(Refused(403, reason))
 }
 
 #[test]
@@ -234,10 +269,16 @@ fn add_a_route_for_each_policy(builder: &mut EnvoyBuilder) {
         let prefix = format!("/{name}/");
         let mut own = settings(policy);
         own["strip_prefix"] = json!(prefix);
-        routes.insert(name.clone(), own);
-        builder
-            .routes
-            .push(json!({"name": name, "match": {"prefix": prefix}, "route": {}}));
+        own["forward_headers"] = json!(["x-test"]);
+        let mut route = json!({"name": name, "match": {"prefix": prefix}, "route": {}});
+        match policy {
+            // What it has in its prefix are its keys, so that nothing is mapped.
+            Policy::PassesPresigned => own["key_prefix"] = json!(format!("{name}/")),
+            Policy::Disabled => {}
+            _ => route["of_listener"] = json!({"prefix_rewrite": "/"}),
+        }
+        routes.insert(name, own);
+        builder.routes.push(route);
     }
     builder.filter["routes"] = Value::Object(routes);
 }
@@ -301,7 +342,7 @@ impl Row {
 
     /// What is promised, as [`describe`] would say it.
     fn wanted(&self) -> String {
-        match promised(self.policy, self.method, self.operation, self.signature) {
+        match promised(self) {
             Refused(status, reason) => format!("refused: {status} {:?}", Some(reason)),
             Signed(target) => format!("signed: {target}"),
             Unsigned { authorization } => {
@@ -349,6 +390,7 @@ fn a_genuine_signed_url_is_passed_on_or_signed_anew() {
             "pass": {"presigned_urls": "pass"},
             "strip": {"presigned_urls": "strip"},
         });
+        builder.filter["defaults"]["forward_headers"] = json!(["x-test-route"]);
         for name in ["pass", "strip"] {
             builder.routes.push(
                 json!({"name": name, "route": {}, "match": {"prefix": "/", "headers": [
@@ -367,7 +409,14 @@ fn a_genuine_signed_url_is_passed_on_or_signed_anew() {
             };
             let refused = get("none");
             assert_eq!(refused.header("x-oss-origin-auth"), Some("presigned_url"));
+            if position == Position::Downstream {
+                let refused = get("strip");
+                assert_eq!(refused.header("x-oss-origin-auth"), Some("presigned_url"));
+            }
             for route in ["pass", "strip"] {
+                if (position, route) == (Position::Downstream, "strip") {
+                    continue;
+                }
                 stack.alibaba.clear_log();
                 let response = get(route);
                 assert_eq!(
@@ -393,7 +442,7 @@ fn allowed_headers_are_signed_and_bodies_arrive() {
     let stack = Stack::start_with(|builder| {
         builder.filter["defaults"]["methods"] = json!(["GET", "PUT"]);
         builder.filter["defaults"]["forward_headers"] =
-            json!(["x-oss-meta-*", "x-oss-storage-class"]);
+            json!(["x-oss-meta-*", "x-oss-storage-class", "x-test-route"]);
         builder.filter["routes"] = json!({"v1": {"signature_version": "v1"}});
         builder.routes = vec![
             json!({"name": "v1", "route": {}, "match": {"prefix": "/", "headers": [

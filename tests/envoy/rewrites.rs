@@ -44,6 +44,42 @@ fn downstream_signs_behind_a_host_rewrite() {
     assert_eq!(response.status, 200, "{}", response.text());
 }
 
+/// Among the listener's filters the settings describe what the route rewrites.
+#[test]
+fn downstream_signs_what_the_route_will_make_of_the_path() {
+    let stack = Stack::start_with(|builder| {
+        builder.filter["routes"] = json!({
+            "dir": {"strip_prefix": "/media/", "key_prefix": "site/",
+                    "index_document": "index.html"},
+            "media": {"strip_prefix": "/media/", "key_prefix": "site/"},
+            "v1": {"strip_prefix": "/v1/", "key_prefix": "site/", "signature_version": "v1"},
+        });
+        let index = json!({"pattern": {"regex": "^/media/(.*)$"},
+                           "substitution": "/site/\\1index.html"});
+        builder.routes = vec![
+            json!({"name": "dir", "match": {"safe_regex": {"regex": "/media/(.*/)?"}}, "route": {},
+                   "of_listener": {"regex_rewrite": index}}),
+            json!({"name": "media", "match": {"prefix": "/media/"}, "route": {},
+                   "of_listener": {"prefix_rewrite": "/site/"}}),
+            json!({"name": "v1", "match": {"prefix": "/v1/"}, "route": {},
+                   "of_listener": {"prefix_rewrite": "/site/"}}),
+        ];
+    });
+    for (path, target) in [
+        ("/media/a", "/site/a"),
+        ("/media/a%20b(1).png?", "/site/a%20b(1).png?"),
+        ("/media/", "/site/index.html"),
+        ("/media/d/", "/site/d/index.html"),
+        ("/v1/%E4%b8%AD", "/site/%E4%b8%AD"),
+    ] {
+        stack.alibaba.clear_log();
+        Request::get(path).send(stack.envoy.port(Position::Downstream));
+        let seen = &stack.alibaba.seen()[0];
+        assert_eq!(seen.target, target);
+        assert_eq!(seen.code, "NoSuchKey", "{path} is signed well: {seen:?}");
+    }
+}
+
 #[test]
 fn a_retry_is_signed_again() {
     let stack = Stack::start_with(|builder| {

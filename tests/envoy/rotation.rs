@@ -301,7 +301,7 @@ fn failed_refreshes_do_not_hold_off_the_fetch_that_a_complaint_takes() {
 
 #[test]
 fn errors_keep_their_body_and_headers() {
-    let stack = Stack::start();
+    let stack = Stack::start_with(|builder| builder.filter["defaults"]["errors"] = json!("oss"));
     for position in POSITIONS {
         stack.alibaba.set_key_state("STS.example", "denied");
         let denied = Request::get("/a").send(stack.envoy.port(position));
