@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
 use crate::finding::Place;
-use crate::manager::Manager;
+use crate::manager::{Manager, TABLE, of_kind};
 use crate::protobuf::{field, is, kind, text};
 
 /// The name by which our filter is known.
@@ -173,6 +173,11 @@ impl Found {
                 Some("EnvoyExtensionPolicy") => found.add_extension_policy(document, context),
                 _ => found.collect(document, context),
             }
+        }
+        let tables = documents.iter().flat_map(|one| of_kind(one, TABLE));
+        let tables: Vec<&Value> = tables.collect();
+        for manager in &mut found.managers {
+            manager.take_table(&tables);
         }
         found
     }

@@ -15,6 +15,8 @@ pub struct Manager {
     pub field: String,
     /// The message.
     pub message: Value,
+    /// Its tables of routes.
+    tables: Vec<Value>,
     /// Its routes; `None` where they come from elsewhere (RDS).
     pub routes: Option<Vec<Route>>,
 }
@@ -24,6 +26,8 @@ pub struct Manager {
 pub struct Route {
     /// Its name; may be empty.
     pub name: String,
+    /// Its virtual host, one of [`Manager::hosts`].
+    pub host: usize,
     /// How findings name it.
     pub field: String,
     /// The message.
@@ -33,6 +37,12 @@ pub struct Route {
 /// The type of the message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// The type of a table of routes that stands elsewhere.
+pub const TABLE: &str = "envoy.config.route.v3.RouteConfiguration";
+
+/// The type of a matcher's input that is a header of the request.
+pub const HEADER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
 
 /// The type of a route in a matcher.
 const ROUTE: &str = "envoy.config.route.v3.Route";
@@ -46,22 +56,66 @@ impl Manager {
         let message = inner(value);
         let prefix = text(message, "stat_prefix").unwrap_or_default();
         let name = format!("http_connection_manager[{prefix}]");
-        let hosts = ["route_config", "scoped_routes"]
-            .into_iter()
-            .filter_map(|name| field(message, name))
-            .flat_map(virtual_hosts);
-        let hosts: Vec<&Value> = hosts.collect();
-        let routes = (!hosts.is_empty()).then(|| {
-            let all = hosts.iter().flat_map(|host| routes_of(host)).enumerate();
-            all.map(|(index, message)| Route::new(&name, index, message))
-                .collect()
-        });
-        Some(Manager {
+        let tables = ["route_config", "scoped_routes"].into_iter();
+        let tables = tables.filter_map(|name| field(message, name)).cloned();
+        let mut manager = Manager {
             place,
             message: message.clone(),
-            routes,
+            tables: tables.collect(),
+            routes: None,
             field: name,
-        })
+        };
+        manager.read_routes();
+        Some(manager)
+    }
+
+    /// Takes its table from others of the file, where it has none of its own: the one
+    /// that it names, or the only one.
+    pub fn take_table(&mut self, others: &[&Value]) {
+        let elsewhere = ["rds", "scoped_routes"].map(|name| field(&self.message, name));
+        if self.routes.is_some() || elsewhere == [None, None] {
+            return;
+        }
+        let wanted = elsewhere[0].and_then(|rds| text(rds, "route_config_name"));
+        let is_wanted = |one: &&&Value| wanted.is_some() && text(one, "name") == wanted;
+        let mut named = others.iter().filter(is_wanted);
+        let table = match (named.next(), others) {
+            (Some(named), _) => *named,
+            (None, [only]) => *only,
+            (None, _) => return,
+        };
+        self.tables.push(table.clone());
+        self.read_routes();
+    }
+
+    fn read_routes(&mut self) {
+        let hosts = self.hosts();
+        let all = hosts.iter().enumerate();
+        let all =
+            all.flat_map(|(host, value)| routes_of(value).into_iter().map(move |r| (host, r)));
+        let routes = all.enumerate();
+        let routes = routes.map(|(index, (host, route))| Route {
+            host,
+            ..Route::new(&self.field, index, route)
+        });
+        let routes: Vec<Route> = routes.collect();
+        self.routes = (!hosts.is_empty()).then_some(routes);
+    }
+
+    /// Its virtual hosts, as far as they are known.
+    pub fn hosts(&self) -> Vec<&Value> {
+        self.tables.iter().flat_map(virtual_hosts).collect()
+    }
+
+    /// Its tables of routes, as far as they are known.
+    pub fn tables(&self) -> impl Iterator<Item = &Value> {
+        self.tables.iter()
+    }
+
+    /// All that it is made of: the message, and the tables that stand elsewhere.
+    pub fn messages(&self) -> impl Iterator<Item = &Value> {
+        let elsewhere = self.tables.iter().filter(|table| !kind(table).is_empty());
+        std::iter::once(&self.message).chain(elsewhere)
     }
 
     /// Its filters, each with its configuration.
@@ -85,6 +139,7 @@ impl Route {
         };
         Route {
             name: name.to_owned(),
+            host: 0,
             field: format!("{manager}.routes[{label}]"),
             message: message.clone(),
         }
@@ -110,6 +165,16 @@ impl Route {
             true => vec![""],
             false => weighted,
         }
+    }
+
+    /// Whether this and another, or this alone, may lead to different clusters.
+    pub fn leads_apart(&self, other: &Route) -> bool {
+        if self.action().is_none() || other.action().is_none() {
+            return false;
+        }
+        let mut all = self.clusters();
+        all.extend(other.clusters());
+        all.contains(&"") || all.iter().any(|one| *one != all[0])
     }
 
     /// Whether it may lead to a cluster.

@@ -2,6 +2,7 @@
 
 mod listener;
 mod managers;
+mod selection;
 mod settings;
 
 use oss_origin_auth_core::config::{Config, ConfigError};
@@ -12,10 +13,11 @@ use crate::found::{Filter, Found, OnFailure, Policy, VmId};
 use crate::protobuf::{field, kind};
 use listener::{
     defaults_sign_other_routes, mirrors_carry_the_signature, routes_keep_the_clients_host,
-    routes_keep_the_clients_path, routes_match_on_changed_headers,
+    routes_keep_the_clients_path, signed_urls_are_not_stripped,
     the_filter_stands_before_the_checks,
 };
 use managers::{addresses_can_be_forged, logs_print_the_signature, redirects_carry_the_signature};
+use selection::routes_match_on_changed_headers;
 use settings::{
     errors_name_the_bucket, headers_of_clients_leave, signed_urls_pass, unknown_parameters_leave,
 };
@@ -52,6 +54,7 @@ pub const RULES: &[Rule] = &rules![
     routes_keep_the_clients_path,
     mirrors_carry_the_signature,
     defaults_sign_other_routes,
+    signed_urls_are_not_stripped,
     errors_name_the_bucket,
     unknown_parameters_leave,
     signed_urls_pass,

@@ -100,6 +100,12 @@ impl Settings {
         list.is_some_and(|list| !list.is_empty())
     }
 
+    /// Whether this kind of metadata is read for settings.
+    pub fn reads(&self, kind: &str) -> bool {
+        let list = self.root.get("metadata").and_then(Value::as_array);
+        list.is_some_and(|list| list.iter().any(|one| one == kind))
+    }
+
     fn defaults(&self) -> Option<&Map<String, Value>> {
         self.root.get("defaults")?.as_object()
     }

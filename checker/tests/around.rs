@@ -97,6 +97,11 @@ fn a_redirect_policy_of_a_route_counts() {
 
 const LOGS: &str = "logs_print_the_signature";
 
+fn coalesce(command: &str, param: &str) -> String {
+    let operators = json!({"operators": ["PROTOCOL", {"command": command, "param": param}]});
+    format!("%COALESCE({operators}):10%")
+}
+
 fn log(config: &Value) -> Value {
     json!([{"name": "log", "typed_config": config}])
 }
@@ -116,6 +121,14 @@ fn no_log_prints_the_signature() {
         ("%REQ(AUTHORIZATION)% %REQ(X-OSS-SECURITY-TOKEN)%", 2),
         ("%REQ(X-OSS-DATE)% %REQ(X-AUTHORIZATION)%", 0),
         ("%RESP(AUTHORIZATION)% authorization", 0),
+        ("%CEL(request.headers[\"authorization\"])%", 1),
+        ("%CEL(request.headers['x-oss-security-token'])% a", 1),
+        ("%CEL(request.headers.authorization)%", 1),
+        ("%CEL(response.headers['authorization'])%", 0),
+        ("%CEL(request.headers['x-authorization'])%", 0),
+        (&coalesce("REQ", "x-a?Authorization"), 1),
+        (&coalesce("RESP", "authorization"), 0),
+        (&coalesce("REQ", "range"), 0),
     ] {
         for (name, written) in [("text", text(format)), ("json", json_format(format))] {
             for mut config in both() {
@@ -156,6 +169,49 @@ fn no_list_of_headers_names_the_signature() {
     routes(&mut config)[0]["request_headers_to_add"] =
         json!([{"header": {"key": "x-of-client", "value": "%REQ(AUTHORIZATION)%"}}]);
     assert_eq!(check(&config.to_string()).verdict(), Verdict::Good);
+}
+
+#[test]
+fn no_answer_and_no_other_header_repeats_the_signature() {
+    let copied = json!([{"header": {"key": "x-copy", "value": "%REQ(x-oss-security-token)%"}}]);
+    let body = json!({"text_format_source": {"inline_string": "%REQ(AUTHORIZATION)%"}});
+    for (index, mut config) in both().into_iter().enumerate() {
+        let among_listeners = index == 1;
+        let plain = config.clone();
+        routes(&mut config)[0]["request_headers_to_add"] = copied.clone();
+        let fields = warned(&config.to_string(), LOGS);
+        assert_eq!(fields.len(), usize::from(among_listeners), "{fields:?}");
+
+        let mut config = plain.clone();
+        routes(&mut config)[0]["response_headers_to_add"] = copied.clone();
+        assert_eq!(warned(&config.to_string(), LOGS).len(), 1);
+
+        let mut config = plain.clone();
+        manager(&mut config)["local_reply_config"] = json!({"body_format": body});
+        assert_eq!(warned(&config.to_string(), LOGS).len(), 1);
+
+        let mut config = plain;
+        let policy = json!({"name": "custom", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
+            "body_format": body}});
+        routes(&mut config)[0]["typed_per_filter_config"] = json!({"custom": policy});
+        assert_eq!(warned(&config.to_string(), LOGS).len(), 1);
+    }
+}
+
+#[test]
+fn the_header_of_addresses_is_no_address() {
+    for (name, said) in [("X-Forwarded-For", 1), ("x-team", 0)] {
+        let mut config = parsed("envoy/minimal.yaml");
+        let header = json!({"header": {"name": name, "string_match": {"prefix": "10."}}});
+        let rbac = json!({"name": "rbac", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"policies": {"a": {"permissions": [header], "principals": [{"any": true}]}}}}});
+        let filters = manager(&mut config)["http_filters"].as_array_mut().unwrap();
+        filters.insert(0, rbac);
+        let place = "http_connection_manager[ingress].http_filters";
+        assert_eq!(warned(&config.to_string(), ADDRESSES), vec![place; said]);
+    }
 }
 
 const ADDRESSES: &str = "addresses_can_be_forged";

@@ -3,21 +3,9 @@
 
 mod common;
 
-use common::{changed, listener, manager, routes, set_settings, shipped, to_app, warned};
+use common::{by_name, changed, listener, manager, routes, set_settings, shipped, to_app, warned};
 use oss_origin_auth_checker::{Verdict, check};
 use serde_json::{Value, json};
-
-/// The filter among the listener's, which signs the route `objects` alone.
-fn by_name() -> Value {
-    let mut config = listener();
-    routes(&mut config).insert(0, to_app());
-    set_settings(&mut config, |settings| {
-        settings["routes"]["objects"] = settings["defaults"].take();
-        settings["routes"]["objects"]["enabled"] = json!(true);
-        settings["defaults"] = json!({"enabled": false});
-    });
-    config
-}
 
 #[test]
 fn settings_by_route_and_a_rewritten_host_are_good() {
@@ -60,6 +48,22 @@ fn checks_stand_before_the_filter() {
         assert!(fields.iter().all(|field| {
             field == "http_connection_manager[ingress].http_filters[envoy.filters.http.rbac]"
         }));
+    }
+    // Another filter may have it within.
+    let matching = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+    let composed = json!({"name": "composed", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.composite.v3.ExecuteFilterAction",
+        "typed_config": rbac}});
+    let on_match = json!({"on_no_match": {"action": composed}});
+    for within in [
+        json!({"@type": matching, "extension_config": rbac}),
+        json!({"@type": matching, "xds_matcher": on_match}),
+    ] {
+        let mut config = listener();
+        let filters = manager(&mut config)["http_filters"].as_array_mut().unwrap();
+        filters.insert(1, json!({"name": "matched", "typed_config": within}));
+        let field = "http_connection_manager[ingress].http_filters[matched]";
+        assert_eq!(warned(&config.to_string(), BEFORE), [field]);
     }
     // On the cluster it is behind all of them anyway.
     let text = shipped("envoy/protected.yaml");
@@ -141,13 +145,6 @@ fn a_header_that_is_forwarded_by_all_is_not_changed() {
 
 #[test]
 fn other_ways_to_select_by_a_header_count() {
-    let mut config = by_name();
-    let route = routes(&mut config)[0]["route"].as_object_mut().unwrap();
-    route.remove("cluster");
-    route.insert("cluster_header".into(), json!("x-cluster"));
-    let place = "http_connection_manager[ingress].routes[app].route.cluster_header";
-    assert_eq!(warned(&config.to_string(), MATCH), [place]);
-
     let mut config = by_name();
     let host = &mut manager(&mut config)["route_config"]["virtual_hosts"][0];
     let routes = host["routes"].take();
@@ -339,4 +336,35 @@ fn defaults_of_a_gateway_sign_all_its_routes() {
     );
     let text = changed(name, &[defaults, of_gateway]);
     assert_eq!(warned(&text, DEFAULTS), ["config.defaults"]);
+}
+
+#[test]
+fn a_signed_url_cannot_be_stripped_there() {
+    const STRIPPED: &str = "signed_urls_are_not_stripped";
+    for (value, said) in [("strip", 1), ("refuse", 0)] {
+        let mut config = listener();
+        set_settings(&mut config, |all| {
+            all["defaults"]["presigned_urls"] = json!(value)
+        });
+        let fields = warned(&config.to_string(), STRIPPED);
+        assert_eq!(fields, vec!["configuration.defaults.presigned_urls"; said]);
+    }
+    // In the metadata of a route.
+    let mut config = listener();
+    set_settings(&mut config, |all| all["metadata"] = json!(["route"]));
+    let strip = json!({"presigned_urls": "strip"}).to_string();
+    routes(&mut config)[0]["metadata"] =
+        json!({"filter_metadata": {"oss_origin_auth": {"config": strip}}});
+    assert_eq!(warned(&config.to_string(), STRIPPED).len(), 1);
+    // On the cluster it strips.
+    let defaults = "\"defaults\": {";
+    let strips = format!("{defaults}\"presigned_urls\": \"strip\", ");
+    let text = changed("envoy/minimal.yaml", &[(defaults, &strips)]);
+    assert_eq!(check(&text).verdict(), Verdict::Good);
+    let name = "deploy/istio/wasm-plugin.yaml";
+    let enabled = "    defaults:\n      enabled: false\n";
+    let strips = format!("{enabled}      presigned_urls: strip\n");
+    let text = changed(name, &[(enabled, &strips)]);
+    let field = "pluginConfig.defaults.presigned_urls";
+    assert_eq!(warned(&text, STRIPPED), [field]);
 }

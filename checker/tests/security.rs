@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use common::{changed, listener, manager, routes, set_settings, shipped, to_app};
 use oss_origin_auth_checker::{Finding, check, rules};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The rows of a table under a heading, by column.
 fn table(heading: &str) -> Vec<Vec<String>> {
@@ -27,16 +27,56 @@ fn table(heading: &str) -> Vec<Vec<String>> {
 
 const SETTINGS: &str = "\n## Settings that bring it back\n";
 
+/// Adds fields that are written as YAML to a message.
+fn set(message: &mut Value, written: &str) {
+    let fields: Value = serde_yaml_ng::from_str(written).unwrap();
+    let fields = fields.as_object().unwrap().clone();
+    message.as_object_mut().unwrap().extend(fields);
+}
+
+/// Lets a route choose its cluster.
+fn choose(route: &mut Value, written: &str) {
+    let action = &mut route["route"];
+    action.as_object_mut().unwrap().remove("cluster");
+    if written.starts_with("cluster_header: ") {
+        return set(action, written);
+    }
+    let mut weighted = json!({"clusters": [{"name": "oss"}, {"name": "app"}]});
+    set(&mut weighted, written);
+    action["weighted_clusters"] = weighted;
+}
+
 /// A configuration with a setting, which is good without it.
 fn with(setting: &str) -> String {
     let mut config = listener();
     let route = &mut routes(&mut config)[0];
     match setting {
-        "match: {prefix: /app/, headers: [{name: x-version, present_match: true}]}" => {
-            let written: serde_json::Value = serde_yaml_ng::from_str(setting).unwrap();
-            let mut app = route.clone();
-            app["match"] = written["match"].clone();
+        of_match if of_match.starts_with("match: ") => {
+            let mut app = to_app();
+            set(&mut app, setting);
             routes(&mut config).insert(0, app);
+        }
+        "cluster_header: x-cluster" | "header_name: x-weight" => choose(route, setting),
+        "header_value_extractor: {name: x-scope}" => {
+            let mut fragment = json!({});
+            set(&mut fragment, setting);
+            manager(&mut config)["scoped_routes"] =
+                json!({"scope_key_builder": {"fragments": [fragment]}});
+        }
+        of_headers if of_headers.contains("_headers_to_add: ") => set(route, setting),
+        of_body if of_body.starts_with("body_format: ") => {
+            let replies = &mut manager(&mut config)["local_reply_config"];
+            *replies = json!({});
+            set(replies, setting);
+        }
+        of_rbac if of_rbac.starts_with("header: ") => {
+            let mut permission = json!({});
+            set(&mut permission, setting);
+            let rbac = json!({"name": "rbac", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+                "rules": {"policies": {"a": {"permissions": [permission]}}}}});
+            let filters = manager(&mut config)["http_filters"].as_array_mut();
+            filters.unwrap().insert(0, rbac);
         }
         "defaults" => routes(&mut config).insert(0, to_app()),
         "request_mirror_policies: [{cluster: copy}]" => {
@@ -106,6 +146,7 @@ fn each_setting_has_the_warning_that_is_named() {
         "routes_skip_more",
         "skipped_answers_are_stripped",
         "a_failure_lasts_or_lets_pass",
+        "signed_urls_are_not_stripped",
     ];
     let known = rules().filter(|rule| !others.contains(rule));
     assert_eq!(named, known.map(str::to_owned).collect());

@@ -1,13 +1,13 @@
 //! Rules of the filter among a listener's filters. There it never changes the host or
 //! the path: the route does, behind it, and Envoy may select the route again.
 
-use serde_json::Value;
-
 use crate::finding::Finding;
 use crate::found::{Filter, Found, Position, has_ours};
 use crate::manager::{Manager, Route, of_kind};
-use crate::protobuf::{field, kind, list, text};
+use crate::protobuf::text;
 use crate::settings::{Block, Settings};
+
+use super::settings::written;
 
 /// Checks of who may read must see the client's request, before the filter.
 pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
@@ -23,7 +23,12 @@ pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
     }
     for (filter, manager) in among_listeners(found) {
         let behind = manager.filters().skip_while(|(one, _)| !has_ours(one));
-        for (check, _) in behind.filter(|(_, config)| CHECKS.contains(&kind(config))) {
+        let checks = |config| {
+            CHECKS
+                .iter()
+                .any(|check| !of_kind(config, check).is_empty())
+        };
+        for (check, _) in behind.filter(|(_, config)| checks(config)) {
             let name = text(check, "name").unwrap_or_default();
             let field = format!("{}.http_filters[{name}]", manager.field);
             findings.push(Finding::warning(
@@ -46,102 +51,6 @@ const CHECKS: [&str; 7] = [
     "envoy.extensions.filters.http.oauth2.v3.OAuth2",
     "envoy.extensions.filters.http.rbac.v3.RBAC",
 ];
-
-/// Envoy selects the route again once the filter has changed a header.
-pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (filter, manager) in among_listeners(found) {
-        let Some(settings) = Settings::of(filter) else {
-            continue;
-        };
-        let signing = settings.signing(found);
-        let changed = |name: &str| signing.iter().any(|block| changes(block, name));
-        for route in manager.known_routes() {
-            for (place, name) in selecting(route) {
-                if changed(&name) {
-                    let field = format!("{}.{place}", route.field);
-                    let message = format!(
-                        "the filter removes or sets `{name}`, and Envoy then selects the route \
-                         again: a signed request may leave for another cluster; match on the path \
-                         or the host, or name the header in `forward_headers` wherever requests \
-                         are signed"
-                    );
-                    findings.push(Finding::warning(&filter.place, &field, message));
-                }
-            }
-        }
-        for input in of_kind(&manager.message, HEADER_INPUT) {
-            let name = text(input, "header_name").unwrap_or_default();
-            let in_routes = in_matcher_of_routes(manager, input);
-            if in_routes && changed(&name.to_ascii_lowercase()) {
-                let field = format!("{}.route_config.virtual_hosts.matcher", manager.field);
-                let message = format!(
-                    "the filter removes or sets `{name}`, and Envoy then selects the route again; \
-                     match on the path or the host"
-                );
-                findings.push(Finding::warning(&filter.place, &field, message));
-            }
-        }
-    }
-    findings
-}
-
-const HEADER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
-
-/// Filters have matchers as well, but none that selects a route.
-fn in_matcher_of_routes(manager: &Manager, input: &Value) -> bool {
-    let tables = ["route_config", "scoped_routes"].into_iter();
-    let mut tables = tables.filter_map(|name| field(&manager.message, name));
-    tables.any(|table| of_kind(table, HEADER_INPUT).contains(&input))
-}
-
-/// The headers by which a route, or its cluster, is selected.
-fn selecting(route: &Route) -> Vec<(&'static str, String)> {
-    let matched = field(&route.message, "match");
-    let headers = matched.into_iter().flat_map(|one| list(one, "headers"));
-    let headers = headers.filter_map(|one| Some(("match.headers", text(one, "name")?)));
-    let cookies = matched.into_iter().flat_map(|one| list(one, "cookies"));
-    let cookies = cookies.map(|_| ("match.cookies", "cookie"));
-    let cluster = route
-        .action()
-        .and_then(|action| text(action, "cluster_header"));
-    let cluster = cluster.map(|name| ("route.cluster_header", name));
-    let all = headers.chain(cookies).chain(cluster);
-    all.map(|(place, name)| (place, name.to_ascii_lowercase()))
-        .collect()
-}
-
-/// Headers that stay as they are. Envoy finds no route at all where `x-forwarded-proto`
-/// was removed (1.36 to 1.40), so this one stays.
-const KEPT: [&str; 17] = [
-    "accept",
-    "accept-charset",
-    "accept-encoding",
-    "accept-language",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "content-length",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "origin",
-    "range",
-    "transfer-encoding",
-    "user-agent",
-    "x-forwarded-proto",
-];
-
-/// Whether the filter removes a header, or sets it.
-fn changes(block: &Block, name: &str) -> bool {
-    let matches = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
-    };
-    let kept = name.starts_with(':') || name == "host" || KEPT.contains(&name);
-    !kept && !block.texts("forward_headers").any(matches)
-}
 
 /// The signature names OSS's host, so the route must set it.
 pub fn routes_keep_the_clients_host(found: &Found) -> Vec<Finding> {
@@ -221,6 +130,23 @@ fn signed_routes(
     findings
 }
 
+/// A client's signature stays on the path, and the path stays as it is.
+pub fn signed_urls_are_not_stripped(found: &Found) -> Vec<Finding> {
+    let among = |position: &Position| match position {
+        Position::Manager(_) | Position::Gateway | Position::Routes => true,
+        Position::Cluster(_) | Position::Unknown => false,
+    };
+    written(found, |filter, block| {
+        let strips = block.text("presigned_urls") == "strip";
+        (strips && among(&filter.position)).then(|| {
+            let message = "among the listener's filters the filter does not change the path, so it \
+                           refuses signed URLs as with `refuse`; write `refuse`, or let the filter \
+                           sit on the cluster";
+            ("presigned_urls", message.to_owned())
+        })
+    })
+}
+
 /// Complete defaults sign the requests of every route, whichever cluster it leads to.
 pub fn defaults_sign_other_routes(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -264,7 +190,7 @@ fn signs_several(settings: &Settings, routes: &[Route]) -> bool {
 }
 
 /// The filters among a listener's, with their managers.
-fn among_listeners(found: &Found) -> impl Iterator<Item = (&Filter, &Manager)> {
+pub fn among_listeners(found: &Found) -> impl Iterator<Item = (&Filter, &Manager)> {
     found
         .filters
         .iter()

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::finding::Finding;
 use crate::found::{Found, Position, has_ours};
-use crate::manager::{Manager, Route, children, inner, of_kind};
+use crate::manager::{HEADER_INPUT, Manager, Route, children, inner, of_kind};
 use crate::protobuf::{field, is, is_true, kind, list, text};
 use crate::settings::Settings;
 
@@ -66,13 +66,22 @@ const SECRET: [&str; 2] = ["authorization", "x-oss-security-token"];
 /// What prints request headers prints those that the filter has set.
 pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (_, manager) in with_the_filter(found) {
+    for (index, manager) in with_the_filter(found) {
         let mut printed = Vec::new();
-        find_printed(&manager.message, &manager.field, false, &mut printed);
+        // On the cluster the filter signs once the route has added its headers.
+        let copies = found
+            .filters
+            .iter()
+            .any(|filter| filter.position == Position::Manager(index));
+        let fields = PRINTING.iter().copied();
+        let fields: Vec<_> = fields.chain(copies.then_some(COPYING)).collect();
+        for message in manager.messages() {
+            find_printed(message, &manager.field, Among(&fields, false), &mut printed);
+        }
         for (field, name) in printed {
             let message = format!(
-                "it prints {name}, which the filter sets: whoever reads it can read from OSS; take \
-                 it out"
+                "it prints or copies {name}, which the filter sets: whoever reads it can read from \
+                 OSS; take it out"
             );
             findings.push(Finding::warning(&manager.place, &field, message));
         }
@@ -81,8 +90,9 @@ pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
 }
 
 /// Fields whose texts leave this Envoy.
-const PRINTING: [&str; 6] = [
+const PRINTING: [&str; 7] = [
     "access_log",
+    "body_format",
     "local_reply_config",
     "response_headers_to_add",
     "response_mutations",
@@ -90,17 +100,24 @@ const PRINTING: [&str; 6] = [
     "upstream_log",
 ];
 
+/// The field in which a route copies headers to others of the request.
+const COPYING: &str = "request_headers_to_add";
+
+/// The fields that print, and whether this is within one.
+#[derive(Clone, Copy)]
+struct Among<'a>(&'a [&'static str], bool);
+
 fn find_printed(
     value: &Value,
     path: &str,
-    printing: bool,
+    Among(all, printing): Among,
     printed: &mut Vec<(String, &'static str)>,
 ) {
     match value {
         Value::Object(fields) => {
             for (key, inner) in fields {
                 let path = format!("{path}.{key}");
-                let printing = printing || PRINTING.iter().any(|name| is(key, name));
+                let printing = printing || all.iter().any(|name| is(key, name));
                 // A list of headers of a gRPC access log, or a tag of a trace.
                 let listed = list(value, "additional_request_headers_to_log");
                 let named = match is(key, "request_header") {
@@ -111,12 +128,17 @@ fn find_printed(
                 let names = of_key.filter_map(Value::as_str).chain(named);
                 let names = names.filter_map(secret).filter(|_| printing);
                 printed.extend(names.map(|name| (path.clone(), name)));
-                find_printed(inner, &path, printing, printed);
+                find_printed(inner, &path, Among(all, printing), printed);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                find_printed(item, &format!("{path}[{index}]"), printing, printed);
+                find_printed(
+                    item,
+                    &format!("{path}[{index}]"),
+                    Among(all, printing),
+                    printed,
+                );
             }
         }
         Value::String(format) if printing => {
@@ -135,11 +157,39 @@ fn secret(name: &str) -> Option<&'static str> {
 /// The secret headers that a format prints: `%REQ(A?B):10%` prints A, or else B.
 fn of_format(format: &str) -> impl Iterator<Item = &'static str> {
     let commands = format.split('%').filter_map(|part| part.split_once('('));
-    let of_headers = commands.filter(|(command, _)| COMMANDS.contains(command));
-    of_headers.flat_map(|(_, rest)| {
-        let names = rest.split(')').next().unwrap_or_default();
-        names.split('?').filter_map(secret)
+    commands.flat_map(|(command, rest)| {
+        let argument = rest.rsplit_once(')').map_or(rest, |(argument, _)| argument);
+        of_command(command, argument)
     })
+}
+
+fn of_command(command: &str, argument: &str) -> Vec<&'static str> {
+    match command {
+        "CEL" | "TYPED_CEL" => of_cel(argument),
+        "COALESCE" => {
+            let operators = serde_json::from_str(argument).unwrap_or(Value::Null);
+            let operators = list(&operators, "operators");
+            let printed = operators.flat_map(|one| {
+                let part = |name| text(one, name).unwrap_or_default();
+                of_command(part("command"), part("param"))
+            });
+            printed.collect()
+        }
+        _ if COMMANDS.contains(&command) => argument.split('?').filter_map(secret).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The secret headers of the request that an expression names.
+fn of_cel(expression: &str) -> Vec<&'static str> {
+    let expression = expression.to_ascii_lowercase();
+    let parts = expression.split("request.headers").skip(1);
+    let accessed = parts.filter_map(|part| {
+        let name = part.trim_start_matches(['[', '.', '\'', '"', ' ']);
+        let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+        secret(name.split(|letter| !is_of_name(letter)).next()?)
+    });
+    accessed.collect()
 }
 
 /// Envoy's command operators that print a request header.
@@ -157,15 +207,25 @@ pub fn addresses_can_be_forged(found: &Found) -> Vec<Finding> {
             hops(inner(one)).is_some() || field(inner(one), "xff_trusted_cidrs").is_some()
         });
         let known = is_true(message, "use_remote_address") || hops(message) > Some(0) || trusts;
-        if !known && RBACS.iter().any(|rbac| checks_address(message, rbac)) {
-            let field = format!("{}.use_remote_address", manager.field);
-            findings.push(Finding::warning(
-                &manager.place,
-                &field,
+        let checked = |names: fn(&Value) -> bool| manager.messages().any(|one| checks(one, names));
+        let mut say = |name: &str, message: &str| {
+            let field = format!("{}.{name}", manager.field);
+            findings.push(Finding::warning(&manager.place, &field, message));
+        };
+        if !known && checked(is_address) {
+            say(
+                "use_remote_address",
                 "an rbac checks the client's address, which the client can choose by \
                  X-Forwarded-For; write `use_remote_address: true`, and behind load balancers \
                  their number as `xff_num_trusted_hops`",
-            ));
+            );
+        }
+        if checked(is_forwarded_for) {
+            say(
+                "http_filters",
+                "an rbac checks the header x-forwarded-for, which begins with what the client \
+                 writes; check `remote_ip`",
+            );
         }
     }
     findings
@@ -176,13 +236,25 @@ const RBACS: [&str; 2] = [
     "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
 ];
 
-fn checks_address(message: &Value, rbac: &str) -> bool {
-    fn names_address(value: &Value) -> bool {
-        field(value, "remote_ip").is_some()
-            || kind(value) == "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"
-            || children(value).into_iter().any(names_address)
+/// Whether an rbac within a message has a value of this kind.
+fn checks(message: &Value, names: fn(&Value) -> bool) -> bool {
+    fn has(value: &Value, names: fn(&Value) -> bool) -> bool {
+        names(value) || children(value).into_iter().any(|child| has(child, names))
     }
-    of_kind(message, rbac).into_iter().any(names_address)
+    let mut rbacs = RBACS.iter().flat_map(|rbac| of_kind(message, rbac));
+    rbacs.any(|rbac| has(rbac, names))
+}
+
+fn is_address(value: &Value) -> bool {
+    field(value, "remote_ip").is_some()
+        || kind(value) == "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"
+}
+
+fn is_forwarded_for(value: &Value) -> bool {
+    let matcher = field(value, "header").and_then(|header| text(header, "name"));
+    let input = Some(inner(value)).filter(|_| kind(value) == HEADER_INPUT);
+    let name = matcher.or(input.and_then(|input| text(input, "header_name")));
+    name.is_some_and(|name| name.eq_ignore_ascii_case("x-forwarded-for"))
 }
 
 /// The managers through which requests reach the filter, with their numbers.

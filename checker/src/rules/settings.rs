@@ -1,12 +1,12 @@
 //! Rules of settings that let pass what is kept back without them.
 
 use crate::finding::{Finding, Place};
-use crate::found::Found;
+use crate::found::{Filter, Found};
 use crate::settings::{Block, Settings};
 
 /// OSS's own errors name the bucket, the key and the host.
 pub fn errors_name_the_bucket(found: &Found) -> Vec<Finding> {
-    written(found, |block| {
+    written(found, |_, block| {
         is(
             block,
             "errors",
@@ -19,7 +19,7 @@ pub fn errors_name_the_bucket(found: &Found) -> Vec<Finding> {
 
 /// Parameters that mean nothing to OSS today may do so tomorrow.
 pub fn unknown_parameters_leave(found: &Found) -> Vec<Finding> {
-    written(found, |block| {
+    written(found, |_, block| {
         is(
             block,
             "unknown_parameters",
@@ -32,7 +32,7 @@ pub fn unknown_parameters_leave(found: &Found) -> Vec<Finding> {
 
 /// Whoever has a key of the bucket's account reads by a signed URL.
 pub fn signed_urls_pass(found: &Found) -> Vec<Finding> {
-    written(found, |block| {
+    written(found, |_, block| {
         is(
             block,
             "presigned_urls",
@@ -45,7 +45,7 @@ pub fn signed_urls_pass(found: &Found) -> Vec<Finding> {
 
 /// Headers by which clients are known, or which the way to Envoy has added.
 pub fn headers_of_clients_leave(found: &Found) -> Vec<Finding> {
-    written(found, |block| {
+    written(found, |_, block| {
         let names = block.texts("forward_headers");
         let private: Vec<String> = names
             .filter(|name| is_private(name))
@@ -94,26 +94,33 @@ fn is(
     (block.text(setting) == value).then(|| (setting, message.to_owned()))
 }
 
-/// Says it once for each place where settings stand, those in metadata included.
-fn written(found: &Found, rule: impl Fn(&Block) -> Option<(&'static str, String)>) -> Vec<Finding> {
+/// Says it once for each place where settings stand, those in metadata included, which
+/// every filter that reads metadata may read.
+pub fn written(
+    found: &Found,
+    rule: impl Fn(&Filter, &Block) -> Option<(&'static str, String)>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut say = |place: &Place, block: &Block| {
-        if let Some((setting, message)) = rule(block) {
-            let field = format!("{}.{setting}", block.field);
-            findings.push(Finding::warning(place, &field, message));
-        }
+    let mut reading = Vec::new();
+    let finding = |filter: &Filter, place: &Place, block: &Block| {
+        let (setting, message) = rule(filter, block)?;
+        let field = format!("{}.{setting}", block.field);
+        Some(Finding::warning(place, &field, message))
     };
-    let mut reads_metadata = false;
     for filter in &found.filters {
         if let Some(settings) = Settings::of(filter) {
-            reads_metadata |= settings.reads_metadata();
             let blocks = settings.written();
-            blocks.iter().for_each(|block| say(&filter.place, block));
+            let said = blocks.iter();
+            findings.extend(said.filter_map(|block| finding(filter, &filter.place, block)));
+            if settings.reads_metadata() {
+                reading.push(filter);
+            }
         }
     }
-    for metadata in found.metadata.iter().filter(|_| reads_metadata) {
+    for metadata in &found.metadata {
         if let Some(block) = Block::parse(&metadata.field, &metadata.settings) {
-            say(&metadata.place, &block);
+            let mut said = reading.iter();
+            findings.extend(said.find_map(|filter| finding(filter, &metadata.place, &block)));
         }
     }
     findings

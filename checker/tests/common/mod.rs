@@ -85,3 +85,15 @@ pub fn to_app() -> Value {
     json!({"name": "app", "match": {"prefix": "/app/"},
            "route": {"cluster": "app", "host_rewrite_literal": "app.example.com"}})
 }
+
+/// The filter among the listener's, which signs the route `objects` alone.
+pub fn by_name() -> Value {
+    let mut config = listener();
+    routes(&mut config).insert(0, to_app());
+    set_settings(&mut config, |settings| {
+        settings["routes"]["objects"] = settings["defaults"].take();
+        settings["routes"]["objects"]["enabled"] = json!(true);
+        settings["defaults"] = json!({"enabled": false});
+    });
+    config
+}

@@ -1,0 +1,199 @@
+//! The rule of routes by headers. Among a listener's filters, Envoy selects the route
+//! again once the filter has changed a header.
+
+use oss_origin_auth_core::oss::headers::OF_REQUESTS;
+use serde_json::Value;
+
+use super::listener::among_listeners;
+use crate::finding::Finding;
+use crate::found::{Filter, Found};
+use crate::manager::{HEADER_INPUT, Manager, Route, of_kind};
+use crate::protobuf::{field, is_true, list, text};
+use crate::settings::{Block, Settings};
+
+/// A signed request must not leave for a cluster that was not selected before.
+pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (filter, manager) in among_listeners(found) {
+        let Some(signer) = Signer::of(filter, found) else {
+            continue;
+        };
+        let by_routes = manager.known_routes().flat_map(|route| {
+            let moved = matched(route).filter(|_| signer.may_move(manager, route));
+            let chosen =
+                choosing(route).filter(|_| signer.signs(route) && route.leads_apart(route));
+            let all: Vec<_> = moved.chain(chosen).collect();
+            all.into_iter()
+                .map(|(place, name)| (format!("{}.{place}", route.field), name))
+        });
+        let by_tables = by_tables(&signer, manager);
+        let by_tables = by_tables.map(|(place, name)| (format!("{}.{place}", manager.field), name));
+        for (field, name) in by_routes.chain(by_tables) {
+            if signer.changes(&name) {
+                let message = format!(
+                    "the filter removes or sets `{name}`, and Envoy then selects the route again: \
+                     a signed request may leave for another cluster, or find no route; match on \
+                     the path or the host, or name the header in `forward_headers` wherever \
+                     requests are signed"
+                );
+                findings.push(Finding::warning(&filter.place, &field, message));
+            }
+        }
+    }
+    findings
+}
+
+/// What a filter signs, and what it changes there.
+struct Signer {
+    settings: Settings,
+    /// The settings that sign.
+    signing: Vec<Block>,
+    /// Settings in the metadata of clusters may sign any route.
+    by_cluster: bool,
+}
+
+impl Signer {
+    fn of(filter: &Filter, found: &Found) -> Option<Signer> {
+        let settings = Settings::of(filter)?;
+        Some(Signer {
+            signing: settings.signing(found),
+            by_cluster: settings.reads("cluster") && !found.metadata.is_empty(),
+            settings,
+        })
+    }
+
+    fn changes(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        self.signing.iter().any(|block| changes(block, &name))
+    }
+
+    fn signs(&self, route: &Route) -> bool {
+        self.by_cluster || self.settings.treatment(route).signs()
+    }
+
+    /// Whether a signed request may move from this route to another cluster, or from
+    /// there to this route.
+    fn may_move(&self, manager: &Manager, route: &Route) -> bool {
+        let signed = self.signs(route);
+        manager.known_routes().any(|other| {
+            other.host == route.host
+                && !std::ptr::eq(other, route)
+                && (signed || self.signs(other))
+                && route.leads_apart(other)
+                && overlap(&route.message, &other.message)
+        })
+    }
+}
+
+/// A header, and the field that names it.
+type Selecting = (&'static str, String);
+
+/// The headers by which a route is selected.
+fn matched(route: &Route) -> impl Iterator<Item = Selecting> {
+    let matched = field(&route.message, "match").unwrap_or(&Value::Null);
+    let headers = list(matched, "headers");
+    let headers = headers.filter_map(|one| Some(("match.headers", text(one, "name")?.to_owned())));
+    let cookies = list(matched, "cookies").map(|_| ("match.cookies", "cookie".to_owned()));
+    let grpc = field(matched, "grpc").map(|_| ("match.grpc", "content-type".to_owned()));
+    headers.chain(cookies).chain(grpc)
+}
+
+/// The headers by which a route chooses its cluster.
+fn choosing(route: &Route) -> impl Iterator<Item = Selecting> {
+    let action = route.action().unwrap_or(&Value::Null);
+    let weighted = field(action, "weighted_clusters").unwrap_or(&Value::Null);
+    let named = |message, name, place| Some((place, text(message, name)?.to_owned()));
+    let cluster = named(action, "cluster_header", "route.cluster_header");
+    let place = "route.weighted_clusters.header_name";
+    let weight = named(weighted, "header_name", place);
+    let by_hash = is_true(weighted, "use_hash_policy");
+    let hashed = list(action, "hash_policy").filter(move |_| by_hash);
+    let hashed = hashed.filter_map(|policy| {
+        let header = field(policy, "header").and_then(|one| text(one, "header_name"));
+        let name = header.or_else(|| field(policy, "cookie").map(|_| "cookie"))?;
+        Some(("route.hash_policy", name.to_owned()))
+    });
+    let plugin = inputs(action).map(|name| ("route", name));
+    cluster
+        .into_iter()
+        .chain(weight)
+        .chain(hashed)
+        .chain(plugin)
+}
+
+/// The headers by which a matcher, a plugin or a scope selects.
+fn by_tables(signer: &Signer, manager: &Manager) -> impl Iterator<Item = Selecting> {
+    let hosts = manager.hosts().into_iter().enumerate();
+    let moving = hosts.filter(|(index, _)| {
+        let mut routes = manager.known_routes();
+        routes.any(|route| route.host == *index && signer.may_move(manager, route))
+    });
+    let matchers = moving.filter_map(|(_, host)| field(host, "matcher"));
+    let place = "route_config.virtual_hosts.matcher";
+    let matchers = matchers.flat_map(inputs).map(move |name| (place, name));
+    let plugins = manager.tables().flat_map(|table| {
+        let plugins = list(table, "cluster_specifier_plugins");
+        plugins.flat_map(inputs)
+    });
+    let plugins = plugins.map(|name| ("route_config.cluster_specifier_plugins", name));
+    let scopes = field(&manager.message, "scoped_routes");
+    let builder = scopes.and_then(|scopes| field(scopes, "scope_key_builder"));
+    let fragments = builder.into_iter().flat_map(|one| list(one, "fragments"));
+    let extractors = fragments.filter_map(|one| field(one, "header_value_extractor"));
+    let scopes = extractors.filter_map(|one| {
+        let name = text(one, "name")?.to_owned();
+        Some(("scoped_routes.scope_key_builder", name))
+    });
+    matchers.chain(plugins).chain(scopes)
+}
+
+/// The headers that a matcher reads.
+fn inputs(matcher: &Value) -> impl Iterator<Item = String> {
+    let inputs = of_kind(matcher, HEADER_INPUT).into_iter();
+    inputs.filter_map(|input| text(input, "header_name").map(str::to_owned))
+}
+
+/// What paths a route matches.
+enum Paths {
+    One(String),
+    From(String),
+    /// A regular expression, or what is not known here.
+    Any,
+}
+
+impl Paths {
+    /// In lower case, since a route may ignore the case.
+    fn of(route: &Value) -> Paths {
+        let Some(matched) = field(route, "match") else {
+            return Paths::Any;
+        };
+        let written = |name| text(matched, name).map(str::to_ascii_lowercase);
+        let prefix = written("prefix").or_else(|| written("path_separated_prefix"));
+        let path = written("path").map(Paths::One);
+        path.or(prefix.map(Paths::From)).unwrap_or(Paths::Any)
+    }
+}
+
+/// Whether two routes may match one path.
+fn overlap(one: &Value, other: &Value) -> bool {
+    match (Paths::of(one), Paths::of(other)) {
+        (Paths::Any, _) | (_, Paths::Any) => true,
+        (Paths::One(one), Paths::One(other)) => one == other,
+        (Paths::One(path), Paths::From(start)) | (Paths::From(start), Paths::One(path)) => {
+            path.starts_with(&start)
+        }
+        (Paths::From(one), Paths::From(other)) => {
+            one.starts_with(&other) || other.starts_with(&one)
+        }
+    }
+}
+
+/// Whether the filter removes a header, or sets it.
+fn changes(block: &Block, name: &str) -> bool {
+    let matches = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    };
+    let kept = name.starts_with(':') || name == "host" || OF_REQUESTS.contains(&name);
+    !kept && !block.texts("forward_headers").any(matches)
+}
