@@ -166,6 +166,7 @@ class Liar:
         random_ = self.random
         if random_.random() < 0.35:
             return json.dumps(fields).encode()
+        number = fields["AccessKeyId"][-9:]
         for _ in range(random_.choice([0, 1, 1, 2])):
             name = random_.choice(list(fields))
             change = random_.choice(CHANGES)
@@ -175,6 +176,10 @@ class Liar:
                     break
             else:
                 fields[name] = change(fields[name])
+        key_id = fields.get("AccessKeyId")
+        if isinstance(key_id, str) and key_id and number not in key_id:
+            # What an id stands for must be known: no two answers have the same.
+            fields["AccessKeyId"] = key_id + number
         body = json.dumps(fields).encode()
         if random_.random() < 0.5:
             body = random_.choice(MUTATIONS)(random_, body)
