@@ -315,15 +315,14 @@ fn answer(
     if !redacts && generation.is_none() {
         return (State::Over, go_on());
     }
-    let err = match status >= 400 {
-        true => response.header(headers::ERR),
+    let xml = match status >= 400 {
+        true => header_xml(&response.header(headers::ERR)),
         false => Vec::new(),
     };
     let Redaction { mut edits, body } = match redacts {
-        true => redact(&route, status, response.names(), &err),
+        true => redact(&route, status, || response.names(), &xml),
         false => Redaction::default(),
     };
-    let xml = header_xml(&err);
     let failure = generation.map(|generation| {
         let failure = Failure::new(route, generation, status, response);
         failure.act(&xml, &mut edits, worker);

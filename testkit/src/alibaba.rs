@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::http::Request;
+use crate::http::{Request, values};
 use crate::process::Process;
 use crate::tools;
 
@@ -204,11 +204,7 @@ impl FakeAlibaba {
 impl Seen {
     /// The values of a header, of which there may be several.
     pub fn header(&self, name: &str) -> Vec<&str> {
-        self.headers
-            .iter()
-            .filter(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-            .collect()
+        values(&self.headers, name)
     }
 }
 

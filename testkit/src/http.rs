@@ -277,6 +277,15 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
+/// The values of a header, of which there may be several.
+pub fn values<'a>(headers: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    headers
+        .iter()
+        .filter(|(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::http::values;
+
 /// A server that remembers its requests.
 #[derive(Debug)]
 pub struct Recorder {
@@ -74,11 +76,7 @@ impl Recorder {
 impl Received {
     /// The values of a header, of which there may be several.
     pub fn header(&self, name: &str) -> Vec<&str> {
-        self.headers
-            .iter()
-            .filter(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-            .collect()
+        values(&self.headers, name)
     }
 }
 

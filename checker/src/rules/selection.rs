@@ -1,6 +1,7 @@
 //! The rule of routes by headers. Among a listener's filters, Envoy selects the route
 //! again once the filter has changed a header.
 
+use oss_origin_auth_core::config::Patterns;
 use oss_origin_auth_core::oss::headers::OF_REQUESTS;
 use serde_json::Value;
 
@@ -190,10 +191,7 @@ fn overlap(one: &Value, other: &Value) -> bool {
 
 /// Whether the filter removes a header, or sets it.
 fn changes(block: &Block, name: &str) -> bool {
-    let matches = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
-    };
+    let forwarded: Vec<&str> = block.texts("forward_headers").collect();
     let kept = name.starts_with(':') || name == "host" || OF_REQUESTS.contains(&name);
-    !kept && !block.texts("forward_headers").any(matches)
+    !kept && !Patterns::of(&forwarded).allow(name.as_bytes())
 }

@@ -5,6 +5,7 @@ pub mod choices;
 pub mod fields;
 mod metadata;
 mod names;
+mod patterns;
 mod reader;
 mod route;
 mod source;
@@ -16,10 +17,11 @@ use crate::fetch::source::Source;
 use crate::json::Value;
 use choices::MetadataOf;
 pub use metadata::{Metadata, RouteCache, Settings};
+pub use patterns::Patterns;
 pub use reader::ConfigError;
 use reader::Object;
 use route::Reading;
-pub use route::{Methods, Patterns, Route, Treatment};
+pub use route::{Methods, Route, Treatment};
 
 /// A configuration in which every setting is right and every reference leads
 /// somewhere.

@@ -1,6 +1,7 @@
 //! What the values of settings may look like. Each check says what is wrong
 //! without repeating the value.
 
+use super::patterns::Patterns;
 use crate::oss::headers;
 use crate::oss::parameters::{is_operation, is_signature_parameter};
 
@@ -91,10 +92,8 @@ pub fn check_header(name: &str) -> Check {
     ensure(is_lower_case(name), "must be in lower case")?;
     check_pattern(name)?;
     let stem = name.strip_suffix('*').unwrap_or(name);
-    let would_match = |other: &str| match name.ends_with('*') {
-        true => other.starts_with(stem),
-        false => other == name,
-    };
+    let pattern = Patterns::of(&[name]);
+    let would_match = |other: &str| pattern.allow(other.as_bytes());
     let of_signature = headers::OF_SIGNATURE.iter().any(|other| would_match(other));
     let of_aws = stem.starts_with(headers::AWS_PREFIX) || would_match(headers::AWS_PREFIX);
     ensure(!of_signature && !of_aws, HEADER_OF_SIGNATURE)?;

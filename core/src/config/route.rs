@@ -8,6 +8,7 @@ use super::choices::{
 };
 use super::fields;
 use super::names;
+use super::patterns::Patterns;
 use super::reader::{ConfigError, Object};
 use crate::fetch::account::AccountId;
 use crate::json::Value;
@@ -100,32 +101,6 @@ impl Default for Methods {
     }
 }
 
-/// Names, of which a `*` at the end stands for any ending.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Patterns(Vec<String>);
-
-impl Patterns {
-    /// These, which have been checked.
-    pub fn of(names: &[&str]) -> Patterns {
-        Patterns(names.iter().map(|name| (*name).to_owned()).collect())
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a name is one of them.
-    pub fn allow(&self, name: &[u8]) -> bool {
-        self.0
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => name.starts_with(beginning.as_bytes()),
-                None => name == pattern.as_bytes(),
-            })
-    }
-}
-
 impl Route {
     /// A route with the defaults of all settings that have one.
     pub fn new(bucket: &str, host: &str, scheme: Scheme, account: AccountId) -> Route {
@@ -209,7 +184,7 @@ const NEWER: &str = "names an operation that signature version v1 does not know;
 
 impl Rules {
     fn read(object: &Object) -> Result<Rules, ConfigError> {
-        let patterns = |name, check| object.texts(name, check).map(Patterns);
+        let patterns = |name, check| object.texts(name, check).map(Patterns::from);
         let strip_prefix = object.checked_text("strip_prefix", names::check_strip_prefix)?;
         let strip_prefix = strip_prefix.and_then(|prefix| prefix.strip_prefix('/'));
         let key_prefix = object.checked_text("key_prefix", names::check_key_prefix)?;

@@ -32,11 +32,10 @@ pub fn check_unambiguous(raw: &[u8]) -> Result<(), Reason> {
     let mut pairs = query.split(|byte| *byte == b'&');
     // What is left out of the signature.
     let has_names = query.is_empty() || pairs.all(|pair| !pair.is_empty() && pair != b"=");
-    let in_path = |byte: u8| is_plain_in_path(byte);
     let in_query = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     let encoded_in_path = |byte: u8| !is_unreserved(byte) && byte != b'/';
     match has_names
-        && is_plain(path, in_path, encoded_in_path)
+        && is_plain(path, is_plain_in_path, encoded_in_path)
         && is_plain(query, in_query, |_| true)
     {
         true => Ok(()),

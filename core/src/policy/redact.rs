@@ -9,7 +9,7 @@
 use super::edits::Edits;
 use crate::config::Route;
 use crate::config::choices::Errors;
-use crate::oss::error::{header_xml, xml_header};
+use crate::oss::error::xml_header;
 use crate::oss::headers;
 use crate::oss::shown::{error_with_code, is_complete, without_secrets};
 
@@ -60,9 +60,14 @@ pub fn needs_redaction(route: &Route, status: u16) -> bool {
     !route.rules.strip_response_headers.is_empty() || status >= 300
 }
 
-/// What to do to a response. `names`: of its headers, in lower case; `err`: the value of
-/// `x-oss-err`.
-pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>, err: &[u8]) -> Redaction {
+/// What to do to a response. `names`: of its headers, in lower case, asked for only where
+/// it takes them; `xml`: that of `x-oss-err`.
+pub fn redact(
+    route: &Route,
+    status: u16,
+    names: impl FnOnce() -> Vec<Vec<u8>>,
+    xml: &[u8],
+) -> Redaction {
     let rules = &route.rules;
     let mut redaction = Redaction::default();
     let stays = |name: &[u8]| match rules.errors {
@@ -74,7 +79,9 @@ pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>, err: &[u8]) -> Re
         let stripped = rules.strip_response_headers.allow(name);
         !name.starts_with(b":") && (stripped || !stays(name))
     };
-    redaction.edits.remove = names.into_iter().filter(removed).collect();
+    if has_own_body(status) || !rules.strip_response_headers.is_empty() {
+        redaction.edits.remove = names().into_iter().filter(removed).collect();
+    }
     if !has_own_body(status) {
         if status >= 300 {
             redaction.edits.remove.push(headers::ERR.into());
@@ -90,7 +97,7 @@ pub fn redact(route: &Route, status: u16, names: Vec<Vec<u8>>, err: &[u8]) -> Re
     if is_neutral {
         let cache_control = ("cache-control", b"no-store".as_slice().into());
         redaction.edits.set.push(cache_control);
-    } else if let Some(shown) = without_secrets(&header_xml(err)) {
+    } else if let Some(shown) = without_secrets(xml) {
         let err = (headers::ERR, xml_header(&shown).into());
         redaction.edits.set.push(err);
     }
@@ -149,6 +156,7 @@ fn words(status: u16) -> &'static str {
 mod tests {
     use super::*;
     use crate::fetch::account::AccountId;
+    use crate::oss::error::header_xml;
     use crate::signing::Scheme;
 
     fn names() -> Vec<Vec<u8>> {
@@ -177,10 +185,10 @@ mod tests {
             let route = route(errors);
             for status in [200, 206] {
                 assert!(!needs_redaction(&route, status));
-                assert_eq!(redact(&route, status, names(), b""), Redaction::default());
+                assert_eq!(redact(&route, status, names, b""), Redaction::default());
             }
             // What explains an error to a HEAD is no part of it.
-            let redaction = redact(&route, 304, names(), b"");
+            let redaction = redact(&route, 304, names, b"");
             assert_eq!(redaction.edits.remove, [b"x-oss-err"]);
             assert_eq!(redaction.body, None);
         }
@@ -189,12 +197,12 @@ mod tests {
     #[test]
     fn a_neutral_error_has_only_headers_that_are_known_to_name_nothing() {
         let route = route(Errors::Neutral);
-        let redaction = redact(&route, 403, names(), b"");
+        let redaction = redact(&route, 403, names, b"");
         let removed = [&b"content-length"[..], b"x-unheard-of", b"location"];
         assert_eq!(redaction.edits.remove, removed);
         let body = redaction.body.unwrap();
         assert_eq!(body.of(b"<Code>x</Code>"), b"{\"error\":\"forbidden\"}\n");
-        let redirect = redact(&route, 302, names(), b"");
+        let redirect = redact(&route, 302, names, b"");
         assert_eq!(redirect.edits.remove, removed[..2]);
     }
 
@@ -202,7 +210,7 @@ mod tests {
     fn an_error_of_oss_keeps_what_does_not_describe_its_body() {
         let route = route(Errors::Oss);
         let xml = b"<Error><Code>A</Code><SecurityToken>sesame</SecurityToken></Error>";
-        let redaction = redact(&route, 403, names(), &xml_header(xml));
+        let redaction = redact(&route, 403, names, xml);
         assert_eq!(redaction.edits.remove, [b"content-length"]);
         let body = redaction.body.unwrap();
         let shown = body.of(xml);
