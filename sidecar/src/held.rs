@@ -24,7 +24,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// `None` for credentials that are incomplete or not valid `now`.
+    /// `None` for credentials that are incomplete, that no header can carry, or that
+    /// are not valid `now`.
     pub fn new(credential: Credential, now: SystemTime) -> Option<Held> {
         let held = Held {
             id: credential.access_key_id,
@@ -33,9 +34,12 @@ impl Held {
             expires: credential.expires_in,
             fetched_at: now,
         };
-        let complete = !held.id.is_empty()
-            && !held.secret.is_empty()
-            && held.token.as_ref().is_none_or(|token| !token.is_empty());
+        let fits = |text: &str| {
+            (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let complete = fits(&held.id)
+            && fits(&held.secret)
+            && held.token.as_ref().is_none_or(|token| fits(token));
         (complete && held.is_valid(now)).then_some(held)
     }
 
@@ -87,6 +91,9 @@ impl Held {
     }
 }
 
+/// No part of credentials is longer, in bytes; real tokens have about one thousand.
+const MAX_LENGTH: usize = 16 * 1024;
+
 /// Credentials without an end are read again after this time: their file may
 /// have been replaced.
 const REREAD: Duration = Duration::from_secs(60);
@@ -129,6 +136,16 @@ mod tests {
         assert!(!is_good("secret", "token", -60));
         assert!(!is_good("", "token", 60));
         assert!(!is_good("secret", "", 60));
+        for bad in [
+            "a\r\nb: c",
+            "a b",
+            "\u{e9}",
+            "a\0",
+            &"a".repeat(MAX_LENGTH + 1),
+        ] {
+            assert!(!is_good("secret", bad, 60), "{bad:?}");
+            assert!(!is_good(bad, "token", 60), "{bad:?}");
+        }
     }
 
     fn unix(now: SystemTime) -> i64 {
