@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,10 +37,8 @@ impl Listener {
             Listen::Unix { path, mode } => {
                 let shown = path.display();
                 remove_stale(path).await?;
-                let listener = UnixListener::bind(path)
+                let listener = bind_unix(path, *mode)
                     .map_err(|error| format!("listen: cannot bind {shown}: {error}"))?;
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))
-                    .map_err(|error| format!("socket_mode: {shown}: {error}"))?;
                 Ok(Listener::Unix(listener, path.clone()))
             }
         }
@@ -75,6 +73,23 @@ impl fmt::Display for Listener {
             Listener::Unix(_, path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// Binds a socket that has its mode from the first moment on: it is made in a folder
+/// that nobody else may enter, and then moved to its place.
+fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
+    let folder = path.with_file_name(format!(".sts-sidecar-{}", std::process::id()));
+    // Of a killed sidecar that had the same number.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let made = folder.join("s");
+    let bound = UnixListener::bind(&made).and_then(|listener| {
+        std::fs::set_permissions(&made, std::fs::Permissions::from_mode(mode))?;
+        std::fs::rename(&made, path)?;
+        Ok(listener)
+    });
+    let _ = std::fs::remove_dir_all(&folder);
+    bound
 }
 
 /// Removes the socket that a killed sidecar left behind; touches nothing else.
