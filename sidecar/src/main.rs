@@ -33,7 +33,6 @@ mod wire;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,9 +40,10 @@ use tokio::task::JoinHandle;
 
 use metrics::Metrics;
 use server::{App, Served};
-use settings::Settings;
+use settings::{Listen, Settings};
 use source::{Ask, Source};
 use sources::Sources;
+use wire::Timeout;
 
 /// Serves Alibaba Cloud credentials to Envoy and to Alibaba's SDKs.
 ///
@@ -134,8 +134,9 @@ fn settings(options: &Options) -> Result<Settings, String> {
     if let Some(file) = &options.token_file {
         settings.token.token_file = Some(file.clone());
         settings.token.token_env = None;
-    } else if secret::variable("STS_SIDECAR_TOKEN").is_some() && settings.token.token_file.is_none()
+    } else if std::env::var_os("STS_SIDECAR_TOKEN").is_some() && settings.token.token_file.is_none()
     {
+        // Set but empty, it is refused when it is read: whoever set it wanted a token.
         let name = settings.token.token_env.take();
         settings.token.token_env = Some(name.unwrap_or_else(|| "STS_SIDECAR_TOKEN".into()));
     }
@@ -148,17 +149,24 @@ fn token(settings: &Settings) -> Result<Option<secret::Secret>, String> {
 }
 
 async fn serve(options: &Options) -> Result<(), String> {
-    let timeout = Duration::from_millis(settings(options)?.timeout_ms);
-    let context = wire::context(timeout)?;
+    let timeout = Timeout::new(settings(options)?.timeout());
+    let context = wire::context(&timeout)?;
     let metrics = Arc::new(Metrics::new());
-    let load = |known: &Sources| {
+    // All of the settings, or none: `bound` is where this process listens already.
+    let load = |known: &Sources, bound: Option<&Listen>| {
         let settings = settings(options)?;
         let token = token(&settings)?;
         let place = settings.place(token.is_some())?;
+        if let Some(bound) = bound
+            && *bound != place
+        {
+            return Err(moved(bound, &place));
+        }
         let sources = sources::build(&settings.credentials, &context, &metrics, known)?;
+        timeout.set(settings.timeout());
         Ok::<_, String>((place, Served { sources, token }))
     };
-    let (place, served) = load(&Sources::new())?;
+    let (place, served) = load(&Sources::new(), None)?;
     let app = App::new(Arc::clone(&metrics));
     let mut upkeep = maintain(&served.sources);
     app.replace(served);
@@ -177,11 +185,8 @@ async fn serve(options: &Options) -> Result<(), String> {
     loop {
         tokio::select! {
             result = &mut serving => return result,
-            _ = hangup.recv() => match load(&app.served().sources) {
-                Ok((new_place, served)) => {
-                    if new_place != place {
-                        tracing::warn!("listen: has changed; that takes a restart");
-                    }
+            _ = hangup.recv() => match load(&app.served().sources, Some(&place)) {
+                Ok((_, served)) => {
                     upkeep = maintain(&served.sources);
                     app.replace(served);
                     tracing::info!(names = names(&app.served().sources), "settings read again");
@@ -199,6 +204,16 @@ async fn serve(options: &Options) -> Result<(), String> {
             return serving.await;
         }
     }
+}
+
+/// What a reload says that cannot be carried out, since a socket stays where it is
+/// and as it is. With the rest taken over, the old socket might serve callers
+/// whom the new settings keep out.
+fn moved(bound: &Listen, place: &Listen) -> String {
+    if bound.to_string() == place.to_string() {
+        return "socket_mode: has changed; that takes a restart".into();
+    }
+    format!("listen: has changed from {bound} to {place}; that takes a restart")
 }
 
 /// Starts the tasks that refresh ahead; they end when the values are dropped.
@@ -226,7 +241,7 @@ async fn check(options: &Options) -> Result<(), String> {
     let settings = settings(options)?;
     let has_token = token(&settings)?.is_some();
     let place = settings.place(has_token)?;
-    let context = wire::context(Duration::from_millis(settings.timeout_ms))?;
+    let context = wire::context(&Timeout::new(settings.timeout()))?;
     let metrics = Arc::new(Metrics::new());
     let sources = sources::build(&settings.credentials, &context, &metrics, &Sources::new())?;
     println!(

@@ -6,6 +6,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -68,6 +69,13 @@ impl Settings {
         if settings.credentials.is_empty() {
             return Err("credentials: has no entry; add [credentials.default]".into());
         }
+        let mut settings = settings;
+        for (name, source) in &mut settings.credentials {
+            // Compared by a reload, so that a policy changed in its file counts.
+            source
+                .read_policy()
+                .map_err(|problem| format!("credentials.{name}.{problem}"))?;
+        }
         for (name, source) in &settings.credentials {
             if !is_name(name) {
                 return Err(format!(
@@ -118,6 +126,11 @@ impl Settings {
             token: TokenSettings::default(),
             credentials: BTreeMap::from([("default".to_owned(), source)]),
         })
+    }
+
+    /// How long one request to a source may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
     }
 
     /// Where to listen; an address that other machines may reach is refused if

@@ -5,6 +5,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -54,18 +56,40 @@ pub async fn observed<T>(fetch: impl Future<Output = T>) -> (T, Option<Step>) {
     .await
 }
 
-/// The context of all providers; one request may take as long as `timeout`.
-pub fn context(timeout: Duration) -> Result<Context, String> {
+/// How long one request may take; a reload changes it for all that follow.
+#[derive(Clone, Debug)]
+pub struct Timeout(Arc<AtomicU64>);
+
+impl Timeout {
+    /// A time-out, kept in milliseconds.
+    pub fn new(timeout: Duration) -> Timeout {
+        let timeout_now = Timeout(Arc::default());
+        timeout_now.set(timeout);
+        timeout_now
+    }
+
+    /// Is `timeout` from now on.
+    pub fn set(&self, timeout: Duration) {
+        let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(milliseconds, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The context of all providers; one request may take as long as `timeout` says.
+pub fn context(timeout: &Timeout) -> Result<Context, String> {
     // The only provider that is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
-        .connect_timeout(timeout.min(Duration::from_secs(3)))
-        .timeout(timeout)
+        .connect_timeout(Duration::from_secs(3))
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| format!("HTTPS client: {error}"))?;
     Ok(Context::new()
-        .with_http_send(Http(client))
+        .with_http_send(Http(client, timeout.clone()))
         .with_file_read(Files)
         .with_env(OsEnv))
 }
@@ -83,7 +107,7 @@ impl FileRead for Files {
 /// No answer is longer; more is not read.
 const MAX_BODY: usize = 64 * 1024;
 
-struct Http(reqwest::Client);
+struct Http(reqwest::Client, Timeout);
 
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -121,7 +145,8 @@ impl Http {
                 Outcome::Unreachable
             }
         };
-        let request = reqwest::Request::try_from(request).map_err(failed)?;
+        let mut request = reqwest::Request::try_from(request).map_err(failed)?;
+        *request.timeout_mut() = Some(self.1.get());
         let mut response = self.0.execute(request).await.map_err(failed)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {

@@ -188,12 +188,7 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
     let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
     let answer = |name: &str| Request::get(format!("/v1/credentials/{name}")).send(port);
     let before = answer("default").json();
-    let hangup = |want: &str| {
-        let id = process.id().to_string();
-        let sent = Command::new("kill").args(["-HUP", &id]).status();
-        assert!(sent.unwrap().success());
-        wait_until(want, || process.output().contains(want));
-    };
+    let hangup = |want: &str| hangup(&process, want);
 
     let good = std::fs::read_to_string(&sidecar.file).unwrap();
     std::fs::write(&sidecar.file, "[credentials.default]\ntype = \"sesame\"").unwrap();
@@ -213,6 +208,134 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
         "what did not change keeps its token"
     );
     assert_eq!(alibaba.sts_requests(), 1);
+}
+
+/// Sends SIGHUP, and waits until the log says `want`.
+fn hangup(process: &Process, want: &str) {
+    let id = process.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &id]).status();
+    assert!(sent.unwrap().success());
+    wait_until(want, || process.output().contains(want));
+}
+
+#[test]
+fn a_reload_that_would_move_the_socket_is_refused_whole() {
+    let alibaba = alibaba();
+    let token = scratch("token");
+    std::fs::write(&token, "sesame-first").unwrap();
+    let open = "listen = \"0.0.0.0:0\"";
+    let sidecar = Configured::new(&alibaba, &format!("{open}\ntoken_file = {token:?}"));
+    let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
+    let status = |token: &str| {
+        let request = Request::get("/v1/credentials/default");
+        request.header("authorization", token).send(port).status
+    };
+    assert_eq!(status("Bearer sesame-first"), 200);
+
+    // To loopback, where nobody needs a token: the socket would stay open to all.
+    let good = std::fs::read_to_string(&sidecar.file).unwrap();
+    let (_, sources) = good.split_once("\n[credentials").unwrap();
+    let moved = format!("listen = \"127.0.0.1:0\"\n[credentials{sources}");
+    std::fs::write(&sidecar.file, moved).unwrap();
+    hangup(
+        &process,
+        "listen: has changed from 0.0.0.0:0 to 127.0.0.1:0",
+    );
+    assert_eq!(status(""), 401);
+    assert_eq!(status("Bearer sesame-first"), 200);
+
+    // Another token, in the same file.
+    std::fs::write(&sidecar.file, good).unwrap();
+    std::fs::write(&token, "sesame-second").unwrap();
+    hangup(&process, "settings read again");
+    assert_eq!(status("Bearer sesame-first"), 401);
+    assert_eq!(status("Bearer sesame-second"), 200);
+    assert!(!process.output().contains("sesame"));
+}
+
+#[test]
+fn a_reload_that_would_change_the_sockets_mode_is_refused() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"unix:SOCKET\"\nsocket_mode = \"0660\"");
+    let process = sidecar.start();
+    wait_until("the socket", || sidecar.probe() == Some(0));
+    let good = std::fs::read_to_string(&sidecar.file).unwrap();
+    std::fs::write(&sidecar.file, good.replace("0660", "0600")).unwrap();
+    hangup(&process, "socket_mode: has changed");
+}
+
+#[test]
+fn a_reload_takes_a_narrower_policy_and_another_timeout() {
+    let alibaba = alibaba();
+    let policy = scratch("policy.json");
+    std::fs::write(&policy, "{\"Version\": \"1\"}").unwrap();
+    let sidecar = Configured::new(&alibaba, "timeout_ms = 30000\nlisten = \"127.0.0.1:0\"");
+    let good = std::fs::read_to_string(&sidecar.file).unwrap();
+    std::fs::write(&sidecar.file, format!("{good}policy_file = {policy:?}\n")).unwrap();
+    let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
+    let answer = || Request::get("/v1/credentials/default").send(port).json();
+    let before = answer();
+
+    std::fs::write(&policy, "{\"Version\": \"1\", \"Statement\": []}").unwrap();
+    hangup(&process, "settings read again");
+    assert_ne!(answer()["AccessKeyId"], before["AccessKeyId"]);
+    let log = alibaba.sts_log();
+    let last = log.last().unwrap();
+    assert_eq!(last["Policy"], "{\"Version\": \"1\", \"Statement\": []}");
+
+    // A policy that cannot be read refuses the reload; what is held stays.
+    std::fs::write(&policy, "{").unwrap();
+    hangup(&process, "policy: is no JSON");
+    assert_eq!(answer()["Code"], "Success");
+
+    // Another role, so that a token is fetched, from an STS that is slower than
+    // the new time-out and faster than the old one.
+    alibaba.set("sts_delay", json!(3));
+    let slow = good.replace("30000", "500").replace("oss-reader", "other");
+    std::fs::write(&sidecar.file, slow).unwrap();
+    let begin = std::time::Instant::now();
+    let id = process.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &id]).status();
+    assert!(sent.unwrap().success());
+    wait_until("a time-out", || answer()["Code"] == "SourceTimedOut");
+    assert!(begin.elapsed() > Duration::from_millis(400));
+}
+
+#[test]
+fn an_empty_token_is_no_token() {
+    let alibaba = alibaba();
+    for listen in ["0.0.0.0:0", "127.0.0.1:0"] {
+        let sidecar = Configured::new(&alibaba, &format!("listen = \"{listen}\""));
+        let mut command = sidecar.command("");
+        let mut process = Process::start("sidecar", command.env("STS_SIDECAR_TOKEN", ""));
+        assert_eq!(process.wait(), Some(1));
+        let output = process.output();
+        assert!(
+            output.contains("token_env: STS_SIDECAR_TOKEN: is unset or empty"),
+            "{output}"
+        );
+    }
+}
+
+#[test]
+fn a_socket_is_never_there_with_another_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"unix:SOCKET\"\nsocket_mode = \"0600\"");
+    for _ in 0..20 {
+        let process = sidecar.start();
+        let begin = std::time::Instant::now();
+        // Without a pause: the moment between two system calls is short.
+        let mode = loop {
+            if let Ok(file) = std::fs::metadata(&sidecar.socket) {
+                break file.permissions().mode() & 0o777;
+            }
+            assert!(begin.elapsed() < testkit::process::PATIENCE);
+        };
+        assert_eq!(mode, 0o600);
+        drop(process);
+        std::fs::remove_file(&sidecar.socket).unwrap();
+    }
 }
 
 #[test]

@@ -146,6 +146,15 @@ impl SourceSettings {
         }
     }
 
+    /// Puts the text of a session policy in the place of its file's name.
+    pub fn read_policy(&mut self) -> Result<(), String> {
+        if let SourceSettings::AssumeRole(settings) = self {
+            settings.policy = settings.policy()?;
+            settings.policy_file = None;
+        }
+        Ok(())
+    }
+
     /// Refuses what can be known to be wrong without asking anybody; the
     /// message begins with the field.
     pub fn check(&self) -> Result<(), String> {
