@@ -76,19 +76,25 @@ impl fmt::Display for Listener {
 }
 
 /// Binds a socket that has its mode from the first moment on: it is made in a folder
-/// that nobody else may enter, and then moved to its place.
+/// that nobody else may enter, and then gets its name. A name that is taken stays
+/// whose it is, which a rename would not heed.
 fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
-    let folder = path.with_file_name(format!(".sts-sidecar-{}", std::process::id()));
-    // Of a killed sidecar that had the same number.
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    // Short, since the path of a socket has little room.
+    let folder = path.with_file_name(format!(".s{}", std::process::id()));
     let made = folder.join("s");
+    let remove = || {
+        let _ = std::fs::remove_file(&made);
+        let _ = std::fs::remove_dir(&folder);
+    };
+    // Of a killed sidecar that had the same number.
+    remove();
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
     let bound = UnixListener::bind(&made).and_then(|listener| {
         std::fs::set_permissions(&made, std::fs::Permissions::from_mode(mode))?;
-        std::fs::rename(&made, path)?;
+        std::fs::hard_link(&made, path)?;
         Ok(listener)
     });
-    let _ = std::fs::remove_dir_all(&folder);
+    remove();
     bound
 }
 
@@ -142,4 +148,24 @@ async fn get(
     let mut answer = Vec::new();
     stream.take(64 * 1024).read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_was_taken_meanwhile_stays_whose_it_is() {
+        let folder = std::env::temp_dir().join(format!("sts-sidecar-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("s");
+        let first = bind_unix(&path, 0o600).unwrap();
+        let second = bind_unix(&path, 0o600).map(|_| ());
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let (asked, answered) = tokio::join!(UnixStream::connect(&path), first.accept());
+        assert!(asked.is_ok() && answered.is_ok());
+        // Nothing but the socket is left.
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

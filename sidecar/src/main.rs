@@ -149,7 +149,7 @@ fn token(settings: &Settings) -> Result<Option<secret::Secret>, String> {
 }
 
 async fn serve(options: &Options) -> Result<(), String> {
-    let timeout = Timeout::new(settings(options)?.timeout());
+    let timeout = Timeout::default();
     let context = wire::context(&timeout)?;
     let metrics = Arc::new(Metrics::new());
     // All of the settings, or none: `bound` is where this process listens already.
@@ -163,7 +163,7 @@ async fn serve(options: &Options) -> Result<(), String> {
             return Err(moved(bound, &place));
         }
         let sources = sources::build(&settings.credentials, &context, &metrics, known)?;
-        timeout.set(settings.timeout());
+        timeout.set(settings.timeout_ms);
         Ok::<_, String>((place, Served { sources, token }))
     };
     let (place, served) = load(&Sources::new(), None)?;
@@ -241,7 +241,9 @@ async fn check(options: &Options) -> Result<(), String> {
     let settings = settings(options)?;
     let has_token = token(&settings)?.is_some();
     let place = settings.place(has_token)?;
-    let context = wire::context(&Timeout::new(settings.timeout()))?;
+    let timeout = Timeout::default();
+    timeout.set(settings.timeout_ms);
+    let context = wire::context(&timeout)?;
     let metrics = Arc::new(Metrics::new());
     let sources = sources::build(&settings.credentials, &context, &metrics, &Sources::new())?;
     println!(

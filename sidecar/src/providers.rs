@@ -62,7 +62,7 @@ fn assume_role(
     if let Some(external_id) = &settings.external_id {
         grant = grant.with_external_id(external_id);
     }
-    if let Some(policy) = settings.policy()? {
+    if let Some(policy) = &settings.policy {
         grant = grant.with_policy(policy);
     }
     let granter = sts::granter(grant, settings.sts.endpoint()?);

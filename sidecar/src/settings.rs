@@ -6,7 +6,6 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -58,7 +57,7 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Settings, String> {
         // The excerpt that the error's Display shows may hold a secret that
         // somebody wrote into the file.
-        let settings: Settings = toml::from_str(text).map_err(|error| {
+        let mut settings: Settings = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start));
             let line = before.unwrap_or_default().matches('\n').count() + 1;
             format!("line {line}: {}", error.message())
@@ -69,7 +68,6 @@ impl Settings {
         if settings.credentials.is_empty() {
             return Err("credentials: has no entry; add [credentials.default]".into());
         }
-        let mut settings = settings;
         for (name, source) in &mut settings.credentials {
             // Compared by a reload, so that a policy changed in its file counts.
             source
@@ -126,11 +124,6 @@ impl Settings {
             token: TokenSettings::default(),
             credentials: BTreeMap::from([("default".to_owned(), source)]),
         })
-    }
-
-    /// How long one request to a source may take.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms)
     }
 
     /// Where to listen; an address that other machines may reach is refused if

@@ -56,21 +56,14 @@ pub async fn observed<T>(fetch: impl Future<Output = T>) -> (T, Option<Step>) {
     .await
 }
 
-/// How long one request may take; a reload changes it for all that follow.
-#[derive(Clone, Debug)]
+/// How long one request may take, in milliseconds: nothing until it is set, and a
+/// reload sets it again for all requests that follow.
+#[derive(Clone, Debug, Default)]
 pub struct Timeout(Arc<AtomicU64>);
 
 impl Timeout {
-    /// A time-out, kept in milliseconds.
-    pub fn new(timeout: Duration) -> Timeout {
-        let timeout_now = Timeout(Arc::default());
-        timeout_now.set(timeout);
-        timeout_now
-    }
-
-    /// Is `timeout` from now on.
-    pub fn set(&self, timeout: Duration) {
-        let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    /// Sets it for all requests from now on.
+    pub fn set(&self, milliseconds: u64) {
         self.0.store(milliseconds, Ordering::Relaxed);
     }
 

@@ -1,6 +1,8 @@
 //! docker-compose.yml on a real Docker engine.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
+use std::process::Command;
+
 use testkit::docker::{Compose, docker};
 use testkit::process::{scratch, wait_until};
 use testkit::{Request, tools};
@@ -70,6 +72,21 @@ fn the_stack_serves_an_object_and_survives_its_sidecar() {
             "{log}"
         );
     }
+}
+
+/// Compose's `:-` takes an empty variable for an unset one.
+#[test]
+fn an_empty_token_does_not_become_that_of_the_demo() {
+    let output = Command::new("docker-compose")
+        .arg("config")
+        .current_dir(tools::root())
+        .env("STS_SIDECAR_TOKEN", "")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("STS_SIDECAR_TOKEN: "), "{shown}");
+    assert!(!shown.contains("for-the-demo-only"), "{shown}");
 }
 
 #[test]

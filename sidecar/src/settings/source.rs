@@ -149,8 +149,7 @@ impl SourceSettings {
     /// Puts the text of a session policy in the place of its file's name.
     pub fn read_policy(&mut self) -> Result<(), String> {
         if let SourceSettings::AssumeRole(settings) = self {
-            settings.policy = settings.policy()?;
-            settings.policy_file = None;
+            settings.read_policy()?;
         }
         Ok(())
     }
@@ -174,15 +173,17 @@ impl SourceSettings {
 }
 
 impl AssumeRoleSettings {
-    /// The text of the session policy, read from its file if it has one.
-    pub fn policy(&self) -> Result<Option<String>, String> {
-        match (&self.policy, &self.policy_file) {
-            (Some(_), Some(_)) => Err("policy: policy_file is given too; keep one".into()),
-            (text, None) => Ok(text.clone()),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map(Some)
-                .map_err(|error| format!("policy_file: {}: {error}", path.display())),
+    fn read_policy(&mut self) -> Result<(), String> {
+        let Some(path) = self.policy_file.take() else {
+            return Ok(());
+        };
+        if self.policy.is_some() {
+            return Err("policy: policy_file is given too; keep one".into());
         }
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("policy_file: {}: {error}", path.display()))?;
+        self.policy = Some(text);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
@@ -194,8 +195,8 @@ impl AssumeRoleSettings {
             Some(_) => {}
         }
         check_role_arn(&self.role_arn)?;
-        if let Some(policy) = self.policy()? {
-            serde_json::from_str::<serde_json::Value>(&policy)
+        if let Some(policy) = &self.policy {
+            serde_json::from_str::<serde_json::Value>(policy)
                 .map_err(|error| format!("policy: is no JSON: {error}"))?;
         }
         let duration = self.duration_seconds;
