@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::Router;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -44,25 +43,48 @@ impl Listener {
         }
     }
 
-    /// Serves until `stop`; then lets requests under way finish.
-    pub async fn serve(
-        self,
-        router: Router,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), String> {
-        let result = match self {
-            Listener::Tcp(listener, _) => {
-                let serve = axum::serve(listener, router);
-                serve.with_graceful_shutdown(stop).await
+    /// The next connection.
+    pub async fn accept(&self) -> std::io::Result<Stream> {
+        loop {
+            let accepted: std::io::Result<Stream> = match self {
+                Listener::Tcp(listener, _) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Box::new(stream) as Stream),
+                Listener::Unix(listener, _) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Box::new(stream) as Stream),
+            };
+            match accepted {
+                // A caller that has gone already.
+                Err(error) if is_of_caller(error.kind()) => {}
+                accepted => return accepted,
             }
-            Listener::Unix(listener, path) => {
-                let serve = axum::serve(listener, router);
-                let result = serve.with_graceful_shutdown(stop).await;
-                let _ = std::fs::remove_file(path);
-                result
-            }
-        };
-        result.map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// A connection.
+pub type Stream = Box<dyn Connection>;
+
+/// What can be read and written.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+fn is_of_caller(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -143,7 +165,7 @@ async fn get(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     path: &str,
 ) -> std::io::Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: sidecar\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(64 * 1024).read_to_end(&mut answer).await?;

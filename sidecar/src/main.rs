@@ -6,29 +6,36 @@
 //!
 //! ```text
 //! main         the command line; puts the parts together and reloads them
-//! server       the routes and their answers
-//! sources      builds the sources of all names; a reload keeps the unchanged
-//! providers    from a source's settings to what fetches
-//! source       one name: held, refreshed ahead, one fetch at a time
-//! metrics      what Prometheus scrapes
-//! error        why a source gave nothing, without a secret
-//! held, wire   what was fetched; HTTP that remembers the last step of a fetch
+//! server       connections: how many, and for how long
 //! listener     TCP or a Unix socket: to listen on, and to ask
+//! routes       the paths and their answers
+//! guard        who may ask
+//! sources      builds the sources of all names; a reload keeps the unchanged
+//! source       one name: held, refreshed ahead, one fetch at a time
+//! providers    from a source's settings to what fetches
 //! settings     TOML or the environment, checked; secrets only by name
+//! client       HTTP to the sources: directly, or by a proxy
+//! metrics      what Prometheus scrapes
+//! held         what was fetched, since when, and until when it serves
+//! credential   credentials, what fetches them, and why it gave none
 //! secret       where a secret is, read each time; texts that are overwritten
+//! environment  the variables, and which of them nobody heeds
 //! ```
 
-mod error;
+mod client;
+mod credential;
+mod environment;
+mod guard;
 mod held;
 mod listener;
 mod metrics;
 mod providers;
+mod routes;
 mod secret;
 mod server;
 mod settings;
 mod source;
 mod sources;
-mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,12 +45,16 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use client::{Client, Timeout};
+use credential::Ask;
+use environment::Environment;
 use metrics::Metrics;
-use server::{App, Served};
+use providers::World;
+use routes::{App, Served};
+use server::Limits;
 use settings::{Listen, Settings};
-use source::{Ask, Source};
+use source::Source;
 use sources::Sources;
-use wire::Timeout;
 
 /// Serves Alibaba Cloud credentials to Envoy and to Alibaba's SDKs.
 ///
@@ -109,24 +120,40 @@ async fn main() -> ExitCode {
 /// Logs this program's own events alone: the libraries write into theirs what
 /// the other side said.
 fn start_log(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let log = tracing_subscriber::fmt()
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    let wanted = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.is_empty());
+    let wanted = wanted.and_then(|text| text.parse::<Targets>().ok());
+    let level = match wanted {
+        Some(targets) => targets.default_level().or_else(|| {
+            let mut named = targets.iter().filter(|(target, _)| *target == TARGET);
+            named.next().map(|(_, level)| level)
+        }),
+        None => Some(LevelFilter::INFO),
+    };
+    let filter = Targets::new().with_target(TARGET, level.unwrap_or(LevelFilter::OFF));
+    let layer = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter.unwrap_or_else(|_| "info".into()));
+        .with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     // Not `init`, which would take in the events of the crate `log` as well.
     let _ = if json {
-        tracing::subscriber::set_global_default(log.json().finish())
+        tracing::subscriber::set_global_default(registry.with(layer.json()))
     } else {
-        tracing::subscriber::set_global_default(log.finish())
+        tracing::subscriber::set_global_default(registry.with(layer))
     };
 }
 
-fn settings(options: &Options) -> Result<Settings, String> {
+/// The name under which this program's own events are logged.
+const TARGET: &str = env!("CARGO_CRATE_NAME");
+
+fn settings(options: &Options, environment: &Environment) -> Result<Settings, String> {
     let mut settings = match &options.config {
-        Some(path) => Settings::from_file(path)?,
-        None => Settings::from_environment()?,
+        Some(path) => Settings::from_file(path, environment)?,
+        None => Settings::from_environment(environment)?,
     };
     if let Some(listen) = &options.listen {
         settings.listen.clone_from(listen);
@@ -134,7 +161,7 @@ fn settings(options: &Options) -> Result<Settings, String> {
     if let Some(file) = &options.token_file {
         settings.token.token_file = Some(file.clone());
         settings.token.token_env = None;
-    } else if std::env::var_os("STS_SIDECAR_TOKEN").is_some() && settings.token.token_file.is_none()
+    } else if environment.raw("STS_SIDECAR_TOKEN").is_some() && settings.token.token_file.is_none()
     {
         // Set but empty, it is refused when it is read: whoever set it wanted a token.
         let name = settings.token.token_env.take();
@@ -143,31 +170,53 @@ fn settings(options: &Options) -> Result<Settings, String> {
     Ok(settings)
 }
 
-fn token(settings: &Settings) -> Result<Option<secret::Secret>, String> {
+fn token(settings: &Settings, environment: &Environment) -> Result<Option<secret::Secret>, String> {
     let place = settings.token.place()?;
-    place.map(|place| place.read()).transpose()
+    place.map(|place| place.read(environment)).transpose()
 }
 
-async fn serve(options: &Options) -> Result<(), String> {
+/// The world of the fetchers, and how long each of their requests may take.
+fn world() -> Result<(World, Timeout), String> {
+    let environment = Arc::new(Environment::of_process());
+    for name in OF_OPTIONS {
+        environment.raw(name);
+    }
     let timeout = Timeout::default();
-    let context = wire::context(&timeout)?;
+    let client = Arc::new(Client::new(&environment, &timeout)?);
+    let world = World {
+        client,
+        environment,
+    };
+    Ok((world, timeout))
+}
+
+/// The variables that [`Options`] reads.
+const OF_OPTIONS: [&str; 4] = [
+    "STS_SIDECAR_CONFIG",
+    "STS_SIDECAR_LISTEN",
+    "STS_SIDECAR_TOKEN_FILE",
+    "STS_SIDECAR_LOG_JSON",
+];
+
+async fn serve(options: &Options) -> Result<(), String> {
+    let (world, timeout) = world()?;
     let metrics = Arc::new(Metrics::new());
     // All of the settings, or none: `bound` is where this process listens already.
     let load = |known: &Sources, bound: Option<&Listen>| {
-        let settings = settings(options)?;
-        let token = token(&settings)?;
+        let settings = settings(options, &world.environment)?;
+        let token = token(&settings, &world.environment)?;
         let place = settings.place(token.is_some())?;
         if let Some(bound) = bound
             && *bound != place
         {
             return Err(moved(bound, &place));
         }
-        let sources = sources::build(&settings.credentials, &context, &metrics, known)?;
+        let sources = sources::build(&settings.credentials, &world, &metrics, known)?;
         timeout.set(settings.timeout_ms);
         Ok::<_, String>((place, Served { sources, token }))
     };
     let (place, served) = load(&Sources::new(), None)?;
-    let app = App::new(Arc::clone(&metrics));
+    let app = Arc::new(App::new(Arc::clone(&metrics))?);
     let mut upkeep = maintain(&served.sources);
     app.replace(served);
 
@@ -176,34 +225,28 @@ async fn serve(options: &Options) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     tracing::info!(listen = %listener, names = names(&app.served().sources), "listening");
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = listener.serve(server::router(app.clone()), async {
-        let _ = stopped.await;
-    });
-    tokio::pin!(serving);
-    let mut stop = Some(stop);
-    loop {
-        tokio::select! {
-            result = &mut serving => return result,
-            _ = hangup.recv() => match load(&app.served().sources, Some(&place)) {
-                Ok((_, served)) => {
-                    upkeep = maintain(&served.sources);
-                    app.replace(served);
-                    tracing::info!(names = names(&app.served().sources), "settings read again");
-                }
-                Err(problem) => {
-                    tracing::error!(problem, "settings refused; the old ones stay");
-                }
-            },
-            _ = terminate.recv() => drop(stop.take()),
-            _ = interrupt.recv() => drop(stop.take()),
+    let stop = async {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => match load(&app.served().sources, Some(&place)) {
+                    Ok((_, served)) => {
+                        upkeep = maintain(&served.sources);
+                        app.replace(served);
+                        tracing::info!(names = names(&app.served().sources), "settings read again");
+                    }
+                    Err(problem) => {
+                        tracing::error!(problem, "settings refused; the old ones stay");
+                    }
+                },
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
         }
-        if stop.is_none() {
-            tracing::info!("stopping");
-            drop(upkeep);
-            return serving.await;
-        }
-    }
+        tracing::info!("stopping");
+        drop(upkeep);
+    };
+    server::serve(listener, Arc::clone(&app), Limits::of_this_process(), stop).await;
+    Ok(())
 }
 
 /// What a reload says that cannot be carried out, since a socket stays where it is
@@ -238,14 +281,13 @@ fn names(sources: &Sources) -> String {
 
 /// Prints a table: name, source, result.
 async fn check(options: &Options) -> Result<(), String> {
-    let settings = settings(options)?;
-    let has_token = token(&settings)?.is_some();
+    let (world, timeout) = world()?;
+    let settings = settings(options, &world.environment)?;
+    let has_token = token(&settings, &world.environment)?.is_some();
     let place = settings.place(has_token)?;
-    let timeout = Timeout::default();
     timeout.set(settings.timeout_ms);
-    let context = wire::context(&timeout)?;
     let metrics = Arc::new(Metrics::new());
-    let sources = sources::build(&settings.credentials, &context, &metrics, &Sources::new())?;
+    let sources = sources::build(&settings.credentials, &world, &metrics, &Sources::new())?;
     println!(
         "listen: {place}, bearer token: {}",
         if has_token { "yes" } else { "no" }
@@ -269,6 +311,9 @@ async fn check(options: &Options) -> Result<(), String> {
         };
         println!("{name:width$}  {:21}  {result}", source.kind());
     }
+    for name in world.environment.unheeded() {
+        println!("{name}: is set, and has no effect here");
+    }
     match failed {
         0 => Ok(()),
         failed => Err(format!(
@@ -279,8 +324,9 @@ async fn check(options: &Options) -> Result<(), String> {
 }
 
 async fn probe(options: &Options) -> Result<(), String> {
-    let settings = settings(options)?;
-    let place = settings.place(token(&settings)?.is_some())?;
+    let environment = Environment::of_process();
+    let settings = settings(options, &environment)?;
+    let place = settings.place(token(&settings, &environment)?.is_some())?;
     match listener::ask(&place, "/readyz").await? {
         200 => Ok(()),
         status => Err(format!("not ready: /readyz answered {status}")),

@@ -1,7 +1,6 @@
 //! What Prometheus scrapes at `/metrics`.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -10,9 +9,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-
-use crate::error::Cause;
-use crate::held::Held;
 
 /// The counters, gauges and histograms of the sidecar.
 #[derive(Debug)]
@@ -24,6 +20,7 @@ pub struct Metrics {
     fetches: Family<Fetch, Counter>,
     duration: Family<Name, Histogram, fn() -> Histogram>,
     requests: Family<Status, Counter>,
+    evicted: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -34,7 +31,7 @@ struct Name {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Fetch {
     name: String,
-    /// One of the words of [`label`].
+    /// `ok`, or a word for what went wrong.
     result: &'static str,
 }
 
@@ -56,6 +53,7 @@ impl Metrics {
                 Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
             });
         let requests = Family::default();
+        let evicted = Counter::default();
         let help = "Whether there are credentials that are good now";
         registry.register("credentials_valid", help, Family::clone(&valid));
         let help = "When the credentials expire, in Unix time; absent if they never do";
@@ -83,6 +81,8 @@ impl Metrics {
         );
         let help = "Requests for credentials that were answered, by status";
         registry.register("requests", help, Family::clone(&requests));
+        let help = "Connections that asked for nothing and were closed to make room";
+        registry.register("connections_evicted", help, Counter::clone(&evicted));
         Metrics {
             registry,
             valid,
@@ -91,31 +91,23 @@ impl Metrics {
             fetches,
             duration,
             requests,
+            evicted,
         }
     }
 
-    /// Counts a fetch of `name` that ended `now` with this outcome.
-    pub fn fetched(
-        &self,
-        name: &str,
-        outcome: Result<(), &Cause>,
-        took: Duration,
-        now: SystemTime,
-    ) {
+    /// Counts a fetch of `name` that ended at `now`, in seconds since 1970; `failed` is a
+    /// word for what went wrong.
+    pub fn fetched(&self, name: &str, failed: Option<&'static str>, took: Duration, now: u64) {
         let named = Name { name: name.into() };
         self.duration
             .get_or_create(&named)
             .observe(took.as_secs_f64());
-        if outcome.is_ok()
-            && let Ok(now) = now.duration_since(SystemTime::UNIX_EPOCH)
-        {
-            self.refreshed
-                .get_or_create(&named)
-                .set(now.as_secs() as i64);
+        if failed.is_none() {
+            self.refreshed.get_or_create(&named).set(now as i64);
         }
         let fetch = Fetch {
             name: name.into(),
-            result: label(outcome),
+            result: failed.unwrap_or("ok"),
         };
         self.fetches.get_or_create(&fetch).inc();
     }
@@ -125,17 +117,24 @@ impl Metrics {
         self.requests.get_or_create(&Status { status }).inc();
     }
 
-    /// All metrics in the text format of OpenMetrics. `held`: each name, and the
-    /// valid credentials that it has.
-    pub fn text<'a>(&self, held: impl Iterator<Item = (&'a str, Option<Arc<Held>>)>) -> String {
+    /// Counts a connection that was closed to make room for others.
+    pub fn evicted(&self) {
+        self.evicted.inc();
+    }
+
+    /// All metrics in the text format of OpenMetrics.
+    pub fn text<'a>(&self, names: impl Iterator<Item = Shown<'a>>) -> String {
         // Names that a reload took away are no longer shown.
         self.valid.clear();
         self.expiry.clear();
-        for (name, held) in held {
-            let name = Name { name: name.into() };
-            self.valid.get_or_create(&name).set(held.is_some().into());
-            if let Some(expires) = held.and_then(|held| held.expires) {
-                self.expiry.get_or_create(&name).set(expires.as_second());
+        for shown in names {
+            let name = Name {
+                name: shown.name.into(),
+            };
+            self.valid.get_or_create(&name).set(shown.is_valid.into());
+            if let Some(expires) = shown.expires {
+                let expires = i64::try_from(expires).unwrap_or(i64::MAX);
+                self.expiry.get_or_create(&name).set(expires);
             }
         }
         let mut text = String::new();
@@ -145,15 +144,13 @@ impl Metrics {
     }
 }
 
-/// The label `result` of a fetch.
-fn label(outcome: Result<(), &Cause>) -> &'static str {
-    match outcome {
-        Ok(()) => "ok",
-        Err(Cause::Refused { .. }) => "refused",
-        Err(Cause::Status(_)) => "status",
-        Err(Cause::Malformed) => "malformed",
-        Err(Cause::TimedOut) => "timed_out",
-        Err(Cause::Unreachable) => "unreachable",
-        Err(Cause::Missing(_)) => "missing",
-    }
+/// What the metrics show of a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// Whether it has credentials that are good now.
+    pub is_valid: bool,
+    /// When they expire, in seconds since 1970, if they do.
+    pub expires: Option<u64>,
 }

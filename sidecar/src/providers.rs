@@ -1,110 +1,59 @@
-//! From the settings of a source to what fetches: the providers of
-//! `reqsign-aliyun-oss`, and beside them what it lacks.
+//! From the settings of a source to what fetches.
 
-mod cli_profile;
+mod metadata;
+mod profile;
 mod sts;
+mod uri;
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use reqsign_aliyun_oss::{
-    AssumeRoleWithOidcCredentialProvider, Credential, CredentialsUriCredentialProvider,
-    EcsRamRoleCredentialProvider, EnvCredentialProvider,
-};
-use reqsign_core::{Context, ProvideCredential, ProvideCredentialDyn};
-
-use crate::error::own;
+use crate::client::Client;
+use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
+use crate::environment::Environment;
 use crate::secret::SecretPlace;
-use crate::settings::{AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SourceSettings};
-use crate::source::{Provider, Source};
-use cli_profile::Profile;
-use sts::{AssumeRole, Caller};
+use crate::settings::{KeySettings, SourceSettings};
+use metadata::Metadata;
+use profile::Profile;
+use sts::{AssumeRole, AssumeRoleWithOidc};
+use uri::CredentialsUri;
 
-/// The provider of a source. `base` is the source that `from` names.
-pub fn build(settings: &SourceSettings, base: Option<Arc<Source>>) -> Result<Provider, String> {
+/// What fetchers see of the world.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Asks others.
+    pub client: Arc<Client>,
+    /// The variables.
+    pub environment: Arc<Environment>,
+}
+
+/// What fetches the credentials of a source. `base` are those that `from` names.
+pub fn build(
+    settings: &SourceSettings,
+    base: Option<Arc<dyn Fetch>>,
+    world: &World,
+) -> Result<Arc<dyn Fetch>, String> {
     Ok(match settings {
-        SourceSettings::Static { key } => Arc::new(KeyPair::new(key)?),
-        SourceSettings::Environment {} => Arc::new(EnvCredentialProvider::new()),
-        SourceSettings::AssumeRole(settings) => Arc::new(assume_role(settings, base)?),
-        SourceSettings::AssumeRoleWithOidc(settings) => Arc::new(oidc(settings)?),
-        SourceSettings::EcsRamRole(settings) => Arc::new(ecs(settings)),
-        SourceSettings::CredentialsUri { uri } => Arc::new(Wanting {
-            provider: match uri {
-                Some(uri) => CredentialsUriCredentialProvider::new().with_uri(uri),
-                None => CredentialsUriCredentialProvider::new(),
-            },
-            wants: "uri, or the variable ALIBABA_CLOUD_CREDENTIALS_URI",
-        }),
-        SourceSettings::Profile { file, profile } => Arc::new(Profile {
-            file: file.clone(),
-            name: profile.clone(),
-        }),
-        SourceSettings::Default {} => Arc::new(FirstOf(vec![
-            Box::new(EnvCredentialProvider::new()),
-            Box::new(sts::oidc(None, None)),
-            Box::new(Profile::default()),
-            Box::new(CredentialsUriCredentialProvider::new()),
-            Box::new(EcsRamRoleCredentialProvider::new()),
-        ])),
+        SourceSettings::Static { key } => Arc::new(KeyPair::new(key, world)?),
+        SourceSettings::Environment {} => Arc::new(Variables(Arc::clone(&world.environment))),
+        SourceSettings::AssumeRole(settings) => {
+            let caller = match base {
+                Some(base) => base,
+                None => Arc::new(KeyPair::new(&settings.key, world)?),
+            };
+            Arc::new(AssumeRole::new(settings, caller, world)?)
+        }
+        SourceSettings::AssumeRoleWithOidc(settings) => {
+            Arc::new(AssumeRoleWithOidc::new(settings, world)?)
+        }
+        SourceSettings::EcsRamRole(settings) => Arc::new(Metadata::new(settings, world)?),
+        SourceSettings::CredentialsUri { uri } => {
+            Arc::new(CredentialsUri::new(uri.as_deref(), world))
+        }
+        SourceSettings::Profile { file, profile } => {
+            Arc::new(Profile::new(file.clone(), profile.clone(), world))
+        }
+        SourceSettings::Default {} => Arc::new(FirstThatIsSet::new(world)?),
     })
-}
-
-fn assume_role(
-    settings: &AssumeRoleSettings,
-    base: Option<Arc<Source>>,
-) -> Result<AssumeRole, String> {
-    let caller = match base {
-        Some(source) => Caller::Source(source),
-        None => Caller::Provider(Arc::new(KeyPair::new(&settings.key)?)),
-    };
-    let mut grant = sts::grant(&settings.role_arn, settings.session_name.as_deref());
-    if let Some(external_id) = &settings.external_id {
-        grant = grant.with_external_id(external_id);
-    }
-    if let Some(policy) = &settings.policy {
-        grant = grant.with_policy(policy);
-    }
-    let granter = sts::granter(grant, settings.sts.endpoint()?);
-    let duration = settings.duration_seconds.map(Duration::from_secs);
-    Ok(AssumeRole::new(granter, duration, caller))
-}
-
-fn oidc(settings: &OidcSettings) -> Result<Wanting<AssumeRoleWithOidcCredentialProvider>, String> {
-    let session_name = settings.session_name.as_deref();
-    let mut provider = sts::oidc(session_name, settings.sts.endpoint()?);
-    if let Some(arn) = &settings.role_arn {
-        provider = provider.with_role_arn(arn);
-    }
-    if let Some(arn) = &settings.oidc_provider_arn {
-        provider = provider.with_oidc_provider_arn(arn);
-    }
-    if let Some(file) = &settings.oidc_token_file {
-        provider = provider.with_oidc_token_file(file.display().to_string());
-    }
-    Ok(Wanting {
-        provider,
-        wants: "role_arn, oidc_provider_arn and oidc_token_file, or the variables \
-                ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and \
-                ALIBABA_CLOUD_OIDC_TOKEN_FILE",
-    })
-}
-
-fn ecs(settings: &EcsSettings) -> Wanting<EcsRamRoleCredentialProvider> {
-    let mut provider = EcsRamRoleCredentialProvider::new();
-    if let Some(name) = &settings.role_name {
-        provider = provider.with_role_name(name);
-    }
-    if settings.hardened {
-        provider = provider.with_disable_imdsv1(true);
-    }
-    if let Some(endpoint) = &settings.endpoint {
-        provider = provider.with_endpoint(endpoint.trim_end_matches('/'));
-    }
-    Wanting {
-        provider,
-        wants: "ALIBABA_CLOUD_ECS_METADATA_DISABLED unset",
-    }
 }
 
 /// A key pair, read each time.
@@ -112,78 +61,101 @@ fn ecs(settings: &EcsSettings) -> Wanting<EcsRamRoleCredentialProvider> {
 struct KeyPair {
     id: SecretPlace,
     secret: SecretPlace,
+    environment: Arc<Environment>,
 }
 
 impl KeyPair {
-    fn new(key: &KeySettings) -> Result<KeyPair, String> {
+    fn new(key: &KeySettings, world: &World) -> Result<KeyPair, String> {
         Ok(KeyPair {
             id: key.id()?,
             secret: key.secret()?,
+            environment: Arc::clone(&world.environment),
+        })
+    }
+
+    fn read(&self) -> Result<Credential, FetchError> {
+        let read = |place: &SecretPlace| {
+            let text = place.read(&self.environment);
+            text.map(|text| text.to_string())
+                .map_err(FetchError::missing)
+        };
+        Credential::new(read(&self.id)?, read(&self.secret)?, None, None)
+            .ok_or_else(|| FetchError::missing(NO_HEADER))
+    }
+}
+
+impl Fetch for KeyPair {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(async { self.read() })
+    }
+}
+
+/// The AccessKey of the environment, and the token beside it if there is one.
+#[derive(Debug)]
+struct Variables(Arc<Environment>);
+
+impl Variables {
+    fn is_set(&self) -> bool {
+        [KEY_ID, KEY_SECRET].map(|name| self.0.get(name).is_some()) != [false, false]
+    }
+
+    fn read(&self) -> Result<Credential, FetchError> {
+        let text = |name: &str| self.0.get(name).map(str::to_owned);
+        let (Some(id), Some(secret)) = (text(KEY_ID), text(KEY_SECRET)) else {
+            let needs = format!("needs the variables {KEY_ID} and {KEY_SECRET}");
+            return Err(FetchError::missing(needs));
+        };
+        Credential::new(id, secret, text("ALIBABA_CLOUD_SECURITY_TOKEN"), None)
+            .ok_or_else(|| FetchError::missing(NO_HEADER))
+    }
+}
+
+impl Fetch for Variables {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(async { self.read() })
+    }
+}
+
+const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
+const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
+const NO_HEADER: &str = "the AccessKey or its token holds what no header can carry";
+
+/// The first that is set: the environment, OIDC, the CLI's profile, a credentials
+/// URI, and without any of them the ECS instance. One that is set and fails is not
+/// passed over: what comes after it may be allowed more.
+#[derive(Debug)]
+struct FirstThatIsSet {
+    variables: Variables,
+    oidc: AssumeRoleWithOidc,
+    profile: Profile,
+    uri: CredentialsUri,
+    metadata: Metadata,
+}
+
+impl FirstThatIsSet {
+    fn new(world: &World) -> Result<FirstThatIsSet, String> {
+        Ok(FirstThatIsSet {
+            variables: Variables(Arc::clone(&world.environment)),
+            oidc: AssumeRoleWithOidc::new(&Default::default(), world)?,
+            profile: Profile::new(None, None, world),
+            uri: CredentialsUri::new(None, world),
+            metadata: Metadata::new(&Default::default(), world)?,
         })
     }
 }
 
-impl ProvideCredential for KeyPair {
-    type Credential = Credential;
-
-    async fn provide_credential(&self, _: &Context) -> reqsign_core::Result<Option<Credential>> {
-        Ok(Some(Credential {
-            access_key_id: self.id.read().map_err(own)?.to_string(),
-            access_key_secret: self.secret.read().map_err(own)?.to_string(),
-            security_token: None,
-            expires_in: None,
-        }))
-    }
-}
-
-/// Says what is missing where the library's provider only has nothing.
-#[derive(Debug)]
-struct Wanting<P> {
-    provider: P,
-    wants: &'static str,
-}
-
-impl<P: ProvideCredential<Credential = Credential>> ProvideCredential for Wanting<P> {
-    type Credential = Credential;
-
-    async fn provide_credential(
-        &self,
-        context: &Context,
-    ) -> reqsign_core::Result<Option<Credential>> {
-        match self.provider.provide_credential(context).await? {
-            Some(credential) => Ok(Some(credential)),
-            None => Err(own(format!("needs {}", self.wants))),
+impl Fetch for FirstThatIsSet {
+    fn fetch(&self, ask: Ask) -> Fetching<'_> {
+        if self.variables.is_set() {
+            self.variables.fetch(ask)
+        } else if self.oidc.is_set() {
+            self.oidc.fetch(ask)
+        } else if self.profile.is_set() {
+            self.profile.fetch(ask)
+        } else if self.uri.is_set() {
+            self.uri.fetch(ask)
+        } else {
+            self.metadata.fetch(ask)
         }
-    }
-}
-
-/// The first that has credentials. The library's chain writes the errors that
-/// it passes over into the log, and with them what the other side said.
-struct FirstOf(Vec<Box<dyn ProvideCredentialDyn<Credential = Credential>>>);
-
-impl fmt::Debug for FirstOf {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "FirstOf({} providers)", self.0.len())
-    }
-}
-
-impl ProvideCredential for FirstOf {
-    type Credential = Credential;
-
-    async fn provide_credential(
-        &self,
-        context: &Context,
-    ) -> reqsign_core::Result<Option<Credential>> {
-        let mut first_error = None;
-        for provider in &self.0 {
-            match provider.provide_credential_dyn(context).await {
-                Ok(Some(credential)) => return Ok(Some(credential)),
-                Ok(None) => {}
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                }
-            }
-        }
-        first_error.map_or(Ok(None), Err)
     }
 }

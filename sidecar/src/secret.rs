@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+use crate::environment::Environment;
+
 /// A text that is overwritten when it is dropped.
 pub type Secret = Zeroizing<String>;
 
@@ -49,10 +51,10 @@ impl SecretPlace {
     }
 
     /// The secret, without white space around it.
-    pub fn read(&self) -> Result<Secret, String> {
+    pub fn read(&self, environment: &Environment) -> Result<Secret, String> {
         let shown = &self.shown;
         let text = Zeroizing::new(match &self.place {
-            Place::Variable(name) => variable(name).unwrap_or_default(),
+            Place::Variable(name) => environment.get(name).unwrap_or_default().to_owned(),
             Place::File(path) => {
                 std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?
             }
@@ -68,11 +70,6 @@ impl SecretPlace {
         }
         Ok(secret)
     }
-}
-
-/// A variable that is set and not empty.
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -1,282 +1,301 @@
-//! The routes of the sidecar and their answers.
+//! Connections: how many there may be, and how long each may take. One request a
+//! connection: an idle one would have to be closed some day, just when its caller sends
+//! the next request.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
-use axum::{Json, Router};
-use bytes::Bytes;
-use serde::Serialize;
-use serde_json::json;
-use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
-use crate::error::{Cause, SourceError};
-use crate::held::Held;
-use crate::metrics::Metrics;
-use crate::secret::Secret;
-use crate::source::{Ask, Source};
-use crate::sources::Sources;
+use crate::listener::Listener;
+use crate::routes::App;
 
-/// What is served; a reload replaces it.
-#[derive(Debug, Default)]
-pub struct Served {
-    /// The sources by name.
-    pub sources: Sources,
-    /// The bearer token that callers must show, if there is one.
-    pub token: Option<Secret>,
+/// What callers may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that have not yet shown that they may have credentials.
+    pub strangers: usize,
+    /// Connections that may have credentials, and wait or are answered.
+    pub callers: usize,
 }
 
-/// What the handlers of all routes share.
-#[derive(Clone, Debug)]
-pub struct App {
-    served: Arc<RwLock<Arc<Served>>>,
-    metrics: Arc<Metrics>,
-}
-
-impl App {
-    /// Serves no name yet.
-    pub fn new(metrics: Arc<Metrics>) -> App {
-        App {
-            served: Arc::default(),
-            metrics,
+impl Limits {
+    /// As many callers as the limit of open files leaves room for, after it has been
+    /// raised as far as this process may.
+    pub fn of_this_process() -> Limits {
+        let files = rlimit::increase_nofile_limit(MOST_FILES).unwrap_or(0);
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        Limits {
+            strangers: STRANGERS,
+            callers: files
+                .saturating_sub(STRANGERS + OTHER_FILES)
+                .clamp(64, CALLERS),
         }
     }
-
-    /// What is served now.
-    pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Serves this from now on; requests under way finish with what was served.
-    pub fn replace(&self, served: Served) {
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
-    }
 }
 
-/// The routes of the sidecar.
-pub fn router(app: App) -> Router {
-    let guarded = Router::new()
-        .route("/v1/credentials/{name}", get(credentials))
-        .route(ECS, get(ecs_names))
-        .route(&format!("{ECS}{{name}}"), get(credentials))
-        .route("/latest/api/token", put(ecs_token))
-        .route_layer(middleware::from_fn_with_state(app.clone(), guard));
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .merge(guarded)
-        .with_state(app)
-}
+const STRANGERS: usize = 256;
+const CALLERS: usize = 1_024;
+/// Of the sources, the log, and the runtime.
+const OTHER_FILES: usize = 128;
+const MOST_FILES: u64 = 4_096;
+/// A connection is not closed to make room for another before it has had this time.
+const LEAST_TIME: Duration = Duration::from_millis(250);
+/// For the whole head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// For the caller to take its answer.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Of the head of a request, in bytes.
+const HEAD_SIZE: usize = 16 * 1024;
+/// After SIGTERM: for requests that have begun to come in, and for their answers.
+const LAST_HEADS: Duration = Duration::from_secs(1);
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// After the system gave no connection, which it will not do at once either.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the metadata server of an ECS instance has credentials.
-const ECS: &str = "/latest/meta-data/ram/security-credentials/";
-
-/// The answer of the credentials-URI protocol, which is also that of the ECS
-/// metadata server. A long-lived key has neither token nor expiry.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer<'a> {
-    code: &'static str,
-    access_key_id: &'a str,
-    access_key_secret: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    security_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expiration: Option<String>,
-}
-
-/// Lets those through who show the token, if there is one.
-async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let served = app.served();
-    let allowed = served.token.as_ref().is_none_or(|token| {
-        let shown = request.headers().get(header::AUTHORIZATION);
-        let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        shown.is_some_and(|shown| bool::from(shown.ct_eq(token.as_bytes())))
-    });
-    let response = if allowed {
-        next.run(request).await
-    } else {
-        Failure::Unauthorized.into_response()
-    };
-    app.metrics.answered(response.status().as_u16());
-    response
-}
-
-async fn credentials(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let served = app.served();
-    let Some(source) = served.sources.get(&name) else {
-        return Failure::UnknownName.into_response();
-    };
-    // Callers whose credentials OSS has rejected ask so.
-    let renewed = headers
-        .get(header::CACHE_CONTROL)
-        .is_some_and(|value| value.as_bytes() == b"no-cache");
-    let ask = if renewed { Ask::Renewed } else { Ask::Valid };
-    match source.credential(ask).await {
-        Ok(held) => success(&held),
-        Err(error) => Failure::Source { source, error }.into_response(),
-    }
-}
-
-/// The names, where the metadata server has the role of its instance.
-async fn ecs_names(State(app): State<App>) -> Response {
-    let served = app.served();
-    let mut names: Vec<&str> = served.sources.keys().map(String::as_str).collect();
-    // Clients take the first for the only one.
-    names.sort_unstable_by_key(|name| (*name != "default", *name));
-    names.join("\n").into_response()
-}
-
-/// Hardened clients want a token before they read; nothing depends on it here.
-async fn ecs_token() -> Response {
-    "not-needed".into_response()
-}
-
-/// Whether all names have valid credentials.
-async fn ready(State(app): State<App>) -> Response {
-    let served = app.served();
-    let now = SystemTime::now();
-    let mut all = true;
-    let mut names = serde_json::Map::new();
-    for source in served.sources.values() {
-        let held = source.valid(now);
-        all &= held.is_some();
-        names.insert(
-            source.name().into(),
-            json!({
-                "valid": held.is_some(),
-                "expiration": held.and_then(|held| held.expiration()),
-                "problem": source.problem().map(|error| error.to_string()),
-            }),
-        );
-    }
-    let status = if all {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(json!({"ready": all, "credentials": names}))).into_response()
-}
-
-async fn metrics(State(app): State<App>) -> Response {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let served = app.served();
-    let now = SystemTime::now();
-    let sources = served.sources.values();
-    let held = sources.map(|source| (source.name(), source.valid(now)));
-    let text = app.metrics.text(held);
-    ([(header::CONTENT_TYPE, content_type)], text).into_response()
-}
-
-fn success(held: &Held) -> Response {
-    let answer = Answer {
-        code: "Success",
-        access_key_id: &held.id,
-        access_key_secret: &held.secret,
-        security_token: held.token.as_ref().map(|token| token.as_str()),
-        expiration: held.reported_expiration(),
-    };
-    // With room enough, so that no copy is left behind; overwritten once it is sent.
-    let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    if serde_json::to_writer(&mut *body, &answer).is_err() {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
-    let headers = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_TYPE, "application/json"),
-    ];
-    (headers, Body::from(Bytes::from_owner(Owned(body)))).into_response()
-}
-
-struct Owned(Zeroizing<Vec<u8>>);
-
-impl AsRef<[u8]> for Owned {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// Why a caller gets no credentials.
-enum Failure<'a> {
-    /// The caller did not show the sidecar's token.
-    Unauthorized,
-    /// There is no source of this name.
-    UnknownName,
-    /// The source has no valid credentials.
-    Source {
-        source: &'a Source,
-        error: SourceError,
-    },
-}
-
-impl Failure<'_> {
-    fn status(&self) -> StatusCode {
-        match self {
-            Failure::Unauthorized => StatusCode::UNAUTHORIZED,
-            Failure::UnknownName => StatusCode::NOT_FOUND,
-            Failure::Source { .. } => StatusCode::BAD_GATEWAY,
-        }
-    }
-
-    /// A word for programs.
-    fn code(&self) -> &'static str {
-        match self {
-            Failure::Unauthorized => "Unauthorized",
-            Failure::UnknownName => "UnknownName",
-            Failure::Source { error, .. } => match error.cause {
-                Cause::Refused { .. } => "SourceRefused",
-                Cause::Missing(_) => "SourceIncomplete",
-                Cause::Malformed | Cause::Status(_) => "SourceMalformed",
-                Cause::TimedOut => "SourceTimedOut",
-                Cause::Unreachable => "SourceUnreachable",
+/// Serves until `stop`; then lets requests under way finish, for a while.
+pub async fn serve(
+    listener: Listener,
+    app: Arc<App>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let slots = Arc::new(Slots::new(limits));
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let next = async {
+            slots.make_room(&app).await;
+            listener.accept().await
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            Some(_) = connections.join_next() => {}
+            accepted = next => match accepted {
+                Ok(stream) => {
+                    let slot = slots.take();
+                    connections.spawn(converse(stream, Arc::clone(&app), slot));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection taken");
+                    tokio::time::sleep(PAUSE).await;
+                }
             },
         }
     }
-
-    fn message(&self) -> String {
-        match self {
-            Failure::Unauthorized => {
-                "This needs `Authorization: Bearer` and the sidecar's token.".into()
+    drop(listener);
+    let begin = Instant::now();
+    let mut strangers = true;
+    loop {
+        let limit = if strangers { LAST_HEADS } else { LAST_ANSWERS };
+        let left = limit.saturating_sub(begin.elapsed());
+        match tokio::time::timeout(left, connections.join_next()).await {
+            Ok(None) => return,
+            Ok(Some(_)) => {}
+            Err(_) if strangers => {
+                strangers = false;
+                slots.evict_all();
             }
-            Failure::UnknownName => "There are no credentials of this name.".into(),
-            Failure::Source { source, error } => {
-                format!("{} ({}): {error}", source.name(), source.kind())
-            }
+            // Dropped, the rest are broken off.
+            Err(_) => return,
         }
     }
 }
 
-impl IntoResponse for Failure<'_> {
-    fn into_response(self) -> Response {
-        let mut body = json!({"Code": self.code(), "Message": self.message()});
-        if let Failure::Source { error, .. } = &self {
-            if let Some(step) = &error.step {
-                body["Step"] = json!(step);
-            }
-            if let Cause::Refused { code, request_id } = &error.cause {
-                body["SourceCode"] = json!(code);
-                body["SourceRequestId"] = json!(request_id);
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: Arc<App>,
+    slot: Slot,
+) {
+    let answered = Notify::new();
+    let service = service_fn(|request| {
+        let (app, slot, answered) = (&app, &slot, &answered);
+        async move {
+            let answer = app.answer(&request, || slot.promote()).await;
+            answered.notify_one();
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_SIZE)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let too_slow = async {
+        answered.notified().await;
+        tokio::time::sleep(ANSWER_TIME).await;
+    };
+    tokio::select! {
+        // Whatever was wrong with it, its caller knows.
+        _ = connection => {}
+        () = slot.evicted.notified() => {}
+        () = too_slow => {}
+    }
+}
+
+/// The connections by what they may take.
+struct Slots {
+    limits: Limits,
+    state: Mutex<State>,
+    /// A stranger has gone.
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Since when, and how to end it; the oldest has the lowest number.
+    strangers: BTreeMap<u64, (Instant, Arc<Notify>)>,
+    callers: usize,
+    taken: u64,
+}
+
+impl Slots {
+    fn new(limits: Limits) -> Slots {
+        Slots {
+            limits,
+            state: Mutex::default(),
+            freed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when there is room for one more stranger: with all places taken, the
+    /// oldest goes as soon as it has had its time.
+    async fn make_room(&self, app: &App) {
+        loop {
+            let wait = {
+                let mut state = self.state();
+                if state.strangers.len() < self.limits.strangers {
+                    return;
+                }
+                let oldest = state.strangers.first_key_value();
+                let age = oldest.map_or(LEAST_TIME, |(_, (since, _))| since.elapsed());
+                if age >= LEAST_TIME {
+                    if let Some((_, (_, evicted))) = state.strangers.pop_first() {
+                        evicted.notify_one();
+                        app.metrics().evicted();
+                    }
+                    return;
+                }
+                LEAST_TIME - age
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.freed.notified() => {}
             }
         }
-        let headers = [(header::CACHE_CONTROL, "no-store")];
-        let mut response = (self.status(), headers, Json(body)).into_response();
-        if let Failure::Unauthorized = self {
-            let challenge = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
+    }
+
+    fn take(self: &Arc<Slots>) -> Slot {
+        let evicted = Arc::new(Notify::new());
+        let mut state = self.state();
+        let number = state.taken;
+        state.taken += 1;
+        let stranger = (Instant::now(), Arc::clone(&evicted));
+        state.strangers.insert(number, stranger);
+        Slot {
+            slots: Arc::clone(self),
+            number,
+            evicted,
+            is_caller: AtomicBool::new(false),
         }
-        response
+    }
+
+    fn evict_all(&self) {
+        let mut state = self.state();
+        for (_, evicted) in std::mem::take(&mut state.strangers).values() {
+            evicted.notify_one();
+        }
+    }
+}
+
+/// The place of one connection; free again when it is dropped.
+struct Slot {
+    slots: Arc<Slots>,
+    number: u64,
+    evicted: Arc<Notify>,
+    is_caller: AtomicBool,
+}
+
+impl Slot {
+    /// Makes a stranger a caller, if there is room for one more.
+    fn promote(&self) -> bool {
+        let mut state = self.slots.state();
+        if state.callers >= self.slots.limits.callers
+            || state.strangers.remove(&self.number).is_none()
+        {
+            return false;
+        }
+        state.callers += 1;
+        drop(state);
+        self.is_caller.store(true, Ordering::Relaxed);
+        self.slots.freed.notify_one();
+        true
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.slots.state();
+        if self.is_caller.load(Ordering::Relaxed) {
+            state.callers -= 1;
+        } else {
+            state.strangers.remove(&self.number);
+        }
+        drop(state);
+        self.slots.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn slots(strangers: usize, callers: usize) -> Arc<Slots> {
+        Arc::new(Slots::new(Limits { strangers, callers }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_stranger_makes_room_and_not_before_its_time() {
+        let app = App::new(Arc::new(Metrics::new())).unwrap();
+        let slots = slots(2, 2);
+        let held = [slots.take(), slots.take()];
+        slots.make_room(&app).await;
+        let ended = |slot: &Slot| {
+            let evicted = Arc::clone(&slot.evicted);
+            async move {
+                let ended = tokio::time::timeout(Duration::from_millis(1), evicted.notified());
+                ended.await.is_ok()
+            }
+        };
+        assert!(held[0].slots.state().strangers.len() == 1);
+        assert!(ended(&held[0]).await && !ended(&held[1]).await);
+        // Evicted, it is not served any more.
+        assert!(!held[0].promote() && held[1].promote());
+    }
+
+    #[test]
+    fn callers_have_a_limit_and_give_their_place_back() {
+        let slots = slots(9, 1);
+        let (first, second) = (slots.take(), slots.take());
+        assert!(first.promote() && !second.promote());
+        drop(first);
+        assert!(second.promote());
+        drop(second);
+        let state = slots.state();
+        assert_eq!((state.callers, state.strangers.len()), (0, 0));
     }
 }

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::secret::{SecretPlace, variable};
+use crate::environment::Environment;
+use crate::secret::SecretPlace;
 
 pub use listen::Listen;
 pub use source::{
-    AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SourceSettings, StsSettings,
+    AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SessionSettings, SourceSettings,
+    StsSettings, check_policy,
 };
 
 /// All settings of the sidecar.
@@ -46,15 +48,15 @@ pub struct TokenSettings {
 
 impl Settings {
     /// Reads a file; a message begins with its path.
-    pub fn from_file(path: &Path) -> Result<Settings, String> {
+    pub fn from_file(path: &Path, environment: &Environment) -> Result<Settings, String> {
         let shown = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{shown}: cannot be read: {error}"))?;
-        Settings::parse(&text).map_err(|problem| format!("{shown}: {problem}"))
+        Settings::parse(&text, environment).map_err(|problem| format!("{shown}: {problem}"))
     }
 
     /// Reads the text of a file; a message names the field or the line.
-    pub fn parse(text: &str) -> Result<Settings, String> {
+    pub fn parse(text: &str, environment: &Environment) -> Result<Settings, String> {
         // The excerpt that the error's Display shows may hold a secret that
         // somebody wrote into the file.
         let mut settings: Settings = toml::from_str(text).map_err(|error| {
@@ -81,7 +83,7 @@ impl Settings {
                 ));
             }
             source
-                .check()
+                .check(environment)
                 .and_then(|()| settings.check_chain(name))
                 .map_err(|problem| format!("credentials.{name}.{problem}"))?;
         }
@@ -89,24 +91,22 @@ impl Settings {
     }
 
     /// The settings without a file: one name, `default`.
-    pub fn from_environment() -> Result<Settings, String> {
+    pub fn from_environment(environment: &Environment) -> Result<Settings, String> {
         let key = KeySettings::default();
-        let set = |name: &str| variable(name).is_some();
-        let source = match variable("ALIBABA_CLOUD_ROLE_ARN") {
+        let owned = |name: &str| environment.get(name).map(str::to_owned);
+        let set = |name: &str| environment.get(name).is_some();
+        let source = match owned("ALIBABA_CLOUD_ROLE_ARN") {
             Some(role_arn) if !set("ALIBABA_CLOUD_OIDC_TOKEN_FILE") => {
                 SourceSettings::AssumeRole(AssumeRoleSettings {
                     key,
-                    sts: StsSettings {
-                        sts_endpoint: variable("ALIBABA_CLOUD_STS_ENDPOINT"),
-                        ..StsSettings::default()
+                    sts: StsSettings::default(),
+                    session: SessionSettings {
+                        session_name: owned("ALIBABA_CLOUD_ROLE_SESSION_NAME"),
+                        ..SessionSettings::default()
                     },
                     role_arn,
-                    session_name: variable("ALIBABA_CLOUD_ROLE_SESSION_NAME"),
                     from: None,
-                    external_id: variable("ALIBABA_CLOUD_EXTERNAL_ID"),
-                    policy: None,
-                    policy_file: None,
-                    duration_seconds: None,
+                    external_id: owned("ALIBABA_CLOUD_EXTERNAL_ID"),
                 })
             }
             _ if set("ALIBABA_CLOUD_ACCESS_KEY_ID") && !set("ALIBABA_CLOUD_SECURITY_TOKEN") => {
@@ -114,7 +114,7 @@ impl Settings {
             }
             _ => SourceSettings::Default {},
         };
-        source.check().map_err(|problem| {
+        source.check(environment).map_err(|problem| {
             format!("ALIBABA_CLOUD_*: {problem}; or give the settings with --config")
         })?;
         Ok(Settings {
@@ -174,12 +174,18 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// PATH is set wherever tests run.
-    const KEY: &str = "access_key_id_env = \"PATH\"\naccess_key_secret_env = \"PATH\"\n";
+    const KEY: &str = "access_key_id_env = \"ID\"\naccess_key_secret_env = \"SECRET\"\n";
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        Settings::parse(
+            text,
+            &Environment::from([("ID", "id"), ("SECRET", "sesame")]),
+        )
+    }
 
     #[test]
     fn a_file_names_its_sources() {
-        let settings = Settings::parse(&format!(
+        let settings = parse(&format!(
             "listen = \"127.0.0.1:1\"\n[credentials.a]\ntype = \"static\"\n{KEY}\
              [credentials.b]\ntype = \"assume_role\"\nrole_arn = \"acs:ram::1:role/r\"\n\
              external_id = \"x\"\nduration_seconds = 900\npolicy = '{{\"Version\": \"1\"}}'\n{KEY}\
@@ -199,9 +205,74 @@ mod tests {
             panic!();
         };
         assert_eq!(
-            role.sts.endpoint().unwrap().as_deref(),
-            Some("sts-vpc.cn-hangzhou.aliyuncs.com")
+            role.sts.endpoint(&Environment::default()).unwrap(),
+            "https://sts-vpc.cn-hangzhou.aliyuncs.com"
         );
+    }
+
+    #[test]
+    fn the_environment_says_which_sts_where_the_settings_do_not() {
+        const ENDPOINT: (&str, &str) = ("ALIBABA_CLOUD_STS_ENDPOINT", "http://sts.test:1/");
+        const REGION: (&str, &str) = ("ALIBABA_CLOUD_STS_REGION", "cn-beijing");
+        const VPC: (&str, &str) = ("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "true");
+        const NONE: (&str, &str) = ("", "");
+        let open = StsSettings::default();
+        let of_region = StsSettings {
+            sts_region: Some("cn-hangzhou".into()),
+            ..StsSettings::default()
+        };
+        let by_internet = StsSettings {
+            sts_vpc: Some(false),
+            ..of_region.clone()
+        };
+        for (settings, variables, want) in [
+            (&open, [NONE, NONE], "https://sts.aliyuncs.com"),
+            (&open, [ENDPOINT, NONE], "http://sts.test:1"),
+            (&open, [REGION, NONE], "https://sts.cn-beijing.aliyuncs.com"),
+            (
+                &open,
+                [REGION, VPC],
+                "https://sts-vpc.cn-beijing.aliyuncs.com",
+            ),
+            (
+                &of_region,
+                [ENDPOINT, REGION],
+                "https://sts.cn-hangzhou.aliyuncs.com",
+            ),
+            (
+                &of_region,
+                [VPC, NONE],
+                "https://sts-vpc.cn-hangzhou.aliyuncs.com",
+            ),
+            (
+                &by_internet,
+                [VPC, NONE],
+                "https://sts.cn-hangzhou.aliyuncs.com",
+            ),
+        ] {
+            let environment = Environment::from(variables);
+            assert_eq!(
+                settings.endpoint(&environment).as_deref(),
+                Ok(want),
+                "{variables:?}"
+            );
+        }
+        for (variables, want) in [
+            ([VPC, NONE], "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED: needs"),
+            ([VPC, ENDPOINT], "ALIBABA_CLOUD_STS_ENDPOINT: "),
+            ([REGION, ENDPOINT], "ALIBABA_CLOUD_STS_REGION: "),
+            (
+                [("ALIBABA_CLOUD_STS_REGION", "a/b"), NONE],
+                "ALIBABA_CLOUD_STS_REGION: must be",
+            ),
+            (
+                [("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "ja"), REGION],
+                "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED: must be",
+            ),
+        ] {
+            let problem = open.endpoint(&Environment::from(variables)).unwrap_err();
+            assert!(problem.starts_with(want), "{problem}");
+        }
     }
 
     #[test]
@@ -295,6 +366,18 @@ mod tests {
                 "credentials.a.policy: is no JSON",
             ),
             (
+                with_key("policy_file = \"/dev/null\""),
+                "credentials.a.policy_file: /dev/null: is no JSON",
+            ),
+            (
+                "[credentials.a]\ntype = \"assume_role_with_oidc\"\npolicy = \"[\"".into(),
+                "credentials.a.policy: is no JSON",
+            ),
+            (
+                "[credentials.a]\ntype = \"assume_role_with_oidc\"\nduration_seconds = 1".into(),
+                "credentials.a.duration_seconds: must be",
+            ),
+            (
                 with_key("from = \"b\""),
                 "credentials.a.from: a key pair is given too",
             ),
@@ -317,7 +400,7 @@ mod tests {
     /// Each text is refused with a message that holds this.
     fn refused<const N: usize>(cases: [(String, &str); N]) {
         for (text, want) in cases {
-            let problem = Settings::parse(&text).expect_err(&text);
+            let problem = parse(&text).expect_err(&text);
             assert!(
                 problem.contains(want),
                 "{text}\n got: {problem}\nwant: {want}"

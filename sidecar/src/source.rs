@@ -6,38 +6,22 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use reqsign_aliyun_oss::Credential;
-use reqsign_core::{Context, ProvideCredentialDyn};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::error::{Cause, SourceError};
-use crate::held::Held;
+use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
+use crate::held::{Held, unix};
 use crate::metrics::Metrics;
 use crate::settings::SourceSettings;
-use crate::wire;
-
-/// What a source fetches with.
-pub type Provider = Arc<dyn ProvideCredentialDyn<Credential = Credential>>;
 
 /// The credentials of one name.
 pub struct Source {
     name: String,
     settings: SourceSettings,
-    provider: Provider,
-    context: Context,
+    provider: Arc<dyn Fetch>,
     metrics: Arc<Metrics>,
     state: RwLock<State>,
     /// Locked while a fetch is under way: the others wait for its result.
-    fetching: Mutex<()>,
-}
-
-/// Which credentials a caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Any that are valid.
-    Valid,
-    /// Others than those that the caller had: they were rejected.
-    Renewed,
+    fetching: Arc<Mutex<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -51,7 +35,7 @@ struct State {
 #[derive(Clone, Debug)]
 struct Failed {
     at: SystemTime,
-    error: SourceError,
+    error: FetchError,
     /// Failures in a row.
     count: u32,
 }
@@ -62,18 +46,16 @@ impl Source {
     pub fn new(
         name: &str,
         settings: &SourceSettings,
-        provider: Provider,
-        context: &Context,
+        provider: Arc<dyn Fetch>,
         metrics: &Arc<Metrics>,
     ) -> Source {
         Source {
             name: name.to_owned(),
             settings: settings.clone(),
             provider,
-            context: context.clone(),
             metrics: Arc::clone(metrics),
             state: RwLock::default(),
-            fetching: Mutex::default(),
+            fetching: Arc::default(),
         }
     }
 
@@ -94,14 +76,14 @@ impl Source {
 
     /// Credentials that are valid now, fetched if need be. While the source
     /// fails, the old ones serve as long as they are valid.
-    pub async fn credential(&self, ask: Ask) -> Result<Arc<Held>, SourceError> {
+    pub async fn credential(self: &Arc<Source>, ask: Ask) -> Result<Arc<Held>, FetchError> {
         let asked_at = SystemTime::now();
         if let Some(held) = self.valid(asked_at)
             && (ask == Ask::Valid || self.state().is_just_renewed(asked_at))
         {
             return Ok(held);
         }
-        let _one_at_a_time = self.fetching.lock().await;
+        let turn = Arc::clone(&self.fetching).lock_owned().await;
         // Whoever fetched meanwhile has done it for this caller too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
@@ -117,7 +99,7 @@ impl Source {
         {
             return self.valid(now).ok_or(failed.error);
         }
-        let result = self.fetch().await;
+        let result = self.fetch_in_turn(turn).await;
         if ask == Ask::Renewed && result.is_ok() {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.renewed_at = Some(now);
@@ -127,11 +109,13 @@ impl Source {
 
     /// What it holds, if that is valid: for those who must not cause a fetch.
     pub fn valid(&self, now: SystemTime) -> Option<Arc<Held>> {
-        self.state().held.filter(|held| held.is_valid(now))
+        self.state()
+            .held
+            .filter(|held| held.credential.is_valid(now))
     }
 
     /// Why the last fetch failed, if it did.
-    pub fn problem(&self) -> Option<SourceError> {
+    pub fn problem(&self) -> Option<FetchError> {
         self.state().failed.map(|failed| failed.error)
     }
 
@@ -139,10 +123,10 @@ impl Source {
     pub async fn maintain(self: Arc<Source>) {
         loop {
             tokio::time::sleep(self.until_due(SystemTime::now())).await;
-            let _one_at_a_time = self.fetching.lock().await;
+            let turn = Arc::clone(&self.fetching).lock_owned().await;
             if self.until_due(SystemTime::now()).is_zero() {
                 // A failure is logged, and kept for those who ask.
-                let _ = self.fetch().await;
+                let _ = self.fetch_in_turn(turn).await;
             }
         }
     }
@@ -161,40 +145,50 @@ impl Source {
         due.max(held_off)
     }
 
+    /// Fetches in a task of its own: a caller that leaves breaks off nothing that
+    /// others wait for.
+    async fn fetch_in_turn(
+        self: &Arc<Source>,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<Arc<Held>, FetchError> {
+        let source = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let result = source.fetch_once().await;
+            drop(turn);
+            result
+        });
+        let ended = task.await;
+        ended.unwrap_or_else(|_| Err(FetchError::missing("the fetch was broken off")))
+    }
+
     /// Asks the provider once and keeps the result; only with `fetching` locked.
-    async fn fetch(&self) -> Result<Arc<Held>, SourceError> {
+    async fn fetch_once(&self) -> Result<Arc<Held>, FetchError> {
         let begin = Instant::now();
-        let fetch = self.provider.provide_credential_dyn(&self.context);
-        let (provided, step) = wire::observed(fetch).await;
+        let result = self.provider.fetch(Ask::Valid).await;
         let now = SystemTime::now();
-        let result = match provided {
-            Ok(Some(credential)) => Held::new(credential, now).ok_or_else(|| SourceError {
-                step: step.map(|step| step.what),
-                cause: Cause::Malformed,
-            }),
-            Ok(None) => Err(SourceError::missing("no source has any credentials")),
-            Err(error) => Err(SourceError::of(step, &error)),
-        };
-        let outcome = result.as_ref().map(|_| ()).map_err(|error| &error.cause);
+        let failed = result.as_ref().err().map(|error| error.cause.label());
         self.metrics
-            .fetched(&self.name, outcome, begin.elapsed(), now);
+            .fetched(&self.name, failed, begin.elapsed(), unix(now));
         self.keep(result, now)
     }
 
     fn keep(
         &self,
-        result: Result<Held, SourceError>,
+        result: Result<Credential, FetchError>,
         now: SystemTime,
-    ) -> Result<Arc<Held>, SourceError> {
+    ) -> Result<Arc<Held>, FetchError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(held) => {
+            Ok(credential) => {
+                let held = Arc::new(Held {
+                    credential,
+                    fetched_at: now,
+                });
                 tracing::info!(
                     name = self.name,
                     expires = held.expiration(),
                     "credentials fetched"
                 );
-                let held = Arc::new(held);
                 state.held = Some(Arc::clone(&held));
                 state.failed = None;
                 Ok(held)
@@ -240,6 +234,17 @@ const JUST_RENEWED: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// A source that fails is tried again at least this often.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// For what stands on these credentials.
+impl Fetch for Arc<Source> {
+    fn fetch(&self, ask: Ask) -> Fetching<'_> {
+        Box::pin(async move {
+            let held = self.credential(ask).await;
+            let held = held.map_err(|error| error.of_base(&self.name))?;
+            Ok(held.credential.clone())
+        })
+    }
+}
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

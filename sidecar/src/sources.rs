@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use reqsign_core::Context;
-
+use crate::credential::Fetch;
 use crate::metrics::Metrics;
-use crate::providers;
+use crate::providers::{self, World};
 use crate::settings::SourceSettings;
 use crate::source::Source;
 
@@ -18,13 +17,13 @@ pub type Sources = HashMap<String, Arc<Source>>;
 /// changed stays as it is, with what it holds.
 pub fn build(
     settings: &BTreeMap<String, SourceSettings>,
-    context: &Context,
+    world: &World,
     metrics: &Arc<Metrics>,
     known: &Sources,
 ) -> Result<Sources, String> {
     let mut builder = Builder {
         settings,
-        context,
+        world,
         metrics,
         known,
         built: Sources::new(),
@@ -37,7 +36,7 @@ pub fn build(
 
 struct Builder<'a> {
     settings: &'a BTreeMap<String, SourceSettings>,
-    context: &'a Context,
+    world: &'a World,
     metrics: &'a Arc<Metrics>,
     known: &'a Sources,
     built: Sources,
@@ -66,9 +65,10 @@ impl Builder<'_> {
         let source = match unchanged {
             Some(source) => Arc::clone(source),
             None => {
-                let provider = providers::build(own, base)
+                let base = base.map(|base| Arc::new(base) as Arc<dyn Fetch>);
+                let provider = providers::build(own, base, self.world)
                     .map_err(|problem| format!("credentials.{name}.{problem}"))?;
-                Arc::new(Source::new(name, own, provider, self.context, self.metrics))
+                Arc::new(Source::new(name, own, provider, self.metrics))
             }
         };
         self.built.insert(name.to_owned(), Arc::clone(&source));

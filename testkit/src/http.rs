@@ -60,6 +60,11 @@ impl Request {
         Request::new("GET", target)
     }
 
+    /// As a program of this machine asks another one, such as the sidecar.
+    pub fn local(target: impl AsRef<[u8]>) -> Request {
+        Request::get(target).header("host", "localhost")
+    }
+
     pub fn version(mut self, version: Version) -> Request {
         self.version = version;
         self

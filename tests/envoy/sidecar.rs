@@ -40,7 +40,7 @@ fn a_role_is_assumed_and_its_token_serves_an_object() {
 fn credentials_are_answered_in_the_form_of_the_protocol() {
     let alibaba = alibaba();
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
-    let get = |name: &str| Request::get(format!("/v1/credentials/{name}")).send(port);
+    let get = |name: &str| Request::local(format!("/v1/credentials/{name}")).send(port);
 
     let answer = get("default");
     assert_eq!(
@@ -73,7 +73,7 @@ fn credentials_are_answered_in_the_form_of_the_protocol() {
 fn a_refusal_of_sts_is_named_without_its_text() {
     let alibaba = alibaba();
     let (sidecar, port) = start(&alibaba, "wrong-secret");
-    let answer = Request::get("/v1/credentials/default").send(port);
+    let answer = Request::local("/v1/credentials/default").send(port);
     assert_eq!(answer.status, 502);
     assert_eq!(answer.json()["Code"], "SourceRefused");
     assert!(
@@ -88,7 +88,7 @@ fn a_refusal_of_sts_is_named_without_its_text() {
         json!([503, "ServiceUnavailable", "sesame CAIS"]),
     );
     std::thread::sleep(Duration::from_millis(600));
-    let answer = Request::get("/v1/credentials/external").send(port);
+    let answer = Request::local("/v1/credentials/external").send(port);
     assert!(!answer.text().contains("sesame"), "{}", answer.text());
     assert!(!sidecar.output().contains("sesame"), "{}", sidecar.output());
 }
@@ -102,7 +102,7 @@ fn a_thousand_callers_make_one_request_to_sts() {
     std::thread::scope(|scope| {
         for _ in 0..1_000 {
             scope.spawn(|| {
-                let answer = Request::get("/v1/credentials/default").send(port);
+                let answer = Request::local("/v1/credentials/default").send(port);
                 assert_eq!(answer.status, 200);
                 answers.lock().unwrap().insert(answer.body);
             });
@@ -120,7 +120,7 @@ fn a_token_is_renewed_before_a_third_of_its_life_is_gone() {
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
     // The id, and when it expires.
     let held = || {
-        let body = Request::get("/v1/credentials/default").send(port).json();
+        let body = Request::local("/v1/credentials/default").send(port).json();
         let expiration = body["Expiration"].as_str().unwrap().to_owned();
         let time = oss_origin_auth_core::oss::time::parse_rfc3339_utc(&expiration);
         (body["AccessKeyId"].to_string(), time.unwrap())
@@ -142,7 +142,7 @@ fn a_token_is_renewed_before_a_third_of_its_life_is_gone() {
         let metrics = Request::get("/metrics").send(port).text();
         metrics.contains("sts_sidecar_fetches_total{name=\"default\",result=\"refused\"}")
     });
-    let answer = Request::get("/v1/credentials/default").send(port);
+    let answer = Request::local("/v1/credentials/default").send(port);
     // Unless this machine has slept over their end.
     if unix_time() + 1 < second.1 {
         assert_eq!(answer.json()["AccessKeyId"].to_string(), second.0);
@@ -159,13 +159,14 @@ fn the_shape_of_the_metadata_server_is_served_too() {
     let alibaba = alibaba();
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
     let token = Request::new("PUT", "/latest/api/token")
+        .header("host", "localhost")
         .header("X-aliyun-ecs-metadata-token-ttl-seconds", "60")
         .send(port);
     assert_eq!(token.status, 200);
     let folder = "/latest/meta-data/ram/security-credentials/";
-    let names = Request::get(folder).send(port).text();
+    let names = Request::local(folder).send(port).text();
     assert_eq!(names, "default\nexternal\nfixed");
-    let answer = Request::get(format!("{folder}default"))
+    let answer = Request::local(format!("{folder}default"))
         .header("X-aliyun-ecs-metadata-token", token.text())
         .send(port)
         .json();
@@ -178,12 +179,12 @@ fn it_tells_whether_it_is_ready_and_what_it_did() {
     let alibaba = alibaba();
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
     wait_until("all sources", || {
-        Request::get("/readyz").send(port).status == 200
+        Request::local("/readyz").send(port).status == 200
     });
-    let ready = Request::get("/readyz").send(port).json();
+    let ready = Request::local("/readyz").send(port).json();
     assert_eq!(ready["ready"], true);
     assert_eq!(ready["credentials"]["default"]["valid"], true);
-    let _ = Request::get("/v1/credentials/default").send(port);
+    let _ = Request::local("/v1/credentials/default").send(port);
     let metrics = Request::get("/metrics").send(port).text();
     for want in [
         "sts_sidecar_credentials_valid{name=\"default\"} 1",
@@ -200,10 +201,10 @@ fn it_tells_whether_it_is_ready_and_what_it_did() {
 
     let (_sidecar, port) = start(&alibaba, "wrong-secret");
     wait_until("the first failure", || {
-        let ready = Request::get("/readyz").send(port).json();
+        let ready = Request::local("/readyz").send(port).json();
         ready["credentials"]["default"]["problem"].is_string()
     });
-    let ready = Request::get("/readyz").send(port);
+    let ready = Request::local("/readyz").send(port);
     assert_eq!(ready.status, 503);
     let problem = ready.json()["credentials"]["default"]["problem"].to_string();
     assert!(problem.contains("AssumeRole at 127.0.0.1"), "{problem}");
@@ -236,7 +237,7 @@ fn a_token_that_was_refreshed_ahead_is_no_answer_to_a_condemned_one() {
     let alibaba = alibaba();
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
     let id = |anew: bool| {
-        let request = Request::get("/v1/credentials/default");
+        let request = Request::local("/v1/credentials/default");
         let request = if anew {
             request.header("cache-control", "no-cache")
         } else {
@@ -267,7 +268,7 @@ fn a_token_that_was_refreshed_ahead_is_no_answer_to_a_condemned_one() {
 fn alibabas_own_sdk_reads_it() {
     let alibaba = alibaba();
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
-    let expected = Request::get("/v1/credentials/default").send(port).json();
+    let expected = Request::local("/v1/credentials/default").send(port).json();
     let program = "from alibabacloud_credentials.client import Client\n\
                    from alibabacloud_credentials.models import Config\n\
                    import json, os\n\

@@ -71,7 +71,9 @@ fn it_stops_gracefully() {
     let (mut sidecar, port) = start(&alibaba, CALLER_SECRET);
     assert_eq!(Request::get("/healthz").send(port).status, 200);
     // A request under way is answered.
-    let under_way = Request::get("/v1/credentials/default").start(port).unwrap();
+    let under_way = Request::local("/v1/credentials/default")
+        .start(port)
+        .unwrap();
     wait_until_read(&under_way);
     assert_eq!(sidecar.terminate(), Some(0));
     assert_eq!(Response::read(under_way, false).unwrap().status, 200);
@@ -186,7 +188,7 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
     let alibaba = alibaba();
     let sidecar = Configured::new(&alibaba, "listen = \"127.0.0.1:0\"");
     let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
-    let answer = |name: &str| Request::get(format!("/v1/credentials/{name}")).send(port);
+    let answer = |name: &str| Request::local(format!("/v1/credentials/{name}")).send(port);
     let before = answer("default").json();
     let hangup = |want: &str| hangup(&process, want);
 
@@ -227,7 +229,7 @@ fn a_reload_that_would_move_the_socket_is_refused_whole() {
     let sidecar = Configured::new(&alibaba, &format!("{open}\ntoken_file = {token:?}"));
     let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
     let status = |token: &str| {
-        let request = Request::get("/v1/credentials/default");
+        let request = Request::local("/v1/credentials/default");
         request.header("authorization", token).send(port).status
     };
     assert_eq!(status("Bearer sesame-first"), 200);
@@ -275,7 +277,7 @@ fn a_reload_takes_a_narrower_policy_and_another_timeout() {
     let good = std::fs::read_to_string(&sidecar.file).unwrap();
     std::fs::write(&sidecar.file, format!("{good}policy_file = {policy:?}\n")).unwrap();
     let (process, port) = testkit::sidecar::start(&mut sidecar.command(""));
-    let answer = || Request::get("/v1/credentials/default").send(port).json();
+    let answer = || Request::local("/v1/credentials/default").send(port).json();
     let before = answer();
 
     std::fs::write(&policy, "{\"Version\": \"1\", \"Statement\": []}").unwrap();
@@ -287,7 +289,10 @@ fn a_reload_takes_a_narrower_policy_and_another_timeout() {
 
     // A policy that cannot be read refuses the reload; what is held stays.
     std::fs::write(&policy, "{").unwrap();
-    hangup(&process, "policy: is no JSON");
+    hangup(
+        &process,
+        &format!("policy_file: {}: is no JSON", policy.display()),
+    );
     assert_eq!(answer()["Code"], "Success");
 
     // Another role, so that a token is fetched, from an STS that is slower than
@@ -376,7 +381,7 @@ fn the_environment_alone_is_enough() {
                 format!("http://127.0.0.1:{}", alibaba.sts_port),
             ),
     );
-    let answer = Request::get("/v1/credentials/default").send(port);
+    let answer = Request::local("/v1/credentials/default").send(port);
     assert_eq!(answer.json()["Code"], "Success");
 }
 

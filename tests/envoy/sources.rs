@@ -71,7 +71,7 @@ impl Sources {
     }
 
     fn ask(&self, name: &str) -> testkit::Response {
-        let request = Request::get(format!("/v1/credentials/{name}"));
+        let request = Request::local(format!("/v1/credentials/{name}"));
         request.header("cache-control", "no-cache").send(self.port)
     }
 }
@@ -401,10 +401,16 @@ fn what_a_source_lacks_is_said() {
     assert_eq!(output.status.code(), Some(1));
     let table = String::from_utf8(output.stdout).unwrap();
     for (name, want) in [
-        ("environment", "FAILED: no source has any credentials"),
+        (
+            "environment",
+            "FAILED: needs the variables ALIBABA_CLOUD_ACCESS_KEY_ID",
+        ),
         ("oidc", "FAILED: needs role_arn, oidc_provider_arn"),
         ("uri", "FAILED: needs uri, or the variable"),
-        ("nobody", "cannot be reached; is the endpoint right?"),
+        (
+            "nobody",
+            "cannot be reached: no connection; is the endpoint right?",
+        ),
         ("profile", "has no profile `none`"),
         ("sso", "mode `CloudSSO`: AK, StsToken"),
         ("file", "/nowhere: No such file"),

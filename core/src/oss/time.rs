@@ -1,4 +1,4 @@
-//! The three time formats of OSS and of the credentials-URI protocol. Times
+//! The time formats of OSS and of the credentials-URI protocol. Times
 //! are seconds since 1970-01-01T00:00:00Z.
 
 /// `20251205T144803Z`, as in `x-oss-date` of V4. The first eight characters
@@ -16,6 +16,12 @@ pub fn http_date(unix_time: u64) -> String {
     let [year, month, day, hour, minute, second] = civil(unix_time);
     let (weekday, month) = (name(WEEKDAYS, unix_time / DAY % 7), name(MONTHS, month - 1));
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+/// `2025-12-05T14:48:03Z`, as in the credentials-URI protocol and in requests to STS.
+pub fn rfc3339_utc(unix_time: u64) -> String {
+    let [year, month, day, hour, minute, second] = civil(unix_time);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// Reads `2006-01-02T15:04:05Z`, the `Expiration` of the credentials-URI
@@ -141,6 +147,7 @@ mod tests {
             let unix_time = day * DAY + 3661;
             let b = basic(unix_time);
             let text = format!("{}-{}-{}T01:01:01Z", &b[..4], &b[4..6], &b[6..8]);
+            assert_eq!(rfc3339_utc(unix_time), text);
             assert_eq!(parse_rfc3339_utc(&text), Some(unix_time), "{text}");
         }
     }

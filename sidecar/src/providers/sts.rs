@@ -1,128 +1,297 @@
-//! What asks STS for the token of a role: AssumeRole and AssumeRoleWithOIDC.
+//! STS: AssumeRole and AssumeRoleWithOIDC, version 2015-04-01, in the form of
+//! Alibaba's SDK for Go: a POST whose query says who asks and whose body says what
+//! for, with a signature over both.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::SystemTime;
 
-use reqsign_aliyun_oss::{
-    AssumeRoleGrant, AssumeRoleGranter, AssumeRoleWithOidcCredentialProvider, Credential,
-};
-use reqsign_core::{Context, GrantCredential, ProvideCredential, ProvideCredentialDyn};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::Request;
+use http::header::CONTENT_TYPE;
+use http_body_util::Full;
+use oss_origin_auth_core::oss::encoding::{encode_component, hex};
+use oss_origin_auth_core::oss::time::rfc3339_utc;
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+use zeroize::Zeroizing;
 
-use crate::error::own;
-use crate::secret::variable;
-use crate::source::{Ask, Provider, Source};
+use super::World;
+use crate::client::{Answer, Client, Way};
+use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
+use crate::held::unix;
+use crate::settings::{AssumeRoleSettings, OidcSettings, SessionSettings};
 
-/// AssumeRole with everything that the library's own provider leaves out: a
-/// session policy and a duration.
+/// The token of a role, for whoever may assume it.
 #[derive(Debug)]
 pub struct AssumeRole {
-    granter: AssumeRoleGranter,
-    duration: Option<Duration>,
-    caller: Caller,
+    session: Session,
+    external_id: Option<String>,
+    caller: Arc<dyn Fetch>,
     /// The last use of the caller's credentials failed; perhaps they were revoked.
     failed: AtomicBool,
+    client: Arc<Client>,
 }
 
-/// Whose credentials assume a role.
+/// What both actions ask for.
 #[derive(Debug)]
-pub enum Caller {
-    /// Those of a provider, fetched each time.
-    Provider(Provider),
-    /// Those of another name.
-    Source(Arc<Source>),
+struct Session {
+    /// With its scheme, and without a slash at its end.
+    endpoint: String,
+    role_arn: String,
+    /// What RAM's logs show.
+    name: String,
+    policy: Option<String>,
+    /// In seconds.
+    duration: Option<String>,
 }
 
 impl AssumeRole {
-    /// `duration`: how long the token is to live; STS chooses unless given.
+    /// `caller` may assume the role.
     pub fn new(
-        granter: AssumeRoleGranter,
-        duration: Option<Duration>,
-        caller: Caller,
-    ) -> AssumeRole {
-        AssumeRole {
-            granter,
-            duration,
+        settings: &AssumeRoleSettings,
+        caller: Arc<dyn Fetch>,
+        world: &World,
+    ) -> Result<AssumeRole, String> {
+        Ok(AssumeRole {
+            session: Session::new(
+                settings.sts.endpoint(&world.environment)?,
+                settings.role_arn.clone(),
+                &settings.session,
+            ),
+            external_id: settings.external_id.clone(),
             caller,
             failed: AtomicBool::new(false),
-        }
+            client: Arc::clone(&world.client),
+        })
     }
-}
 
-impl ProvideCredential for AssumeRole {
-    type Credential = Credential;
-
-    async fn provide_credential(
-        &self,
-        context: &Context,
-    ) -> reqsign_core::Result<Option<Credential>> {
+    async fn assume(&self) -> Result<Credential, FetchError> {
         let ask = if self.failed.swap(false, Ordering::Relaxed) {
             Ask::Renewed
         } else {
             Ask::Valid
         };
-        let Some(credential) = self.caller.credential(context, ask).await? else {
-            return Ok(None);
-        };
-        let granted = self
-            .granter
-            .grant_credential(context, &credential, self.duration)
-            .await;
-        self.failed.store(granted.is_err(), Ordering::Relaxed);
-        granted.map(Some)
-    }
-}
-
-impl Caller {
-    async fn credential(
-        &self,
-        context: &Context,
-        ask: Ask,
-    ) -> reqsign_core::Result<Option<Credential>> {
-        match self {
-            Caller::Provider(provider) => provider.provide_credential_dyn(context).await,
-            Caller::Source(source) => {
-                // Boxed, since a source may stand on another of the same kind.
-                let held = Box::pin(source.credential(ask)).await;
-                let held = held.map_err(|error| own(format!("{}: {error}", source.name())))?;
-                Ok(Some(held.to_credential()))
-            }
+        let caller = self.caller.fetch(ask).await?;
+        let mut form = self.session.form();
+        if let Some(external_id) = &self.external_id {
+            form.push(("ExternalId", external_id));
         }
+        let now = unix(SystemTime::now());
+        let query = signed_query(&caller, &form, now, &nonce()?);
+        let assumed = self.session.send(&self.client, &query, &form).await;
+        self.failed.store(assumed.is_err(), Ordering::Relaxed);
+        assumed
     }
 }
 
-/// What AssumeRole is asked for; `session_name` is what RAM's logs show.
-pub fn grant(role_arn: &str, session_name: Option<&str>) -> AssumeRoleGrant {
-    AssumeRoleGrant::new(role_arn).with_role_session_name(session_name.unwrap_or(SESSION_NAME))
-}
-
-/// Asks `endpoint`, or else the STS of the environment, or else the library's.
-pub fn granter(grant: AssumeRoleGrant, endpoint: Option<String>) -> AssumeRoleGranter {
-    let granter = AssumeRoleGranter::new(grant);
-    match endpoint.or_else(endpoint_of_environment) {
-        Some(endpoint) => granter.with_sts_endpoint(endpoint),
-        None => granter,
+impl Fetch for AssumeRole {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(self.assume())
     }
 }
 
-/// AssumeRoleWithOIDC with what the variables of ACK say. It asks `endpoint`, or
-/// else the STS of the environment, or else the library's.
-pub fn oidc(
-    session_name: Option<&str>,
-    endpoint: Option<String>,
-) -> AssumeRoleWithOidcCredentialProvider {
-    let provider = AssumeRoleWithOidcCredentialProvider::new()
-        .with_role_session_name(session_name.unwrap_or(SESSION_NAME));
-    match endpoint.or_else(endpoint_of_environment) {
-        Some(endpoint) => provider.with_sts_endpoint(endpoint),
-        None => provider,
+/// The token of a role, for whoever has an OIDC token: RRSA of ACK.
+#[derive(Debug)]
+pub struct AssumeRoleWithOidc {
+    session: Session,
+    provider_arn: String,
+    token_file: Option<PathBuf>,
+    client: Arc<Client>,
+}
+
+impl AssumeRoleWithOidc {
+    /// What the settings leave open is as the environment says.
+    pub fn new(settings: &OidcSettings, world: &World) -> Result<AssumeRoleWithOidc, String> {
+        let environment = &world.environment;
+        let or = |given: &Option<String>, name: &str| {
+            let given = given.as_deref().or_else(|| environment.get(name));
+            given.map(str::to_owned)
+        };
+        let mut session = settings.session.clone();
+        session.session_name = or(&session.session_name, "ALIBABA_CLOUD_ROLE_SESSION_NAME");
+        let file = environment.get("ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+        Ok(AssumeRoleWithOidc {
+            session: Session::new(
+                settings.sts.endpoint(environment)?,
+                or(&settings.role_arn, "ALIBABA_CLOUD_ROLE_ARN").unwrap_or_default(),
+                &session,
+            ),
+            provider_arn: or(
+                &settings.oidc_provider_arn,
+                "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            )
+            .unwrap_or_default(),
+            token_file: settings.oidc_token_file.clone().or(file.map(PathBuf::from)),
+            client: Arc::clone(&world.client),
+        })
+    }
+
+    /// Whether there is a token's file.
+    pub fn is_set(&self) -> bool {
+        self.token_file.is_some()
+    }
+
+    async fn assume(&self) -> Result<Credential, FetchError> {
+        let file = self.token_file.as_ref();
+        let file =
+            file.filter(|_| !self.session.role_arn.is_empty() && !self.provider_arn.is_empty());
+        let file = file.ok_or_else(|| FetchError::missing(NEEDS))?;
+        let token = tokio::fs::read_to_string(file).await;
+        let token = Zeroizing::new(token.map_err(|error| {
+            let shown = file.display();
+            FetchError::missing(format!("oidc_token_file: {shown}: {error}"))
+        })?);
+        let mut form = self.session.form();
+        form.push(("OIDCProviderArn", &self.provider_arn));
+        form.push(("OIDCToken", token.trim()));
+        let timestamp = rfc3339_utc(unix(SystemTime::now()));
+        let nonce = nonce()?;
+        let query = encoded(&[
+            ("Action", "AssumeRoleWithOIDC"),
+            ("Format", "JSON"),
+            ("SignatureNonce", &nonce),
+            ("Timestamp", &timestamp),
+            ("Version", VERSION),
+        ]);
+        self.session.send(&self.client, &query, &form).await
     }
 }
 
-/// The STS that the environment names.
-pub fn endpoint_of_environment() -> Option<String> {
-    variable("ALIBABA_CLOUD_STS_ENDPOINT")
+impl Fetch for AssumeRoleWithOidc {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(self.assume())
+    }
 }
 
+const NEEDS: &str = "needs role_arn, oidc_provider_arn and oidc_token_file, or the variables \
+                     ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and \
+                     ALIBABA_CLOUD_OIDC_TOKEN_FILE";
+const VERSION: &str = "2015-04-01";
 /// What RAM's logs show of sessions that the settings do not name.
 const SESSION_NAME: &str = "oss-origin-auth";
+
+type Form<'a> = Vec<(&'static str, &'a str)>;
+
+impl Session {
+    fn new(endpoint: String, role_arn: String, settings: &SessionSettings) -> Session {
+        let name = settings.session_name.as_deref().unwrap_or(SESSION_NAME);
+        Session {
+            endpoint,
+            role_arn,
+            name: name.to_owned(),
+            policy: settings.policy.clone(),
+            duration: settings.duration_seconds.map(|seconds| seconds.to_string()),
+        }
+    }
+
+    fn form(&self) -> Form<'_> {
+        let mut form = vec![
+            ("RoleArn", self.role_arn.as_str()),
+            ("RoleSessionName", &self.name),
+        ];
+        if let Some(seconds) = &self.duration {
+            form.push(("DurationSeconds", seconds));
+        }
+        if let Some(policy) = &self.policy {
+            form.push(("Policy", policy));
+        }
+        form
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        query: &str,
+        form: &Form<'_>,
+    ) -> Result<Credential, FetchError> {
+        let body = Bytes::from(encoded(form));
+        let request = Request::post(format!("{}/?{query}", self.endpoint))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(body));
+        let request = request.map_err(|_| FetchError::missing("sts_endpoint: is no address"))?;
+        read(&client.send(Way::ByProxy, request).await?)
+    }
+}
+
+/// The query of AssumeRole, signed as RPC style wants it: an HMAC-SHA1 over the
+/// method and all parameters, those of the body too, in the order of their names.
+fn signed_query(caller: &Credential, form: &Form<'_>, now: u64, nonce: &str) -> String {
+    let timestamp = rfc3339_utc(now);
+    let mut query = vec![
+        ("AccessKeyId", caller.id.as_str()),
+        ("Action", "AssumeRole"),
+        ("Format", "JSON"),
+        ("SignatureMethod", "HMAC-SHA1"),
+        ("SignatureNonce", nonce),
+        ("SignatureVersion", "1.0"),
+        ("Timestamp", &timestamp),
+        ("Version", VERSION),
+    ];
+    if let Some(token) = &caller.token {
+        query.push(("SecurityToken", token));
+    }
+    let mut all = query.clone();
+    all.extend(form);
+    all.sort_unstable();
+    let all = Zeroizing::new(encoded(&all));
+    let string_to_sign = Zeroizing::new(format!("POST&%2F&{}", component(&all)));
+    let secret = Zeroizing::new(format!("{}&", *caller.secret));
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
+    let signature = BASE64_STANDARD.encode(hmac::sign(&key, string_to_sign.as_bytes()));
+    query.push(("Signature", &signature));
+    encoded(&query)
+}
+
+/// So that no two requests have the same signature.
+fn nonce() -> Result<String, FetchError> {
+    let mut bytes = [0; 16];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| FetchError::missing("this machine gives no random bytes"))?;
+    let mut text = Vec::new();
+    hex(&bytes, &mut text);
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn encoded(pairs: &[(&'static str, &str)]) -> String {
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={}", component(value)));
+    pairs.collect::<Vec<String>>().join("&")
+}
+
+fn component(text: &str) -> String {
+    let mut bytes = Vec::new();
+    encode_component(text.as_bytes(), &mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn read(answer: &Answer) -> Result<Credential, FetchError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        credentials: Credentials,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Credentials {
+        access_key_id: String,
+        access_key_secret: String,
+        security_token: String,
+        expiration: String,
+    }
+    let body: Result<Body, _> = serde_json::from_slice(&answer.body);
+    let credentials = body
+        .map_err(|_| answer.error(Cause::Malformed))?
+        .credentials;
+    answer.credential(
+        credentials.access_key_id,
+        credentials.access_key_secret,
+        Some(credentials.security_token),
+        Some(&credentials.expiration),
+    )
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::environment::Environment;
 use crate::secret::SecretPlace;
 
 /// Where the credentials of a name come from.
@@ -51,14 +52,22 @@ pub struct AssumeRoleSettings {
     /// Which STS to ask.
     #[serde(flatten)]
     pub sts: StsSettings,
+    /// What the token is to be.
+    #[serde(flatten)]
+    pub session: SessionSettings,
     /// The role.
     pub role_arn: String,
-    /// What RAM's logs show of the session.
-    pub session_name: Option<String>,
     /// The name whose credentials assume the role.
     pub from: Option<String>,
     /// What the role's trust policy may ask for.
     pub external_id: Option<String>,
+}
+
+/// What the token of a role is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct SessionSettings {
+    /// What RAM's logs show of the session.
+    pub session_name: Option<String>,
     /// A session policy, which narrows what the role may do.
     pub policy: Option<String>,
     /// A file with the session policy.
@@ -69,24 +78,25 @@ pub struct AssumeRoleSettings {
 
 /// The settings of a role that is assumed with an OIDC token. Where one is not
 /// given, the variable that ACK sets for a pod is read.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OidcSettings {
     /// Which STS to ask.
     #[serde(flatten)]
     pub sts: StsSettings,
+    /// What the token is to be.
+    #[serde(flatten)]
+    pub session: SessionSettings,
     /// The role; ALIBABA_CLOUD_ROLE_ARN unless given.
     pub role_arn: Option<String>,
     /// The OIDC provider; ALIBABA_CLOUD_OIDC_PROVIDER_ARN unless given.
     pub oidc_provider_arn: Option<String>,
     /// The file with the OIDC token; ALIBABA_CLOUD_OIDC_TOKEN_FILE unless given.
     pub oidc_token_file: Option<PathBuf>,
-    /// What RAM's logs show of the session.
-    pub session_name: Option<String>,
 }
 
 /// The settings of the RAM role of an ECS instance.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EcsSettings {
     /// The role; the instance's own unless given.
@@ -105,9 +115,9 @@ pub struct StsSettings {
     pub sts_endpoint: Option<String>,
     /// The region id.
     pub sts_region: Option<String>,
-    /// Whether to ask the region's host for VPCs.
-    #[serde(default)]
-    pub sts_vpc: bool,
+    /// Whether to ask the region's host for VPCs;
+    /// ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED unless given.
+    pub sts_vpc: Option<bool>,
 }
 
 /// Where a key pair is: each part in a variable or in a file.
@@ -148,19 +158,20 @@ impl SourceSettings {
 
     /// Puts the text of a session policy in the place of its file's name.
     pub fn read_policy(&mut self) -> Result<(), String> {
-        if let SourceSettings::AssumeRole(settings) = self {
-            settings.read_policy()?;
+        match self {
+            SourceSettings::AssumeRole(settings) => settings.session.read_policy(),
+            SourceSettings::AssumeRoleWithOidc(settings) => settings.session.read_policy(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Refuses what can be known to be wrong without asking anybody; the
     /// message begins with the field.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, environment: &Environment) -> Result<(), String> {
         match self {
-            SourceSettings::Static { key } => key.check(),
-            SourceSettings::AssumeRole(settings) => settings.check(),
-            SourceSettings::AssumeRoleWithOidc(settings) => settings.check(),
+            SourceSettings::Static { key } => key.check(environment),
+            SourceSettings::AssumeRole(settings) => settings.check(environment),
+            SourceSettings::AssumeRoleWithOidc(settings) => settings.check(environment),
             SourceSettings::EcsRamRole(settings) => {
                 check_url("endpoint", settings.endpoint.as_deref())
             }
@@ -172,75 +183,135 @@ impl SourceSettings {
     }
 }
 
-impl AssumeRoleSettings {
+impl SessionSettings {
     fn read_policy(&mut self) -> Result<(), String> {
         let Some(path) = self.policy_file.take() else {
-            return Ok(());
+            return check_policy("policy", self.policy.as_deref());
         };
         if self.policy.is_some() {
             return Err("policy: policy_file is given too; keep one".into());
         }
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("policy_file: {}: {error}", path.display()))?;
+        check_policy(&format!("policy_file: {}", path.display()), Some(&text))?;
         self.policy = Some(text);
         Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
+        let duration = self.duration_seconds;
+        if duration.is_some_and(|seconds| !(900..=43_200).contains(&seconds)) {
+            return Err("duration_seconds: must be from 900 to 43200".into());
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a session policy that is no JSON; the message begins with `place`.
+pub fn check_policy(place: &str, policy: Option<&str>) -> Result<(), String> {
+    let Some(policy) = policy else {
+        return Ok(());
+    };
+    let json = serde_json::from_str::<serde::de::IgnoredAny>(policy);
+    json.map(|_| ())
+        .map_err(|error| format!("{place}: is no JSON: {error}"))
+}
+
+impl AssumeRoleSettings {
+    fn check(&self, environment: &Environment) -> Result<(), String> {
         match self.from {
-            None => self.key.check()?,
+            None => self.key.check(environment)?,
             Some(_) if self.key != KeySettings::default() => {
                 return Err("from: a key pair is given too; keep one".into());
             }
             Some(_) => {}
         }
+        self.check_role(environment)
+    }
+
+    /// Refuses what is wrong whoever assumes the role.
+    pub fn check_role(&self, environment: &Environment) -> Result<(), String> {
         check_role_arn(&self.role_arn)?;
-        if let Some(policy) = &self.policy {
-            serde_json::from_str::<serde_json::Value>(policy)
-                .map_err(|error| format!("policy: is no JSON: {error}"))?;
-        }
-        let duration = self.duration_seconds;
-        if duration.is_some_and(|seconds| !(900..=43_200).contains(&seconds)) {
-            return Err("duration_seconds: must be from 900 to 43200".into());
-        }
-        self.sts.endpoint().map(|_| ())
+        self.session.check()?;
+        self.sts.endpoint(environment).map(|_| ())
     }
 }
 
 impl OidcSettings {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, environment: &Environment) -> Result<(), String> {
         self.role_arn.as_deref().map_or(Ok(()), check_role_arn)?;
-        self.sts.endpoint().map(|_| ())
+        self.session.check()?;
+        self.sts.endpoint(environment).map(|_| ())
     }
 }
 
 impl StsSettings {
-    /// The host; `None` leaves the choice to the environment and the library.
-    pub fn endpoint(&self) -> Result<Option<String>, String> {
+    /// The address of the STS to ask, without a slash at its end: that of the settings,
+    /// or else that of the environment, or else the one for all regions.
+    pub fn endpoint(&self, environment: &Environment) -> Result<String, String> {
+        let vpc = || match self.sts_vpc {
+            Some(vpc) => Ok(vpc),
+            None => environment.flag(VPC_ENABLED),
+        };
         match (&self.sts_endpoint, &self.sts_region) {
             (Some(_), Some(_)) => Err("sts_region: sts_endpoint is given too; keep one".into()),
-            (None, None) if self.sts_vpc => Err("sts_vpc: needs sts_region".into()),
-            (None, None) => Ok(None),
-            (None, Some(region)) => {
-                let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-                if region.is_empty() || !region.bytes().all(plain) || region.starts_with("oss-") {
-                    return Err("sts_region: must be a region id such as cn-hangzhou".into());
-                }
-                let service = if self.sts_vpc { "sts-vpc" } else { "sts" };
-                Ok(Some(format!("{service}.{region}.aliyuncs.com")))
+            (Some(_), None) if self.sts_vpc == Some(true) => {
+                Err("sts_vpc: is for sts_region, and sts_endpoint is given; keep one".into())
             }
-            (Some(text), None) => {
-                let host = text.trim_start_matches("https://");
-                let host = host.trim_start_matches("http://");
-                if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
-                    return Err(
-                        "sts_endpoint: must be a host such as sts.cn-hangzhou.aliyuncs.com".into(),
-                    );
+            (Some(endpoint), None) => address("sts_endpoint", endpoint),
+            (None, Some(region)) => regional("sts_region", region, vpc()?),
+            (None, None) => match (environment.get(STS_ENDPOINT), environment.get(STS_REGION)) {
+                (Some(_), Some(_)) => {
+                    Err(format!("{STS_REGION}: {STS_ENDPOINT} is set too; keep one"))
                 }
-                Ok(Some(text.clone()))
-            }
+                (Some(_), None) if vpc()? => Err(format!(
+                    "{STS_ENDPOINT}: {VPC_ENABLED} is set too; keep one"
+                )),
+                (Some(endpoint), None) => address(STS_ENDPOINT, endpoint),
+                (None, Some(region)) => regional(STS_REGION, region, vpc()?),
+                (None, None) if self.sts_vpc == Some(true) => {
+                    Err("sts_vpc: needs sts_region".into())
+                }
+                (None, None) if vpc()? => Err(format!("{VPC_ENABLED}: needs {STS_REGION}")),
+                (None, None) => Ok("https://sts.aliyuncs.com".into()),
+            },
         }
     }
+}
+
+const STS_ENDPOINT: &str = "ALIBABA_CLOUD_STS_ENDPOINT";
+const STS_REGION: &str = "ALIBABA_CLOUD_STS_REGION";
+const VPC_ENABLED: &str = "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED";
+
+fn regional(place: &str, region: &str, vpc: bool) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if region.is_empty() || !region.bytes().all(plain) || region.starts_with("oss-") {
+        return Err(format!("{place}: must be a region id such as cn-hangzhou"));
+    }
+    let service = if vpc { "sts-vpc" } else { "sts" };
+    Ok(format!("https://{service}.{region}.aliyuncs.com"))
+}
+
+/// A host is asked by HTTPS unless it says otherwise.
+fn address(place: &str, text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let host = text.trim_start_matches("https://");
+    let host = host.trim_start_matches("http://");
+    if host.is_empty()
+        || !host
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"/?#@".contains(&b))
+    {
+        return Err(format!(
+            "{place}: must be a host such as sts.cn-hangzhou.aliyuncs.com"
+        ));
+    }
+    let scheme = if host.len() == text.len() {
+        "https://"
+    } else {
+        ""
+    };
+    Ok(format!("{scheme}{text}"))
 }
 
 impl KeySettings {
@@ -264,9 +335,9 @@ impl KeySettings {
         }))
     }
 
-    fn check(&self) -> Result<(), String> {
-        self.id()?.read()?;
-        self.secret()?.read()?;
+    fn check(&self, environment: &Environment) -> Result<(), String> {
+        self.id()?.read(environment)?;
+        self.secret()?.read(environment)?;
         Ok(())
     }
 }

@@ -1,0 +1,430 @@
+//! HTTP to the sources: one request a connection, with a time-out, and nothing
+//! kept of an answer that refuses but its code and its request id, since STS
+//! repeats there what was signed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use oss_origin_auth_core::oss::time::parse_rfc3339_utc;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::credential::{Cause, Credential, FetchError};
+use crate::environment::Environment;
+
+/// Whether a request may take the way through a proxy.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// Never: it goes to this machine's own network, and brings a secret from there.
+    Direct,
+    /// If the environment names one for the host.
+    ByProxy,
+}
+
+/// How long one request may take, in milliseconds: nothing until it is set, and a
+/// reload sets it again for all requests that follow.
+#[derive(Clone, Debug, Default)]
+pub struct Timeout(Arc<AtomicU64>);
+
+impl Timeout {
+    /// Sets it for all requests from now on.
+    pub fn set(&self, milliseconds: u64) {
+        self.0.store(milliseconds, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Sends requests to sources.
+pub struct Client {
+    tls: TlsConnector,
+    has_roots: bool,
+    proxies: Matcher,
+    connector: HttpConnector,
+    timeout: Timeout,
+}
+
+impl Client {
+    /// Reads the certificates that this machine trusts, and the proxies that the
+    /// environment names; one request may take as long as `timeout` says.
+    pub fn new(environment: &Environment, timeout: &Timeout) -> Result<Client, String> {
+        let mut roots = rustls::RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS: {error}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Ok(Client {
+            tls: TlsConnector::from(Arc::new(config)),
+            has_roots: added > 0,
+            proxies: proxies(environment)?,
+            connector,
+            timeout: timeout.clone(),
+        })
+    }
+
+    /// The answer, if its status is 200.
+    pub async fn send(
+        &self,
+        way: Way,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, FetchError> {
+        let step = describe(&request);
+        let exchange = tokio::time::timeout(self.timeout.get(), self.exchange(way, request));
+        match exchange.await.unwrap_or(Err(Cause::TimedOut)) {
+            Ok(body) => Ok(Answer { step, body }),
+            Err(cause) => Err(FetchError {
+                step: Some(step),
+                cause,
+            }),
+        }
+    }
+
+    async fn exchange(&self, way: Way, request: Request<Full<Bytes>>) -> Result<Bytes, Cause> {
+        let (mut parts, body) = request.into_parts();
+        let host = parts.uri.host().unwrap_or_default().to_owned();
+        let authority = parts.uri.authority().map_or("", |whole| whole.as_str());
+        // In front of the host may be a user and a password.
+        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let shown = HeaderValue::from_str(authority).map_err(|_| Cause::Unreachable(NO_HOST))?;
+        parts.headers.insert(HOST, shown);
+        let is_tls = parts.uri.scheme_str() == Some("https");
+        let proxy = match way {
+            Way::Direct => None,
+            Way::ByProxy => self.proxies.intercept(&parts.uri),
+        };
+        let to_proxy = proxy.is_some() && !is_tls;
+        let stream = match proxy {
+            None => self.connect(parts.uri.clone(), NO_CONNECTION).await?,
+            Some(proxy) if is_tls => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), self.connector.clone());
+                if let Some(authorization) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(authorization.clone());
+                }
+                let stream = tunnel.call(parts.uri.clone()).await;
+                let stream = stream.map_err(|_| Cause::Unreachable(NO_TUNNEL))?;
+                stream.into_inner()
+            }
+            Some(proxy) => {
+                if let Some(authorization) = proxy.basic_auth() {
+                    parts
+                        .headers
+                        .insert(PROXY_AUTHORIZATION, authorization.clone());
+                }
+                self.connect(proxy.uri().clone(), NO_PROXY).await?
+            }
+        };
+        if !to_proxy {
+            // To the server itself a target has no host.
+            let path = parts.uri.path_and_query().cloned();
+            parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+        }
+        let request = Request::from_parts(parts, body);
+        if !is_tls {
+            return converse(stream, request).await;
+        }
+        if !self.has_roots {
+            return Err(Cause::Missing(NO_ROOTS.into()));
+        }
+        let name = ServerName::try_from(host).map_err(|_| Cause::Unreachable(NO_HOST))?;
+        let stream = self.tls.connect(name, stream).await;
+        converse(stream.map_err(|_| Cause::Unreachable(NO_TLS))?, request).await
+    }
+
+    async fn connect(&self, to: Uri, problem: &'static str) -> Result<TcpStream, Cause> {
+        let stream = self.connector.clone().call(to).await;
+        let stream = stream.map_err(|_| Cause::Unreachable(problem))?;
+        Ok(stream.into_inner())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// An answer with status 200.
+pub struct Answer {
+    step: String,
+    /// What it holds; perhaps a secret.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The error of an answer that is not what it should be.
+    pub fn error(&self, cause: Cause) -> FetchError {
+        FetchError {
+            step: Some(self.step.clone()),
+            cause,
+        }
+    }
+
+    /// The credentials of an answer, if they are complete and valid now. `expiration` is
+    /// in the form `2006-01-02T15:04:05Z`.
+    pub fn credential(
+        &self,
+        id: String,
+        secret: String,
+        token: Option<String>,
+        expiration: Option<&str>,
+    ) -> Result<Credential, FetchError> {
+        let malformed = || self.error(Cause::Malformed);
+        let end = |text| parse_rfc3339_utc(text).ok_or_else(malformed);
+        let expires = expiration.map(end).transpose()?;
+        Credential::new(id, secret, token, expires)
+            .filter(|credential| credential.is_valid(SystemTime::now()))
+            .ok_or_else(malformed)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Answer of {}", self.step)
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// No answer is longer, in bytes; more is not read.
+const MAX_BODY: usize = 64 * 1024;
+const NO_HOST: &str = "its address has no good host";
+const NO_CONNECTION: &str = "no connection; is the endpoint right?";
+const NO_PROXY: &str = "no connection to the proxy that the environment names";
+const NO_TUNNEL: &str = "the proxy that the environment names gives no tunnel";
+const NO_TLS: &str = "TLS failed; is the certificate one that this machine trusts?";
+const NO_ROOTS: &str = "this machine has no certificates to trust; SSL_CERT_FILE names a file";
+const BROKEN: &str = "the connection broke";
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+) -> Result<Bytes, Cause> {
+    let broken = |_| Cause::Unreachable(BROKEN);
+    let handshake = http1::Builder::new()
+        .max_buf_size(MAX_BODY)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let (mut sender, connection) = handshake.map_err(broken)?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+        let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(_) => Cause::Unreachable(BROKEN),
+            Err(_) => Cause::Malformed,
+        })?;
+        let body = body.to_bytes();
+        match status {
+            200 => Ok(body),
+            status => Err(refusal(status, &body)),
+        }
+    };
+    tokio::pin!(answer);
+    tokio::pin!(connection);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            answer = &mut answer => return answer,
+            // What it has read is the answer's still.
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+/// The proxies of the environment, with the variables that curl reads.
+fn proxies(environment: &Environment) -> Result<Matcher, String> {
+    let first = |names: [&'static str; 2]| {
+        let values = names.map(|name| environment.get(name).map(|value| (name, value)));
+        values.into_iter().flatten().next()
+    };
+    let mut builder = Matcher::builder();
+    for (names, scheme) in [
+        (["ALL_PROXY", "all_proxy"], "all"),
+        (["HTTPS_PROXY", "https_proxy"], "https"),
+        (["HTTP_PROXY", "http_proxy"], "http"),
+    ] {
+        let Some((name, value)) = first(names) else {
+            continue;
+        };
+        let uri: Option<Uri> = value.parse().ok();
+        let is_http =
+            |uri: &Uri| uri.host().is_some() && matches!(uri.scheme_str(), None | Some("http"));
+        // The value may hold a password.
+        if !uri.as_ref().is_some_and(is_http) {
+            return Err(format!(
+                "{name}: must be http:// and the host and port of a proxy; no other kind is known"
+            ));
+        }
+        builder = match scheme {
+            "all" => builder.all(value),
+            "https" => builder.https(value),
+            _ => builder.http(value),
+        };
+    }
+    if let Some((_, value)) = first(["NO_PROXY", "no_proxy"]) {
+        builder = builder.no(value);
+    }
+    Ok(builder.build())
+}
+
+/// `AssumeRole at sts.aliyuncs.com`, or the method, the path and the host.
+fn describe<B>(request: &Request<B>) -> String {
+    let uri = request.uri();
+    let host = uri.authority().map_or("", |authority| authority.as_str());
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let action = uri.query().and_then(|query| {
+        let mut pairs = query.split('&');
+        pairs.find_map(|pair| pair.strip_prefix("Action="))
+    });
+    match action {
+        Some(action) => format!("{action} at {host}"),
+        None => format!("{} {} at {host}", request.method(), uri.path()),
+    }
+}
+
+/// What is kept of an answer that refuses.
+fn refusal(status: u16, body: &[u8]) -> Cause {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Refusal<'a> {
+        #[serde(borrow)]
+        code: Option<&'a str>,
+        #[serde(borrow)]
+        request_id: Option<&'a str>,
+    }
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
+        return Cause::Status(status);
+    };
+    let request_id = refusal.request_id.and_then(request_id);
+    match refusal.code.and_then(code) {
+        Some(code) => Cause::Refused { code, request_id },
+        None => Cause::Status(status),
+    }
+}
+
+/// A code of Alibaba's: words of letters and digits, with dots between them, and short
+/// enough that nothing else can hide in it.
+pub fn code(text: &str) -> Option<String> {
+    let plain = |word: &str| {
+        (1..=32).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_alphanumeric())
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+    };
+    (text.len() <= 64 && text.split('.').all(plain)).then(|| text.to_owned())
+}
+
+fn request_id(text: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_hexdigit() || b == b'-';
+    ((1..=64).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_refusal_only_code_and_request_id_are_kept() {
+        let refused = |code: &str, request_id: Option<&str>| Cause::Refused {
+            code: code.into(),
+            request_id: request_id.map(str::to_owned),
+        };
+        let long = "A".repeat(40);
+        for (body, want) in [
+            (
+                r#"{"Code": "SignatureDoesNotMatch", "RequestId": "4E-1",
+                    "Message": "server string to sign is: SecurityToken%3Dsesame"}"#,
+                refused("SignatureDoesNotMatch", Some("4E-1")),
+            ),
+            (
+                r#"{"Code": "EntityNotExist.Role", "RequestId": "sesame"}"#,
+                refused("EntityNotExist.Role", None),
+            ),
+            ("", Cause::Status(400)),
+            ("{", Cause::Status(400)),
+            ("[]", Cause::Status(400)),
+            (r#"{"Code": 5}"#, Cause::Status(400)),
+            (r#"{"Code": "a b sesame"}"#, Cause::Status(400)),
+            (r#"{"Code": "sts-sidecar: sesame"}"#, Cause::Status(400)),
+            (r#"{"Code": "Sesame_1"}"#, Cause::Status(400)),
+            (&format!(r#"{{"Code": "{long}"}}"#), Cause::Status(400)),
+        ] {
+            assert_eq!(refusal(400, body.as_bytes()), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_described_without_its_query() {
+        for (method, uri, want) in [
+            (
+                "POST",
+                "https://sts.aliyuncs.com/?Action=AssumeRole&SecurityToken=sesame",
+                "AssumeRole at sts.aliyuncs.com",
+            ),
+            (
+                "PUT",
+                "http://100.100.100.200/latest/api/token",
+                "PUT /latest/api/token at 100.100.100.200",
+            ),
+            ("GET", "http://u:sesame@h:1/c?t=sesame", "GET /c at h:1"),
+        ] {
+            let request = Request::builder().method(method).uri(uri);
+            assert_eq!(describe(&request.body(()).unwrap()), want);
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
+        for value in [
+            "socks5://u:sesame@h:1",
+            "https://sesame@h",
+            "http://",
+            "\u{e9}",
+        ] {
+            for name in ["HTTPS_PROXY", "all_proxy", "HTTP_PROXY"] {
+                let problem = proxies(&Environment::from([(name, value)])).err().unwrap();
+                assert!(
+                    problem.starts_with(&format!("{name}: must be")),
+                    "{problem}"
+                );
+                assert!(!problem.contains("sesame"), "{problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_proxy_serves_the_hosts_that_no_proxy_leaves_to_it() {
+        let proxies = proxies(&Environment::from([
+            ("https_proxy", "proxy:3128"),
+            ("NO_PROXY", "aliyuncs.com,10.0.0.0/8"),
+        ]))
+        .unwrap();
+        let by_proxy = |uri: &'static str| proxies.intercept(&Uri::from_static(uri)).is_some();
+        assert!(by_proxy("https://sts.example.com/"));
+        assert!(!by_proxy("https://sts.cn-hangzhou.aliyuncs.com/"));
+        assert!(!by_proxy("https://10.1.2.3/"));
+        assert!(!by_proxy("http://sts.example.com/"));
+    }
+}

@@ -1,0 +1,227 @@
+//! Credentials, whatever fetches them, and why it gave none: in types, so that
+//! nothing of what the other side said can be taken for a text of our own.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// An AccessKey, and the token that belongs to it if it is a role's.
+#[derive(Clone)]
+pub struct Credential {
+    /// The id of the AccessKey.
+    pub id: String,
+    /// The secret of the AccessKey.
+    pub secret: Secret,
+    /// The STS token; a long-lived key has none.
+    pub token: Option<Secret>,
+    /// When they expire, in seconds since 1970, if that is known.
+    pub expires: Option<u64>,
+}
+
+impl Credential {
+    /// `None` for credentials that are incomplete or that no header can carry.
+    pub fn new(
+        id: String,
+        secret: String,
+        token: Option<String>,
+        expires: Option<u64>,
+    ) -> Option<Credential> {
+        let credential = Credential {
+            id,
+            secret: Zeroizing::new(secret),
+            token: token.map(Zeroizing::new),
+            expires,
+        };
+        let fits = |text: &str| {
+            (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let fit = fits(&credential.id)
+            && fits(&credential.secret)
+            && credential.token.as_ref().is_none_or(|token| fits(token));
+        fit.then_some(credential)
+    }
+
+    /// Whether they serve for at least one more second.
+    pub fn is_valid(&self, now: SystemTime) -> bool {
+        let end = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        self.expires
+            .is_none_or(|at| end(at).is_none_or(|end| end > now + Duration::from_secs(1)))
+    }
+}
+
+/// No part of credentials is longer, in bytes; real tokens have about one thousand.
+const MAX_LENGTH: usize = 16 * 1024;
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Credential(until {:?})", self.expires)
+    }
+}
+
+/// Which credentials are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Any that are valid.
+    Valid,
+    /// Others than those that the caller had: they were rejected.
+    Renewed,
+}
+
+/// Whatever credentials can be fetched from.
+pub trait Fetch: fmt::Debug + Send + Sync {
+    /// Fetches them. What holds none of its own takes each ask for the same.
+    fn fetch(&self, ask: Ask) -> Fetching<'_>;
+}
+
+/// A fetch under way.
+pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Credential, FetchError>> + Send + 'a>>;
+
+/// A failed fetch: the step that failed and its cause. It holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchError {
+    /// What was asked of whom, if anything was.
+    pub step: Option<String>,
+    /// What came of it.
+    pub cause: Cause,
+}
+
+/// The cause of a failed fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The other side refused, with a code of its own.
+    Refused {
+        /// The code, such as `SignatureDoesNotMatch`: letters, digits and dots.
+        code: String,
+        /// The id by which the other side finds the request in its logs: hexadecimal
+        /// digits and dashes.
+        request_id: Option<String>,
+    },
+    /// The other side answered with this status, and no code.
+    Status(u16),
+    /// The other side answered, but not with credentials that are valid.
+    Malformed,
+    /// The other side gave no answer in time.
+    TimedOut,
+    /// There was no connection to the other side, for this reason of our own words.
+    Unreachable(&'static str),
+    /// Nothing was asked; the text says what is missing, in our own words.
+    Missing(String),
+}
+
+impl FetchError {
+    /// Nothing was asked, since `what` is missing.
+    pub fn missing(what: impl Into<String>) -> FetchError {
+        FetchError {
+            step: None,
+            cause: Cause::Missing(what.into()),
+        }
+    }
+
+    /// This error as that of what stands on the credentials `name`.
+    pub fn of_base(mut self, name: &str) -> FetchError {
+        self.step = Some(match self.step {
+            Some(step) => format!("{name}: {step}"),
+            None => name.to_owned(),
+        });
+        self
+    }
+}
+
+impl Cause {
+    /// The word for it that callers get.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Cause::Refused { .. } => "SourceRefused",
+            Cause::Malformed | Cause::Status(_) => "SourceMalformed",
+            Cause::TimedOut => "SourceTimedOut",
+            Cause::Unreachable(_) => "SourceUnreachable",
+            Cause::Missing(_) => "SourceIncomplete",
+        }
+    }
+
+    /// The word for it in the metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Cause::Refused { .. } => "refused",
+            Cause::Status(_) => "status",
+            Cause::Malformed => "malformed",
+            Cause::TimedOut => "timed_out",
+            Cause::Unreachable(_) => "unreachable",
+            Cause::Missing(_) => "missing",
+        }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(step) = &self.step {
+            write!(f, "{step}: ")?;
+        }
+        match &self.cause {
+            Cause::Refused { code, request_id } => {
+                write!(f, "refused: {code}")?;
+                match request_id {
+                    Some(id) => write!(f, " (request id {id})"),
+                    None => Ok(()),
+                }
+            }
+            Cause::Status(status) => write!(f, "answered with status {status}"),
+            Cause::Malformed => f.write_str("the answer holds no good credentials"),
+            Cause::TimedOut => f.write_str("gave no answer in time"),
+            Cause::Unreachable(why) => write!(f, "cannot be reached: {why}"),
+            Cause::Missing(what) => f.write_str(what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let [id, secret, token] = ["id", "secret", "token"].map(|part| format!("{part}-sesame"));
+        let credential = Credential::new(id, secret, Some(token), None).unwrap();
+        assert!(!format!("{credential:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn what_no_header_can_carry_makes_no_credentials() {
+        let is_good = |secret: &str, token: &str| {
+            Credential::new("id".into(), secret.into(), Some(token.into()), None).is_some()
+        };
+        assert!(is_good("secret", "token"));
+        let long = "a".repeat(MAX_LENGTH + 1);
+        for bad in ["", "a\r\nb: c", "a b", "\u{e9}", "a\0", &long] {
+            assert!(!is_good("secret", bad), "{bad:?}");
+            assert!(!is_good(bad, "token"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_end() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let is_valid = |expires| {
+            let credential = Credential::new("id".into(), "secret".into(), None, expires);
+            credential.unwrap().is_valid(now)
+        };
+        assert!(is_valid(None) && is_valid(Some(1_002)) && is_valid(Some(u64::MAX)));
+        assert!(!is_valid(Some(1_001)) && !is_valid(Some(0)));
+    }
+
+    #[test]
+    fn an_error_of_the_base_keeps_its_cause() {
+        let refused = FetchError {
+            step: Some("AssumeRole at h".into()),
+            cause: Cause::Status(500),
+        };
+        let shown = refused.of_base("first").to_string();
+        assert_eq!(shown, "first: AssumeRole at h: answered with status 500");
+        let missing = FetchError::missing("needs uri").of_base("first");
+        assert_eq!(missing.to_string(), "first: needs uri");
+    }
+}

@@ -1,0 +1,115 @@
+//! The environment as it was at the start, and which of its variables anybody has
+//! asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// The variables of a process. That a variable was asked for is noted, so that one
+/// which nobody heeds can be named.
+#[derive(Default)]
+pub struct Environment {
+    values: BTreeMap<String, String>,
+    asked: Mutex<BTreeSet<String>>,
+}
+
+impl Environment {
+    /// The variables of this process; those that are no UTF-8 are left out.
+    pub fn of_process() -> Environment {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Environment {
+            values: std::env::vars_os().filter_map(text).collect(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that is set, if only to nothing.
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(name.to_owned());
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// A switch: `true` or `1`, and `false`, `0` or nothing.
+    pub fn flag(&self, name: &str) -> Result<bool, String> {
+        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
+            Some("true" | "1") => Ok(true),
+            None | Some("false" | "0") => Ok(false),
+            Some(_) => Err(format!("{name}: must be true or false")),
+        }
+    }
+
+    /// The home folder.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from)
+    }
+
+    /// The variables of this program and of Alibaba's that are set, and that nobody
+    /// has asked for.
+    pub fn unheeded(&self) -> Vec<&str> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours =
+            |name: &str| name.starts_with("ALIBABA_CLOUD_") || name.starts_with("STS_SIDECAR_");
+        let set = self.values.iter().filter(|(_, value)| !value.is_empty());
+        set.map(|(name, _)| name.as_str())
+            .filter(|name| ours(name) && !asked.contains(*name))
+            .collect()
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(values: [(&str, &str); N]) -> Environment {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Environment {
+            values: values.into_iter().map(owned).collect(),
+            asked: Mutex::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asked_for_is_named() {
+        let environment = Environment::from([
+            ("ALIBABA_CLOUD_PROFILE", "sesame"),
+            ("ALIBABA_CLOUD_REGION_ID", "cn-hangzhou"),
+            ("ALIBABA_CLOUD_EMPTY", ""),
+            ("STS_SIDECAR_LISTNE", "127.0.0.1:1"),
+            ("PATH", "/bin"),
+        ]);
+        assert_eq!(environment.get("ALIBABA_CLOUD_PROFILE"), Some("sesame"));
+        assert_eq!(environment.get("ALIBABA_CLOUD_EMPTY"), None);
+        assert_eq!(environment.raw("ALIBABA_CLOUD_EMPTY"), Some(""));
+        assert_eq!(
+            environment.unheeded(),
+            ["ALIBABA_CLOUD_REGION_ID", "STS_SIDECAR_LISTNE"]
+        );
+        assert!(!format!("{environment:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        let environment = Environment::from([("A", "True"), ("B", "0"), ("C", "maybe")]);
+        let flag = |name| environment.flag(name);
+        assert_eq!(flag("A"), Ok(true));
+        assert_eq!((flag("B"), flag("UNSET")), (Ok(false), Ok(false)));
+        assert_eq!(flag("C"), Err("C: must be true or false".into()));
+    }
+}

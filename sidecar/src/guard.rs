@@ -1,0 +1,230 @@
+//! Who may ask: whoever shows the sidecar's token. Where none is needed, since only
+//! this machine reaches the sidecar, a caller must be one of its programs and neither a
+//! browser nor a proxy, which bring what others want.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use oss_origin_auth_core::oss::encoding::hex;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use subtle::ConstantTimeEq;
+
+/// Why a caller gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It did not show the sidecar's token.
+    Unauthorized,
+    /// It comes from a browser or by way of a proxy, or under a name that is not this
+    /// machine's.
+    Forwarded,
+    /// It showed a metadata token that is none of ours or has expired.
+    BadMetadataToken,
+}
+
+/// Whether a request may have credentials. `token` is the sidecar's, if it has one.
+pub fn admit(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refused> {
+    match token {
+        Some(token) => {
+            let shown = headers.get(AUTHORIZATION);
+            let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+            let is_ours = |shown: &[u8]| bool::from(shown.ct_eq(token.as_bytes()));
+            shown
+                .is_some_and(is_ours)
+                .then_some(())
+                .ok_or(Refused::Unauthorized)
+        }
+        None => {
+            let forwarded = headers.keys().any(is_of_others);
+            let mut hosts = headers.get_all(HOST).iter();
+            let is_ours = hosts.next().is_some_and(is_this_machine) && hosts.next().is_none();
+            (is_ours && !forwarded)
+                .then_some(())
+                .ok_or(Refused::Forwarded)
+        }
+    }
+}
+
+/// What a browser adds by itself and what proxies add. Envoy's own callouts have none.
+fn is_of_others(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "origin" | "referer" | "cookie" | "via" | "forwarded" | "x-real-ip"
+    ) || name.starts_with("sec-")
+        || name.starts_with("x-forwarded-")
+}
+
+/// An address, or a name that no DNS server outside can point to this machine: one
+/// without a dot, such as `localhost` or that of Envoy's cluster.
+fn is_this_machine(host: &HeaderValue) -> bool {
+    let authority = host.to_str().ok().filter(|host| !host.contains('@'));
+    let authority = authority.and_then(|host| host.parse::<Authority>().ok());
+    let Some(authority) = authority else {
+        return false;
+    };
+    let name = authority.host();
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if bare.unwrap_or(name).parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    !name.is_empty() && name.bytes().all(plain)
+}
+
+/// Metadata tokens: their end, in seconds since 1970, and a code over it that only this
+/// process can make, so that none has to be kept.
+pub struct MetadataTokens(hmac::Key);
+
+impl MetadataTokens {
+    /// Makes a key; tokens do not outlive the process.
+    pub fn new() -> Result<MetadataTokens, String> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        let key = key.map_err(|_| "this machine gives no random bytes")?;
+        Ok(MetadataTokens(key))
+    }
+
+    /// A token that serves until then.
+    pub fn issue(&self, until: u64) -> String {
+        let mut token = format!("{until}.").into_bytes();
+        hex(
+            hmac::sign(&self.0, until.to_string().as_bytes()).as_ref(),
+            &mut token,
+        );
+        String::from_utf8_lossy(&token).into_owned()
+    }
+
+    /// Whether what a caller shows, if it shows any, serves now.
+    pub fn check(&self, headers: &HeaderMap, now: u64) -> Result<(), Refused> {
+        let Some(shown) = headers.get(METADATA_TOKEN) else {
+            return Ok(());
+        };
+        let until = shown.to_str().ok().and_then(|text| text.split('.').next());
+        let until = until.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let is_ours = bool::from(shown.as_bytes().ct_eq(self.issue(until).as_bytes()));
+        (is_ours && now < until)
+            .then_some(())
+            .ok_or(Refused::BadMetadataToken)
+    }
+}
+
+/// The header in which a client of the metadata server shows its token.
+const METADATA_TOKEN: &str = "x-aliyun-ecs-metadata-token";
+
+impl fmt::Debug for MetadataTokens {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("MetadataTokens")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn a_token_is_all_that_counts_where_there_is_one() {
+        let admitted = |shown: &str| {
+            let headers = headers(&[("host", "evil.example.com"), ("authorization", shown)]);
+            admit(&headers, Some("sesame"))
+        };
+        assert_eq!(admitted("Bearer sesame"), Ok(()));
+        for bad in [
+            "",
+            "Bearer ",
+            "Bearer sesam",
+            "sesame",
+            "bearer sesame",
+            "Basic sesame",
+        ] {
+            assert_eq!(admitted(bad), Err(Refused::Unauthorized), "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_only_programs_of_this_machine_are_served() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:8181",
+            "[::1]",
+            "[::1]:8181",
+            "localhost",
+            "localhost:1",
+            "sts_sidecar",
+            "sidecar:8181",
+        ] {
+            assert_eq!(admit(&headers(&[("host", host)]), None), Ok(()), "{host}");
+        }
+        for host in [
+            "",
+            ":",
+            ":80",
+            "evil.example.com",
+            "evil.example.com:8181",
+            "localhost.",
+            "a b",
+            "127.0.0.1.evil.example.com",
+            "[::1",
+            "::1:",
+            "a@127.0.0.1",
+            "127.1:8",
+        ] {
+            let admitted = admit(&headers(&[("host", host)]), None);
+            assert_eq!(admitted, Err(Refused::Forwarded), "{host}");
+        }
+        assert_eq!(admit(&headers(&[]), None), Err(Refused::Forwarded));
+        let twice = headers(&[("host", "localhost"), ("host", "localhost")]);
+        assert_eq!(admit(&twice, None), Err(Refused::Forwarded));
+        for name in [
+            "origin",
+            "referer",
+            "cookie",
+            "via",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "sec-fetch-site",
+        ] {
+            let admitted = admit(&headers(&[("host", "localhost"), (name, "")]), None);
+            assert_eq!(admitted, Err(Refused::Forwarded), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_metadata_token_is_ours_and_ends() {
+        let tokens = MetadataTokens::new().unwrap();
+        let token = tokens.issue(100);
+        let check = |token: &str, now| tokens.check(&headers(&[(METADATA_TOKEN, token)]), now);
+        assert_eq!(check(&token, 99), Ok(()));
+        assert_eq!(check(&token, 100), Err(Refused::BadMetadataToken));
+        let others = MetadataTokens::new().unwrap().issue(100);
+        let longer = token.replace("100.", "200.");
+        for bad in [
+            "",
+            "not-needed",
+            "100.",
+            &others,
+            &longer,
+            &format!("{token}0"),
+        ] {
+            assert_eq!(check(bad, 99), Err(Refused::BadMetadataToken), "{bad}");
+        }
+        assert_eq!(tokens.check(&HeaderMap::new(), 99), Ok(()));
+    }
+}

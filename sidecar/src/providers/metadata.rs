@@ -1,0 +1,111 @@
+//! The RAM role of an ECS instance, from its metadata server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+
+use super::{World, uri};
+use crate::client::{Answer, Client, Way};
+use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
+use crate::settings::EcsSettings;
+
+/// Asks the metadata server.
+#[derive(Debug)]
+pub struct Metadata {
+    /// Without a slash at its end.
+    endpoint: String,
+    role: Option<String>,
+    /// Whether to insist on a token.
+    hardened: bool,
+    is_disabled: bool,
+    client: Arc<Client>,
+}
+
+impl Metadata {
+    /// What the settings leave open is as the environment says.
+    pub fn new(settings: &EcsSettings, world: &World) -> Result<Metadata, String> {
+        let environment = &world.environment;
+        let or = |given: &Option<String>, name: &str| {
+            let given = given.as_deref().or_else(|| environment.get(name));
+            given.map(str::to_owned)
+        };
+        let endpoint = or(
+            &settings.endpoint,
+            "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
+        );
+        let endpoint = endpoint.unwrap_or_else(|| "http://100.100.100.200".into());
+        Ok(Metadata {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            role: or(&settings.role_name, "ALIBABA_CLOUD_ECS_METADATA"),
+            hardened: settings.hardened || environment.flag("ALIBABA_CLOUD_IMDSV1_DISABLED")?,
+            is_disabled: environment.flag("ALIBABA_CLOUD_ECS_METADATA_DISABLED")?,
+            client: Arc::clone(&world.client),
+        })
+    }
+
+    async fn ask(&self) -> Result<Credential, FetchError> {
+        if self.is_disabled {
+            let needs = "needs ALIBABA_CLOUD_ECS_METADATA_DISABLED unset";
+            return Err(FetchError::missing(needs));
+        }
+        let token = match self.token().await {
+            Ok(token) => Some(token),
+            Err(error) if self.hardened => return Err(error),
+            // An old server, which knows no tokens.
+            Err(_) => None,
+        };
+        let role = match &self.role {
+            Some(role) => role.clone(),
+            None => {
+                let answer = self.get("", token.as_deref()).await?;
+                let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+                line(&answer, is_plain)?
+            }
+        };
+        uri::read(&self.get(&role, token.as_deref()).await?)
+    }
+
+    async fn token(&self) -> Result<String, FetchError> {
+        let request = Request::put(format!("{}/latest/api/token", self.endpoint))
+            .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_LIFE);
+        let answer = self.send(request).await?;
+        line(&answer, |byte| byte.is_ascii_graphic())
+    }
+
+    async fn get(&self, name: &str, token: Option<&str>) -> Result<Answer, FetchError> {
+        let folder = "latest/meta-data/ram/security-credentials";
+        let mut request = Request::get(format!("{}/{folder}/{name}", self.endpoint));
+        if let Some(token) = token {
+            request = request.header("X-aliyun-ecs-metadata-token", token);
+        }
+        self.send(request).await
+    }
+
+    async fn send(&self, request: http::request::Builder) -> Result<Answer, FetchError> {
+        let request = request.body(Full::new(Bytes::new()));
+        let request = request.map_err(|_| {
+            FetchError::missing("endpoint or role_name: make no address of the metadata server")
+        })?;
+        self.client.send(Way::Direct, request).await
+    }
+}
+
+impl Fetch for Metadata {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(self.ask())
+    }
+}
+
+/// In seconds, as Alibaba's SDKs ask for it.
+const TOKEN_LIFE: &str = "21600";
+
+/// The first line of an answer, if it is a word of such bytes.
+fn line(answer: &Answer, is_plain: impl Fn(u8) -> bool) -> Result<String, FetchError> {
+    let first = answer.body.split(|byte| *byte == b'\n').next();
+    let first = first.unwrap_or_default().trim_ascii();
+    let is_word = !first.is_empty() && first.iter().all(|byte| is_plain(*byte));
+    let word = String::from_utf8(first.to_vec()).ok().filter(|_| is_word);
+    word.ok_or_else(|| answer.error(Cause::Malformed))
+}

@@ -1,0 +1,329 @@
+//! Profiles of the Aliyun CLI, read as Alibaba's SDK for Go reads them. What
+//! is not understood is an error: a setting that is passed over may be the one that
+//! narrows what the credentials may do.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::sts::{AssumeRole, AssumeRoleWithOidc};
+use super::{CredentialsUri, Metadata, World};
+use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
+use crate::settings::{
+    AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SessionSettings, SourceSettings,
+    StsSettings, check_policy,
+};
+
+/// A profile of the CLI's file, read each time.
+#[derive(Debug)]
+pub struct Profile {
+    file: Option<PathBuf>,
+    /// Whether the settings name the file, so that it has to be there.
+    is_named: bool,
+    name: Option<String>,
+    world: World,
+}
+
+impl Profile {
+    /// `file`: the one in the home folder unless given; `name`: the one that the
+    /// environment or the file names unless given.
+    pub fn new(file: Option<PathBuf>, name: Option<String>, world: &World) -> Profile {
+        let environment = &world.environment;
+        let home = environment.home();
+        Profile {
+            is_named: file.is_some(),
+            file: file.or_else(|| home.map(|home| home.join(".aliyun/config.json"))),
+            name: name.or_else(|| environment.get("ALIBABA_CLOUD_PROFILE").map(str::to_owned)),
+            world: world.clone(),
+        }
+    }
+
+    /// Whether there is a file that nobody told to leave alone.
+    pub fn is_set(&self) -> bool {
+        let disabled = self.world.environment.flag(DISABLED);
+        // A word that is neither yes nor no is an error when the profile is read.
+        !matches!(disabled, Ok(true)) && self.file.as_deref().is_some_and(Path::exists)
+    }
+
+    async fn ask(&self) -> Result<Credential, FetchError> {
+        let disabled = self.world.environment.flag(DISABLED);
+        if disabled.map_err(FetchError::missing)? && !self.is_named {
+            return Err(FetchError::missing(format!("needs {DISABLED} unset")));
+        }
+        let path = self.file.as_deref().ok_or_else(|| {
+            FetchError::missing("file: there is no home folder; name the CLI's file")
+        })?;
+        let shown = path.display();
+        let missing = |text: String| FetchError::missing(format!("{shown}: {text}"));
+        let text = tokio::fs::read(path).await;
+        let text = Zeroizing::new(text.map_err(|error| missing(error.to_string()))?);
+        // The text of serde's error may quote a secret.
+        let file: File = serde_json::from_slice(&text).map_err(|error| {
+            missing(format!(
+                "line {}: is no configuration of the CLI",
+                error.line()
+            ))
+        })?;
+        let name = self.name.as_deref().unwrap_or(&file.current);
+        let fetcher = file.fetcher(name, &self.world, 0).map_err(missing)?;
+        fetcher.fetch(Ask::Valid).await
+    }
+}
+
+impl Fetch for Profile {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(self.ask())
+    }
+}
+
+const DISABLED: &str = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED";
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    current: String,
+    #[serde(default)]
+    profiles: Vec<Fields>,
+}
+
+/// The CLI writes an empty text for what is not given.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    name: String,
+    mode: String,
+    access_key_id: String,
+    access_key_secret: String,
+    sts_token: String,
+    ram_role_arn: String,
+    ram_session_name: String,
+    ram_role_name: String,
+    external_id: String,
+    expired_seconds: u64,
+    sts_region: String,
+    enable_vpc: bool,
+    policy: String,
+    source_profile: String,
+    oidc_provider_arn: String,
+    oidc_token_file: String,
+    credentials_uri: String,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// What has nothing to do with where credentials come from, and what belongs to modes
+/// that are refused; the last begins so.
+const OTHER_FIELDS: [&str; 23] = [
+    "region_id",
+    "output_format",
+    "language",
+    "site",
+    "retry_timeout",
+    "connect_timeout",
+    "retry_count",
+    "verified",
+    "endpoint_type",
+    "endpoint",
+    "parent_profile",
+    "private_key",
+    "key_pair_name",
+    "process_command",
+    "access_token",
+    "sts_expiration",
+    "enable_account_config",
+    "mode_type",
+    "agent_mode",
+    "auto_plugin_install",
+    "auto_plugin_install_enable_pre",
+    "plugin_source",
+    "read_timeout",
+];
+const OTHER_PREFIXES: [&str; 2] = ["cloud_sso_", "oauth_"];
+
+/// More profiles than this in a row are a circle.
+const MAX_DEPTH: usize = 8;
+
+impl File {
+    /// What fetches for a profile; `depth`: how many profiles lead here.
+    fn fetcher(&self, name: &str, world: &World, depth: usize) -> Result<Arc<dyn Fetch>, String> {
+        let shown = name.escape_debug();
+        let profile = self.profiles.iter().find(|profile| profile.name == name);
+        let profile = profile.ok_or_else(|| format!("has no profile `{shown}`"))?;
+        let fetcher = if depth > MAX_DEPTH {
+            Err("source_profile: leads in a circle".to_owned())
+        } else {
+            self.fetcher_of(profile, world, depth)
+        };
+        fetcher.map_err(|problem| format!("profile `{shown}`: {problem}"))
+    }
+
+    fn fetcher_of(
+        &self,
+        profile: &Fields,
+        world: &World,
+        depth: usize,
+    ) -> Result<Arc<dyn Fetch>, String> {
+        profile.check()?;
+        Ok(match profile.mode.as_str() {
+            "" | "AK" | "StsToken" => profile.key()?,
+            "RamRoleArn" => profile.role(profile.key()?, world)?,
+            "ChainableRamRoleArn" => {
+                let base = self.fetcher(&profile.source_profile, world, depth + 1)?;
+                profile.role(base, world)?
+            }
+            "EcsRamRole" => Arc::new(Metadata::new(
+                &EcsSettings {
+                    role_name: given(&profile.ram_role_name),
+                    ..EcsSettings::default()
+                },
+                world,
+            )?),
+            "OIDC" => {
+                let settings = OidcSettings {
+                    sts: profile.sts(),
+                    session: profile.session(),
+                    role_arn: given(&profile.ram_role_arn),
+                    oidc_provider_arn: given(&profile.oidc_provider_arn),
+                    oidc_token_file: given(&profile.oidc_token_file).map(PathBuf::from),
+                };
+                let checked = SourceSettings::AssumeRoleWithOidc(settings.clone());
+                checked.check(&world.environment)?;
+                Arc::new(AssumeRoleWithOidc::new(&settings, world)?)
+            }
+            "CredentialsURI" => Arc::new(CredentialsUri::new(
+                given(&profile.credentials_uri).as_deref(),
+                world,
+            )),
+            other => {
+                let modes = "AK, StsToken, RamRoleArn, ChainableRamRoleArn, EcsRamRole, OIDC and \
+                             CredentialsURI are understood";
+                return Err(format!("mode `{}`: {modes}", other.escape_debug()));
+            }
+        })
+    }
+}
+
+impl Fields {
+    fn check(&self) -> Result<(), String> {
+        let is_known = |name: &str| {
+            OTHER_FIELDS.contains(&name)
+                || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let is_empty = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Bool(true) => false,
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+        };
+        let mut others = self.others.iter();
+        if let Some((name, _)) = others.find(|(name, value)| !is_known(name) && !is_empty(value)) {
+            let name = name.escape_debug();
+            return Err(format!(
+                "{name}: is not known here and would have no effect"
+            ));
+        }
+        let of_role = ["RamRoleArn", "ChainableRamRoleArn", "OIDC"].contains(&self.mode.as_str());
+        if !self.policy.is_empty() && !of_role {
+            return Err("policy: narrows a role, and this mode has none".into());
+        }
+        check_policy("policy", given(&self.policy).as_deref())
+    }
+
+    fn key(&self) -> Result<Arc<dyn Fetch>, String> {
+        let (Some(id), Some(secret)) = (given(&self.access_key_id), given(&self.access_key_secret))
+        else {
+            return Err("has no AccessKey".into());
+        };
+        let credential = Credential::new(id, secret, given(&self.sts_token), None);
+        let credential =
+            credential.ok_or("its AccessKey or token is one that no header can carry")?;
+        Ok(Arc::new(Fixed(credential)))
+    }
+
+    fn role(&self, caller: Arc<dyn Fetch>, world: &World) -> Result<Arc<dyn Fetch>, String> {
+        let settings = AssumeRoleSettings {
+            key: KeySettings::default(),
+            sts: self.sts(),
+            session: self.session(),
+            role_arn: self.ram_role_arn.clone(),
+            from: None,
+            external_id: given(&self.external_id),
+        };
+        settings.check_role(&world.environment)?;
+        Ok(Arc::new(AssumeRole::new(&settings, caller, world)?))
+    }
+
+    fn sts(&self) -> StsSettings {
+        StsSettings {
+            sts_endpoint: None,
+            sts_region: given(&self.sts_region),
+            sts_vpc: self.enable_vpc.then_some(true),
+        }
+    }
+
+    fn session(&self) -> SessionSettings {
+        SessionSettings {
+            session_name: given(&self.ram_session_name),
+            policy: given(&self.policy),
+            policy_file: None,
+            duration_seconds: (self.expired_seconds > 0).then_some(self.expired_seconds),
+        }
+    }
+}
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A key that the file holds itself.
+#[derive(Debug)]
+struct Fixed(Credential);
+
+impl Fetch for Fixed {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(profile: &str) -> Result<(), String> {
+        serde_json::from_str::<Fields>(profile).unwrap().check()
+    }
+
+    #[test]
+    fn a_field_without_effect_is_an_error_that_names_it() {
+        let modes_with_a_role = [r#""RamRoleArn""#, r#""ChainableRamRoleArn""#, r#""OIDC""#];
+        for mode in modes_with_a_role {
+            let profile = format!(r#"{{"mode": {mode}, "policy": "{{}}"}}"#);
+            assert_eq!(check(&profile), Ok(()), "{profile}");
+        }
+        for (profile, want) in [
+            (
+                r#"{"mode": "AK", "policy": "{}"}"#,
+                "policy: narrows a role",
+            ),
+            (r#"{"mode": "OIDC", "policy": "{"}"#, "policy: is no JSON"),
+            (
+                r#"{"serial_number": "sesame"}"#,
+                "serial_number: is not known",
+            ),
+            (r#"{"narrower": {"a": 1}}"#, "narrower: is not known"),
+        ] {
+            let problem = check(profile).unwrap_err();
+            assert!(problem.starts_with(want), "{problem}");
+            assert!(!problem.contains("sesame"), "{problem}");
+        }
+        let harmless = r#"{"region_id": "cn-hangzhou", "cloud_sso_sign_in_url": "https://x",
+            "retry_count": 3, "later": "", "much_later": 0, "at_last": null}"#;
+        assert_eq!(check(harmless), Ok(()));
+    }
+}

@@ -1,0 +1,86 @@
+//! A server of the credentials-URI protocol, whose answer is also that of the
+//! metadata server of an ECS instance.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use serde::Deserialize;
+
+use super::World;
+use crate::client::{self, Answer, Client, Way};
+use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
+
+/// Asks one address.
+#[derive(Debug)]
+pub struct CredentialsUri {
+    uri: Option<String>,
+    client: Arc<Client>,
+}
+
+impl CredentialsUri {
+    /// Asks `uri`, or else the one that the environment names.
+    pub fn new(uri: Option<&str>, world: &World) -> CredentialsUri {
+        let uri = uri.or_else(|| world.environment.get("ALIBABA_CLOUD_CREDENTIALS_URI"));
+        CredentialsUri {
+            uri: uri.map(str::to_owned),
+            client: Arc::clone(&world.client),
+        }
+    }
+
+    /// Whether there is an address.
+    pub fn is_set(&self) -> bool {
+        self.uri.is_some()
+    }
+
+    async fn ask(&self) -> Result<Credential, FetchError> {
+        let uri = self.uri.as_deref().ok_or_else(|| {
+            FetchError::missing("needs uri, or the variable ALIBABA_CLOUD_CREDENTIALS_URI")
+        })?;
+        let request = Request::get(uri).body(Full::new(Bytes::new()));
+        let request = request.map_err(|_| FetchError::missing("uri: is no address"))?;
+        // What comes back is a secret; a proxy has no business with it.
+        read(&self.client.send(Way::Direct, request).await?)
+    }
+}
+
+impl Fetch for CredentialsUri {
+    fn fetch(&self, _: Ask) -> Fetching<'_> {
+        Box::pin(self.ask())
+    }
+}
+
+/// The credentials of an answer. Without a token they are a long-lived key.
+pub fn read(answer: &Answer) -> Result<Credential, FetchError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        code: Option<String>,
+        #[serde(default)]
+        access_key_id: String,
+        #[serde(default)]
+        access_key_secret: String,
+        security_token: Option<String>,
+        expiration: Option<String>,
+    }
+    let malformed = || answer.error(Cause::Malformed);
+    let body: Body = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
+    match body.code.as_deref() {
+        None | Some("Success") => {}
+        Some(other) => {
+            let code = client::code(other).ok_or_else(malformed)?;
+            let request_id = None;
+            return Err(answer.error(Cause::Refused { code, request_id }));
+        }
+    }
+    if body.security_token.is_some() && body.expiration.is_none() {
+        return Err(malformed());
+    }
+    answer.credential(
+        body.access_key_id,
+        body.access_key_secret,
+        body.security_token,
+        body.expiration.as_deref(),
+    )
+}
