@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, Request};
 use oss_origin_auth_core::oss::encoding::hex;
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -26,7 +26,8 @@ pub enum Refused {
 }
 
 /// Whether a request may have credentials. `token` is the sidecar's, if it has one.
-pub fn admit(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refused> {
+pub fn admit<B>(request: &Request<B>, token: Option<&str>) -> Result<(), Refused> {
+    let headers = request.headers();
     match token {
         Some(token) => {
             let shown = headers.get(AUTHORIZATION);
@@ -40,7 +41,11 @@ pub fn admit(headers: &HeaderMap, token: Option<&str>) -> Result<(), Refused> {
         None => {
             let forwarded = headers.keys().any(is_of_others);
             let mut hosts = headers.get_all(HOST).iter();
-            let is_ours = hosts.next().is_some_and(is_this_machine) && hosts.next().is_none();
+            let named = hosts.next().and_then(|host| host.to_str().ok());
+            let is_ours = named.is_some_and(is_this_machine) && hosts.next().is_none();
+            // As a proxy is asked; RFC 9112, section 3.2.2: it counts, and not Host.
+            let target = request.uri().authority();
+            let is_ours = is_ours && target.is_none_or(|target| is_this_machine(target.as_str()));
             (is_ours && !forwarded)
                 .then_some(())
                 .ok_or(Refused::Forwarded)
@@ -60,12 +65,13 @@ fn is_of_others(name: &HeaderName) -> bool {
 
 /// An address, or a name that no DNS server outside can point to this machine: one
 /// without a dot, such as `localhost` or that of Envoy's cluster.
-fn is_this_machine(host: &HeaderValue) -> bool {
-    let authority = host.to_str().ok().filter(|host| !host.contains('@'));
-    let authority = authority.and_then(|host| host.parse::<Authority>().ok());
-    let Some(authority) = authority else {
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
+    if host.contains('@') {
+        return false;
+    }
     let name = authority.host();
     let bare = name
         .strip_prefix('[')
@@ -126,11 +132,17 @@ impl fmt::Debug for MetadataTokens {
 mod tests {
     use super::*;
 
+    fn asks(pairs: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::new(());
+        *request.headers_mut() = headers(pairs);
+        request
+    }
+
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {
             (
                 HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
+                http::HeaderValue::from_str(value).unwrap(),
             )
         };
         pairs.iter().map(pair).collect()
@@ -139,8 +151,8 @@ mod tests {
     #[test]
     fn a_token_is_all_that_counts_where_there_is_one() {
         let admitted = |shown: &str| {
-            let headers = headers(&[("host", "evil.example.com"), ("authorization", shown)]);
-            admit(&headers, Some("sesame"))
+            let request = asks(&[("host", "evil.example.com"), ("authorization", shown)]);
+            admit(&request, Some("sesame"))
         };
         assert_eq!(admitted("Bearer sesame"), Ok(()));
         for bad in [
@@ -167,7 +179,7 @@ mod tests {
             "sts_sidecar",
             "sidecar:8181",
         ] {
-            assert_eq!(admit(&headers(&[("host", host)]), None), Ok(()), "{host}");
+            assert_eq!(admit(&asks(&[("host", host)]), None), Ok(()), "{host}");
         }
         for host in [
             "",
@@ -183,12 +195,23 @@ mod tests {
             "a@127.0.0.1",
             "127.1:8",
         ] {
-            let admitted = admit(&headers(&[("host", host)]), None);
+            let admitted = admit(&asks(&[("host", host)]), None);
             assert_eq!(admitted, Err(Refused::Forwarded), "{host}");
         }
-        assert_eq!(admit(&headers(&[]), None), Err(Refused::Forwarded));
-        let twice = headers(&[("host", "localhost"), ("host", "localhost")]);
+        assert_eq!(admit(&asks(&[]), None), Err(Refused::Forwarded));
+        let twice = asks(&[("host", "localhost"), ("host", "localhost")]);
         assert_eq!(admit(&twice, None), Err(Refused::Forwarded));
+        let mut request = asks(&[("host", "localhost")]);
+        for (target, want) in [
+            ("http://localhost/v1/credentials/a", Ok(())),
+            (
+                "http://evil.example.com/v1/credentials/a",
+                Err(Refused::Forwarded),
+            ),
+        ] {
+            *request.uri_mut() = target.parse().unwrap();
+            assert_eq!(admit(&request, None), want, "{target}");
+        }
         for name in [
             "origin",
             "referer",
@@ -201,7 +224,7 @@ mod tests {
             "x-real-ip",
             "sec-fetch-site",
         ] {
-            let admitted = admit(&headers(&[("host", "localhost"), (name, "")]), None);
+            let admitted = admit(&asks(&[("host", "localhost"), (name, "")]), None);
             assert_eq!(admitted, Err(Refused::Forwarded), "{name}");
         }
     }

@@ -68,10 +68,8 @@ impl App {
     /// credentials, and says whether it may wait for them.
     pub async fn answer<B>(&self, request: &Request<B>, has_room: impl FnOnce() -> bool) -> Answer {
         let served = self.served();
-        let admitted = guard::admit(
-            request.headers(),
-            served.token.as_ref().map(|token| token.as_str()),
-        );
+        let token = served.token.as_ref().map(|token| token.as_str());
+        let admitted = guard::admit(request, token);
         let path = request.uri().path();
         let open = match path {
             "/healthz" => Some(text("text/plain", "ok\n".into())),

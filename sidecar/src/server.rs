@@ -28,24 +28,25 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As many callers as the limit of open files leaves room for, after it has been
-    /// raised as far as this process may.
+    /// As many as the limit of open files leaves room for, after it has been raised as
+    /// far as this process may.
     pub fn of_this_process() -> Limits {
         let files = rlimit::increase_nofile_limit(MOST_FILES).unwrap_or(0);
-        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        Limits::of(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    /// `files`: how many may be open. Half are not for connections but for the sources,
+    /// the log and the runtime, until there are enough for all.
+    fn of(files: usize) -> Limits {
         Limits {
-            strangers: STRANGERS,
-            callers: files
-                .saturating_sub(STRANGERS + OTHER_FILES)
-                .clamp(64, CALLERS),
+            strangers: (files / 4).clamp(8, STRANGERS),
+            callers: (files / 4).clamp(8, CALLERS),
         }
     }
 }
 
 const STRANGERS: usize = 256;
 const CALLERS: usize = 1_024;
-/// Of the sources, the log, and the runtime.
-const OTHER_FILES: usize = 128;
 const MOST_FILES: u64 = 4_096;
 /// A connection is not closed to make room for another before it has had this time.
 const LEAST_TIME: Duration = Duration::from_millis(250);
@@ -285,6 +286,17 @@ mod tests {
         assert!(ended(&held[0]).await && !ended(&held[1]).await);
         // Evicted, it is not served any more.
         assert!(!held[0].promote() && held[1].promote());
+    }
+
+    #[test]
+    fn connections_leave_files_for_the_sources() {
+        for files in [0, 64, 128, 1_024, 4_096, usize::MAX] {
+            let Limits { strangers, callers } = Limits::of(files);
+            assert!(strangers >= 8 && callers >= 8, "{files}");
+            assert!(strangers + callers <= (files / 2).max(16), "{files}");
+        }
+        let most = Limits::of(4_096);
+        assert_eq!((most.strangers, most.callers), (256, 1_024));
     }
 
     #[test]

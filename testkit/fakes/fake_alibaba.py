@@ -24,8 +24,7 @@ def main():
     parser.add_argument("--oss-port", type=int, required=True)
     parser.add_argument("--sts-port", type=int, required=True)
     parser.add_argument("--control-port", type=int, required=True)
-    parser.add_argument("--oss-tls-port", type=int, help="OSS by TLS, too")
-    parser.add_argument("--tls-certificate", help="PEM file, with its key in it")
+    parser.add_argument("--tls-certificate", help="OSS and STS by TLS, too; PEM, with its key")
     parser.add_argument("--bucket", default="demo-bucket", help="for hosts that name none")
     parser.add_argument("--region", default="cn-hangzhou")
     parser.add_argument("--seed", help="JSON file: a list of control commands to begin with")
@@ -51,14 +50,15 @@ def main():
         server = Server((options.host, port), handler)
         ports[name] = server.server_port
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    if options.oss_tls_port is not None:
-        server = Server((options.host, options.oss_tls_port), Oss)
-        ports["oss_tls"] = server.server_port
+    if options.tls_certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.tls_certificate)
         context.sni_callback = lambda _, name, __: state.server_names.append(name)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, handler in ("oss_tls", Oss), ("sts_tls", Sts):
+            server = Server((options.host, 0), handler)
+            ports[name] = server.server_port
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", json.dumps(ports), flush=True)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -20,6 +20,7 @@ pub struct FakeAlibaba {
     pub oss_port: u16,
     /// OSS by TLS, if it was started with a certificate.
     pub oss_tls_port: Option<u16>,
+    pub sts_tls_port: Option<u16>,
     pub sts_port: u16,
     pub control_port: u16,
     pub process: Process,
@@ -41,14 +42,9 @@ impl FakeAlibaba {
         FakeAlibaba::start_with(&[])
     }
 
-    /// With OSS by TLS, too; the certificate and its key in one PEM file.
+    /// With OSS and STS by TLS, too; the certificate and its key in one PEM file.
     pub fn start_with_tls(certificate: &Path) -> FakeAlibaba {
-        FakeAlibaba::start_with(&[
-            "--oss-tls-port",
-            "0",
-            "--tls-certificate",
-            &certificate.display().to_string(),
-        ])
+        FakeAlibaba::start_with(&["--tls-certificate", &certificate.display().to_string()])
     }
 
     fn start_with(arguments: &[&str]) -> FakeAlibaba {
@@ -70,6 +66,7 @@ impl FakeAlibaba {
         FakeAlibaba {
             oss_port: port("oss").expect("a port"),
             oss_tls_port: port("oss_tls"),
+            sts_tls_port: port("sts_tls"),
             sts_port: port("sts").expect("a port"),
             control_port: port("control").expect("a port"),
             process,

@@ -1,8 +1,9 @@
 //! A sidecar whose roles are those of the fake STS.
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::process::scratch;
+use testkit::process::{scratch, wait_until};
 use testkit::{FakeAlibaba, Process, tools};
 
 pub const ROLE: &str = "acs:ram::1234567890:role/oss-reader";
@@ -43,4 +44,56 @@ pub fn start(alibaba: &FakeAlibaba, secret: &str) -> (Process, u16) {
             .arg(&file)
             .env("TEST_CALLER", "LTAIcaller"),
     )
+}
+
+/// Sends SIGHUP, and waits until the log says `want`.
+pub fn hangup(process: &Process, want: &str) {
+    let id = process.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &id]).status();
+    assert!(sent.unwrap().success());
+    wait_until(want, || process.output().contains(want));
+}
+
+/// A sidecar with one role, for tests that start it more than once.
+pub struct Configured {
+    pub file: PathBuf,
+    pub socket: PathBuf,
+    /// The settings of the key pair.
+    pub key: String,
+}
+
+impl Configured {
+    /// `listen`: its first lines, in which SOCKET is the path of a socket.
+    pub fn new(alibaba: &FakeAlibaba, listen: &str) -> Configured {
+        let socket = scratch("s");
+        let key = "access_key_id_env = \"TEST_CALLER\"\n\
+                   access_key_secret_env = \"TEST_SECRET\"\n"
+            .to_owned();
+        let settings = format!(
+            "{}\n[credentials.default]\ntype = \"assume_role\"\nrole_arn = \"{ROLE}\"\n\
+             sts_endpoint = \"http://127.0.0.1:{}\"\n{key}",
+            listen.replace("SOCKET", socket.to_str().unwrap()),
+            alibaba.sts_port
+        );
+        let file = scratch("sidecar.toml");
+        std::fs::write(&file, settings).unwrap();
+        Configured { file, socket, key }
+    }
+
+    pub fn command(&self, task: &str) -> Command {
+        let mut command = Command::new(tools::sidecar());
+        command.args((!task.is_empty()).then_some(task));
+        command.arg("--config").arg(&self.file);
+        command.env("TEST_CALLER", "LTAIcaller");
+        command.env("TEST_SECRET", CALLER_SECRET);
+        command
+    }
+
+    pub fn start(&self) -> Process {
+        Process::start("sidecar", &mut self.command(""))
+    }
+
+    pub fn probe(&self) -> Option<i32> {
+        self.command("probe").output().unwrap().status.code()
+    }
 }

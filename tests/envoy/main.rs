@@ -25,5 +25,7 @@ mod rotation;
 mod route_settings;
 mod shipped;
 mod sidecar;
+mod sidecar_callers;
+mod sidecar_limits;
 mod sidecar_process;
 mod sources;

@@ -9,12 +9,11 @@
 
 use crate::common;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use common::filter;
-use common::sidecar::{CALLER_SECRET, ROLE, alibaba, start};
+use common::sidecar::{CALLER_SECRET, Configured, ROLE, alibaba, hangup, start};
 use serde_json::json;
 use testkit::process::{scratch, wait_until, wait_until_read};
 use testkit::{EnvoyBuilder, FakeAlibaba, Position, Process, Request, Response, tools};
@@ -212,14 +211,6 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
     assert_eq!(alibaba.sts_requests(), 1);
 }
 
-/// Sends SIGHUP, and waits until the log says `want`.
-fn hangup(process: &Process, want: &str) {
-    let id = process.id().to_string();
-    let sent = Command::new("kill").args(["-HUP", &id]).status();
-    assert!(sent.unwrap().success());
-    wait_until(want, || process.output().contains(want));
-}
-
 #[test]
 fn a_reload_that_would_move_the_socket_is_refused_whole() {
     let alibaba = alibaba();
@@ -383,48 +374,4 @@ fn the_environment_alone_is_enough() {
     );
     let answer = Request::local("/v1/credentials/default").send(port);
     assert_eq!(answer.json()["Code"], "Success");
-}
-
-/// A sidecar with one role, for tests that start it more than once.
-struct Configured {
-    file: PathBuf,
-    socket: PathBuf,
-    /// The settings of the key pair.
-    key: String,
-}
-
-impl Configured {
-    /// `listen`: its first lines, in which SOCKET is the path of a socket.
-    fn new(alibaba: &FakeAlibaba, listen: &str) -> Configured {
-        let socket = scratch("s");
-        let key = "access_key_id_env = \"TEST_CALLER\"\n\
-                   access_key_secret_env = \"TEST_SECRET\"\n"
-            .to_owned();
-        let settings = format!(
-            "{}\n[credentials.default]\ntype = \"assume_role\"\nrole_arn = \"{ROLE}\"\n\
-             sts_endpoint = \"http://127.0.0.1:{}\"\n{key}",
-            listen.replace("SOCKET", socket.to_str().unwrap()),
-            alibaba.sts_port
-        );
-        let file = scratch("sidecar.toml");
-        std::fs::write(&file, settings).unwrap();
-        Configured { file, socket, key }
-    }
-
-    fn command(&self, task: &str) -> Command {
-        let mut command = Command::new(tools::sidecar());
-        command.args((!task.is_empty()).then_some(task));
-        command.arg("--config").arg(&self.file);
-        command.env("TEST_CALLER", "LTAIcaller");
-        command.env("TEST_SECRET", CALLER_SECRET);
-        command
-    }
-
-    fn start(&self) -> Process {
-        Process::start("sidecar", &mut self.command(""))
-    }
-
-    fn probe(&self) -> Option<i32> {
-        self.command("probe").output().unwrap().status.code()
-    }
 }

@@ -1,0 +1,206 @@
+//! Callers of the sidecar that are slow, many, or gone: whoever may be served still
+//! is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support"
+)]
+
+use crate::common;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use common::sidecar::{CALLER_SECRET, Configured, alibaba, start};
+use serde_json::json;
+use testkit::process::{PATIENCE, wait_until, wait_until_read};
+use testkit::{Process, Request, Response};
+
+const TOKEN: &str = "sesame-bearer";
+
+/// A sidecar that callers need a token for, and that may open so many files.
+fn with_files(sidecar: &Configured, files: u32) -> (Process, u16) {
+    let command = sidecar.command("");
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("STS_SIDECAR_TOKEN", TOKEN);
+    testkit::sidecar::start(&mut limited)
+}
+
+fn good(port: u16) -> Response {
+    let request = Request::local("/v1/credentials/default");
+    let request = request.header("authorization", format!("Bearer {TOKEN}"));
+    request.send(port)
+}
+
+/// A connection with the beginning of a request.
+fn half_open(port: u16) -> TcpStream {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _ = stream.write_all(b"GET /v1/credentials/default HTTP/1.1\r\nhost: localhost\r\n");
+    stream
+}
+
+/// Waits until the other side has closed a connection; what it said before.
+fn ended(mut stream: &TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("it is open still"),
+        // Closed with something unread, it is reset.
+        _ => answer,
+    }
+}
+
+#[test]
+fn half_open_connections_lock_nobody_out() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"0.0.0.0:0\"");
+    for files in [256, 4_096] {
+        let (_process, port) = with_files(&sidecar, files);
+        assert_eq!(good(port).status, 200);
+        let held: Vec<TcpStream> = (0..300).map(|_| half_open(port)).collect();
+        assert_eq!(good(port).status, 200, "with {files} files");
+        // The first have had their time, and made room.
+        assert_eq!(ended(&held[0]), b"");
+        let metrics = Request::get("/metrics").send(port).text();
+        assert!(
+            !metrics.contains("connections_evicted_total 0"),
+            "{metrics}"
+        );
+    }
+}
+
+#[test]
+fn a_head_has_a_time_and_a_size() {
+    let alibaba = alibaba();
+    let (process, port) = start(&alibaba, CALLER_SECRET);
+    // Fed byte by byte it takes no longer than at once.
+    let mut slow = half_open(port);
+    wait_until("the end of a slow head", || {
+        std::thread::sleep(Duration::from_millis(100));
+        slow.write_all(b"a").is_err()
+    });
+
+    let before = process.resident_kib();
+    let large = "a".repeat(400 * 1024);
+    let answers: Vec<Vec<u8>> = (0..50)
+        .map(|_| {
+            let mut stream = half_open(port);
+            let _ = stream.write_all(format!("a: {large}\r\n\r\n").as_bytes());
+            ended(&stream)
+        })
+        .collect();
+    for answer in answers {
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(!answer.contains("Success"), "{answer}");
+    }
+    let grown = process.resident_kib().saturating_sub(before);
+    assert!(grown < 16 * 1024, "{grown} KiB");
+}
+
+#[test]
+fn half_open_connections_do_not_keep_it_from_its_end() {
+    let alibaba = alibaba();
+    let (mut process, port) = start(&alibaba, CALLER_SECRET);
+    let held: Vec<TcpStream> = (0..50).map(|_| half_open(port)).collect();
+    held.iter().for_each(wait_until_read);
+    assert_eq!(process.terminate(), Some(0));
+    for stream in &held {
+        ended(stream);
+    }
+}
+
+#[test]
+fn callers_whose_source_hangs_do_not_keep_it_from_its_end() {
+    let alibaba = alibaba();
+    let (mut process, port) = start(&alibaba, CALLER_SECRET);
+    assert_eq!(
+        Request::local("/v1/credentials/default").send(port).status,
+        200
+    );
+    alibaba.set("sts_delay", json!(25));
+    let renewed = Request::local("/v1/credentials/default").header("cache-control", "no-cache");
+    let waiting = renewed.start(port).unwrap();
+    wait_until_read(&waiting);
+    assert_eq!(process.terminate(), Some(0));
+    assert!(alibaba.sts_requests() >= 3, "it was waiting");
+}
+
+#[test]
+fn a_caller_that_leaves_breaks_off_nothing_for_the_others() {
+    let alibaba = alibaba();
+    let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
+    assert_eq!(
+        Request::local("/v1/credentials/default").send(port).status,
+        200
+    );
+    wait_until("both roles", || alibaba.sts_requests() == 2);
+    alibaba.set("sts_delay", json!(2));
+    let renewed = Request::local("/v1/credentials/default").header("cache-control", "no-cache");
+    let first = renewed.start(port).unwrap();
+    wait_until("the fetch that the first asks for", || {
+        // STS notes a request before it waits.
+        alibaba.sts_requests() == 3
+    });
+    let second = renewed.start(port).unwrap();
+    wait_until_read(&second);
+    drop(first);
+    assert_eq!(Response::read(second, false).unwrap().status, 200);
+    // Asked anew after the fetch had begun, the second needs one of its own; broken
+    // off, the first one's would have left STS asked by nobody.
+    assert!(alibaba.sts_requests() <= 4);
+    let metrics = Request::get("/metrics").send(port).text();
+    let fetched = format!(
+        "fetches_total{{name=\"default\",result=\"ok\"}} {}",
+        alibaba.sts_requests() - 1
+    );
+    assert!(
+        metrics.contains(&fetched),
+        "each fetch has come to its end: {metrics}"
+    );
+}
+
+#[test]
+fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"0.0.0.0:0\"\ntimeout_ms = 60000");
+    // Room for 32 callers.
+    let (_process, port) = with_files(&sidecar, 128);
+    assert_eq!(good(port).status, 200);
+    alibaba.set("sts_delay", json!(4));
+    let renewed = Request::local("/v1/credentials/default")
+        .header("cache-control", "no-cache")
+        .header("authorization", format!("Bearer {TOKEN}"));
+    let mut waiting = Vec::new();
+    let busy = loop {
+        let stream = renewed.start(port).unwrap();
+        wait_until_read(&stream);
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "none is told");
+        if waiting.len() > 32 {
+            let last = waiting.pop().unwrap();
+            break Response::read(last, false).unwrap();
+        }
+    };
+    assert_eq!(
+        (busy.status, busy.json()["Code"].as_str()),
+        (503, Some("Busy"))
+    );
+    let statuses = waiting
+        .into_iter()
+        .map(|stream| Response::read(stream, false).unwrap().status);
+    assert!(statuses.into_iter().all(|status| status == 200));
+    assert_eq!(good(port).status, 200, "their places are free again");
+}
