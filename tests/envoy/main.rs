@@ -29,3 +29,4 @@ mod sidecar_callers;
 mod sidecar_limits;
 mod sidecar_process;
 mod sources;
+mod sources_settings;

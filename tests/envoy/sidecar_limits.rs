@@ -136,6 +136,10 @@ fn callers_whose_source_hangs_do_not_keep_it_from_its_end() {
     wait_until_read(&waiting);
     assert_eq!(process.terminate(), Some(0));
     assert!(alibaba.sts_requests() >= 3, "it was waiting");
+    assert!(
+        Response::read(waiting, false).is_err(),
+        "it has not waited for STS"
+    );
 }
 
 #[test]
