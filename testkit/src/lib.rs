@@ -19,6 +19,7 @@ pub mod process;
 pub mod recorder;
 pub mod shipped;
 pub mod sidecar;
+pub mod sidecar_soak;
 pub mod soak;
 pub mod stub;
 pub mod tools;

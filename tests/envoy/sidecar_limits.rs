@@ -208,3 +208,11 @@ fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     assert!(statuses.into_iter().all(|status| status == 200));
     assert_eq!(good(port).status, 200, "their places are free again");
 }
+
+/// `cargo xtask soak --sidecar --minutes 60` does the same for longer.
+#[test]
+fn a_minute_among_hostile_callers_harms_nobody() {
+    let report = testkit::sidecar_soak::run(Duration::from_secs(60));
+    println!("{report}");
+    assert_eq!(report.problem(), None, "{report}");
+}

@@ -55,10 +55,14 @@ enum Task {
     Structure(structure::Options),
     /// Write docs/configuration.schema.json from the code
     Schema,
-    /// Load Envoy while credentials rotate and the sidecar fails; report at the end
+    /// Load Envoy while credentials rotate and the sidecar fails, or the sidecar alone;
+    /// report at the end
     Soak {
         #[arg(long, default_value_t = 10)]
         minutes: u64,
+        /// The sidecar alone, among callers that mean harm
+        #[arg(long)]
+        sidecar: bool,
     },
 }
 
@@ -84,7 +88,14 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Dist => dist::run()?,
         Task::Schema => config::write_schema()?,
         Task::Structure(options) => structure::run(&options)?,
-        Task::Soak { minutes } => soak(minutes)?,
+        Task::Soak {
+            minutes,
+            sidecar: false,
+        } => soak(minutes)?,
+        Task::Soak {
+            minutes,
+            sidecar: true,
+        } => soak_sidecar(minutes)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,4 +114,13 @@ fn soak(minutes: u64) -> Result {
         true => Ok(()),
         false => Err("requests failed".into()),
     }
+}
+
+fn soak_sidecar(minutes: u64) -> Result {
+    setup::run()?;
+    let report = testkit::sidecar_soak::run(Duration::from_secs(minutes * 60));
+    print!("{report}");
+    report
+        .problem()
+        .map_or(Ok(()), |problem| Err(problem.into()))
 }

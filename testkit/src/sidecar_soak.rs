@@ -1,0 +1,400 @@
+//! The sidecar alone, among callers that mean harm, while its source fails, its
+//! settings change every second, and its tokens are rotated.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::origin::Origin;
+use crate::process::{Process, scratch};
+use crate::{Request, tools};
+
+const TOKEN: &str = "sesame-bearer";
+const SECRET: &str = "sesame-secret";
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Requests of callers that have the token, which were answered with credentials.
+    pub good: u64,
+    /// Such requests that found no answer, since room was made for others.
+    pub unanswered: u64,
+    /// Such requests that were answered with something else.
+    pub refused: BTreeMap<String, u64>,
+    /// The longest time that a caller with the token went without.
+    pub longest_without: Duration,
+    /// Connections of callers without it, by what they did.
+    pub hostile: BTreeMap<&'static str, u64>,
+    /// Of those, the ones that read a secret.
+    pub leaked: u64,
+    /// Whether the log holds a secret.
+    pub log_leaked: bool,
+    pub reloads: u64,
+    pub outages: u64,
+    pub tokens: u64,
+    /// Resident memory of the sidecar, in KiB.
+    pub memory_at_start: u64,
+    pub memory_at_end: u64,
+}
+
+/// Runs for at least that long.
+pub fn run(duration: Duration) -> Report {
+    let origin = Origin::start(1);
+    origin.set(|settings| settings.token_life = 12);
+    let file = scratch("soaked.toml");
+    write_settings(&file, origin.sts_port, Variant::Plain);
+    let (mut process, port) = start(&file);
+    let stage = Arc::new(Stage {
+        port,
+        is_over: AtomicBool::new(false),
+        leaked: AtomicU64::new(0),
+        report: Mutex::default(),
+    });
+    let mut threads = Vec::new();
+    for kind in 0..GOOD {
+        threads.push(stage.spawn(move |stage| stage.good(kind)));
+    }
+    for hostile in HOSTILE {
+        threads.push(stage.spawn(move |stage| stage.hostile(hostile)));
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    let memory_at_start = process.resident_kib();
+    let reloads = {
+        let (file, sts_port, id) = (file, origin.sts_port, process.id());
+        stage.spawn(move |stage| stage.reload(&file, sts_port, id))
+    };
+    threads.push(reloads);
+
+    let begin = Instant::now();
+    let mut outages = 0;
+    while begin.elapsed() < duration {
+        // Shorter than what is left of a token when newer ones are due.
+        origin.set(|settings| settings.garbage = true);
+        std::thread::sleep(Duration::from_secs(5));
+        origin.set(|settings| {
+            settings.garbage = false;
+            settings.delay = Duration::from_millis(500);
+        });
+        std::thread::sleep(Duration::from_secs(3));
+        origin.set(|settings| settings.delay = Duration::ZERO);
+        std::thread::sleep(Duration::from_secs(2));
+        outages += 1;
+        process.assert_running();
+    }
+    stage.is_over.store(true, Ordering::Relaxed);
+    for thread in threads {
+        thread.join().expect("a caller");
+    }
+    let memory_at_end = process.resident_kib();
+    let code = process.terminate();
+    assert_eq!(code, Some(0), "{}", process.output());
+    let log = process.output();
+    let mut report = stage.report.lock().expect("lock").clone();
+    report.leaked = stage.leaked.load(Ordering::Relaxed);
+    report.log_leaked = holds_secret(log.as_bytes());
+    report.outages = outages;
+    report.tokens = origin.issued();
+    report.memory_at_start = memory_at_start;
+    report.memory_at_end = memory_at_end;
+    report
+}
+
+/// How many callers have the token.
+const GOOD: usize = 4;
+
+/// What the others do, each in a thread of its own.
+const HOSTILE: [&str; 7] = [
+    "half-open",
+    "trickling",
+    "without a token",
+    "with a wrong token",
+    "large heads",
+    "garbage",
+    "gone at once",
+];
+
+struct Stage {
+    port: u16,
+    is_over: AtomicBool,
+    leaked: AtomicU64,
+    report: Mutex<Report>,
+}
+
+#[derive(Clone, Copy)]
+enum Variant {
+    Plain,
+    WithSecond,
+    Wrong,
+}
+
+impl Stage {
+    fn spawn(self: &Arc<Stage>, run: impl FnOnce(&Stage) + Send + 'static) -> JoinHandle<()> {
+        let stage = Arc::clone(self);
+        std::thread::spawn(move || run(&stage))
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed)
+    }
+
+    fn good(&self, number: usize) {
+        let mut served_at = Instant::now();
+        let mut count = 0_u64;
+        while self.goes_on() {
+            let request = Request::local("/v1/credentials/default")
+                .header("authorization", format!("Bearer {TOKEN}"));
+            // One of them has tokens that OSS refuses, now and then.
+            let is_renewed = number == 0 && count % 64 == 63;
+            let request = match is_renewed {
+                true => request.header("cache-control", "no-cache"),
+                false => request,
+            };
+            let answer = request.try_send(self.port);
+            count += 1;
+            let mut report = self.report.lock().expect("lock");
+            match answer {
+                Ok(answer) if answer.status == 200 && answer.text().contains("CAIS") => {
+                    let without = served_at.elapsed();
+                    report.longest_without = report.longest_without.max(without);
+                    report.good += 1;
+                    served_at = Instant::now();
+                }
+                Ok(answer) => {
+                    let what = format!("{} {}", answer.status, answer.text());
+                    *report.refused.entry(what).or_default() += 1;
+                }
+                Err(_) => report.unanswered += 1,
+            }
+            drop(report);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn hostile(&self, kind: &'static str) {
+        let mut held: Vec<TcpStream> = Vec::new();
+        let mut count = 0_u64;
+        while self.goes_on() {
+            let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            };
+            count += 1;
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+            let _ = stream.write_all(&Self::words(kind, count));
+            match kind {
+                "half-open" | "trickling" => {
+                    let most = if kind == "half-open" { 300 } else { 20 };
+                    held.push(stream);
+                    if held.len() > most {
+                        self.read(&mut held.remove(0));
+                    }
+                    if kind == "trickling" {
+                        held.iter_mut()
+                            .for_each(|stream| drop(stream.write_all(b"a")));
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
+                }
+                "gone at once" => drop(stream),
+                _ => self.read(&mut stream),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        drop(held);
+        let mut report = self.report.lock().expect("lock");
+        report.hostile.insert(kind, count);
+    }
+
+    /// What they say first.
+    fn words(kind: &str, count: u64) -> Vec<u8> {
+        let paths = [
+            "/v1/credentials/default",
+            "/latest/meta-data/ram/security-credentials/",
+            "/latest/meta-data/ram/security-credentials/default",
+            "/latest/api/token",
+            "/readyz",
+            "/metrics",
+            "/v1/credentials/../default",
+            "//v1/credentials/default",
+        ];
+        let path = paths[count as usize % paths.len()];
+        let get =
+            |headers: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+        match kind {
+            "half-open" | "trickling" => {
+                b"GET /v1/credentials/default HTTP/1.1\r\nhost: a".to_vec()
+            }
+            "without a token" => get("").into_bytes(),
+            "with a wrong token" => {
+                let shown = &TOKEN[..count as usize % TOKEN.len()];
+                get(&format!("authorization: Bearer {shown}\r\n")).into_bytes()
+            }
+            "large heads" => get(&format!("a: {}\r\n", "b".repeat(100_000))).into_bytes(),
+            "gone at once" => get(&format!(
+                "authorization: Bearer {TOKEN}\r\ncache-control: no-cache\r\n"
+            ))
+            .into_bytes(),
+            _ => {
+                let mut state = count.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+                let mut bytes: Vec<u8> = (0..2_000)
+                    .map(|_| {
+                        state ^= state << 13;
+                        state ^= state >> 7;
+                        state ^= state << 17;
+                        (state >> 24) as u8
+                    })
+                    .collect();
+                bytes.extend(b"\r\n\r\n");
+                bytes
+            }
+        }
+    }
+
+    fn read(&self, stream: &mut TcpStream) {
+        // They ask for the answer's end, and not for another answer.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        if holds_secret(&answer) {
+            self.leaked.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn reload(&self, file: &Path, sts_port: u16, id: u32) {
+        let mut reloads = 0_usize;
+        while self.goes_on() {
+            let variants = [Variant::WithSecond, Variant::Wrong, Variant::Plain];
+            write_settings(file, sts_port, variants[reloads % variants.len()]);
+            let sent = Command::new("kill")
+                .args(["-HUP", &id.to_string()])
+                .status();
+            assert!(sent.is_ok_and(|status| status.success()), "kill");
+            reloads += 1;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        self.report.lock().expect("lock").reloads = reloads as u64;
+    }
+}
+
+fn holds_secret(bytes: &[u8]) -> bool {
+    let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    // The secrets of tokens, the tokens, and those of the settings.
+    [b"secret-".as_slice(), b"CAIS", b"sesame"]
+        .into_iter()
+        .any(holds)
+}
+
+fn start(file: &PathBuf) -> (Process, u16) {
+    let mut command = Command::new(tools::sidecar());
+    command.arg("--config").arg(file).envs([
+        ("STS_SIDECAR_TOKEN", TOKEN),
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIexample"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET),
+    ]);
+    crate::sidecar::start(&mut command)
+}
+
+/// Replaced in one step, as an operator's tools do it.
+fn write_settings(file: &Path, sts_port: u16, variant: Variant) {
+    let role = |name: &str| {
+        format!(
+            "[credentials.{name}]\ntype = \"assume_role\"\nrole_arn = \"acs:ram::1:role/{name}\"\n\
+             sts_endpoint = \"http://127.0.0.1:{sts_port}\"\n"
+        )
+    };
+    let text = match variant {
+        Variant::Plain => role("default"),
+        Variant::WithSecond => role("default") + &role("second"),
+        Variant::Wrong => role("default") + "type = 5\n",
+    };
+    let whole = file.with_extension("new");
+    std::fs::write(&whole, format!("listen = \"127.0.0.1:0\"\n{text}")).expect("settings");
+    std::fs::rename(&whole, file).expect("settings");
+}
+
+impl Report {
+    /// What should not have been.
+    pub fn problem(&self) -> Option<&'static str> {
+        let growth = self.memory_at_end.saturating_sub(self.memory_at_start);
+        let done = self.good > 0 && self.reloads > 0 && self.outages > 0;
+        let hostile = HOSTILE
+            .iter()
+            .all(|kind| self.hostile.get(kind).is_some_and(|n| *n > 0));
+        [
+            (
+                done && hostile,
+                "not everything that should happen has happened",
+            ),
+            (
+                self.leaked == 0,
+                "somebody without the token has read a secret",
+            ),
+            (!self.log_leaked, "the log holds a secret"),
+            (
+                self.refused.is_empty(),
+                "a caller with the token was refused",
+            ),
+            (
+                self.longest_without < PATIENCE,
+                "a caller with the token waited too long",
+            ),
+            (growth < MOST_GROWTH, "memory is not flat"),
+        ]
+        .into_iter()
+        .find_map(|(good, problem)| (!good).then_some(problem))
+    }
+}
+
+/// As long as the sidecar waits for the head of a request, and so for the last of
+/// those who hold a place that a caller waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Of resident memory, in KiB.
+const MOST_GROWTH: u64 = 16 * 1024;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "served              {}", self.good)?;
+        writeln!(f, "unanswered          {}", self.unanswered)?;
+        writeln!(
+            f,
+            "refused             {}",
+            self.refused.values().sum::<u64>()
+        )?;
+        for (answer, count) in &self.refused {
+            writeln!(f, "  {count} × {answer}")?;
+        }
+        writeln!(
+            f,
+            "longest without     {} ms",
+            self.longest_without.as_millis()
+        )?;
+        writeln!(
+            f,
+            "hostile             {}",
+            self.hostile.values().sum::<u64>()
+        )?;
+        for (kind, count) in &self.hostile {
+            writeln!(f, "  {count} × {kind}")?;
+        }
+        writeln!(f, "secrets read        {}", self.leaked)?;
+        writeln!(
+            f,
+            "secrets in the log  {}",
+            if self.log_leaked { "yes" } else { "none" }
+        )?;
+        writeln!(f, "reloads             {}", self.reloads)?;
+        writeln!(f, "outages             {}", self.outages)?;
+        writeln!(f, "tokens issued       {}", self.tokens)?;
+        writeln!(
+            f,
+            "sidecar's memory    {} KiB, at the end {} KiB",
+            self.memory_at_start, self.memory_at_end
+        )
+    }
+}
