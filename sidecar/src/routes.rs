@@ -264,7 +264,7 @@ impl Failure<'_> {
         match self {
             Failure::Refused(Refused::Forwarded) => StatusCode::FORBIDDEN,
             Failure::Refused(_) => StatusCode::UNAUTHORIZED,
-            Failure::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Busy => StatusCode::TOO_MANY_REQUESTS,
             Failure::UnknownName => StatusCode::NOT_FOUND,
             Failure::BadTokenLife => StatusCode::BAD_REQUEST,
             Failure::Source { .. } => StatusCode::BAD_GATEWAY,

@@ -87,6 +87,23 @@ fn envoys_own_callout_is_served_whatever_its_client_sends() {
 }
 
 #[test]
+fn a_foreign_name_in_the_filters_settings_is_said() {
+    let alibaba = alibaba();
+    let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
+    let mut configuration = filter();
+    configuration["credentials"]["default"]["sidecar"]["authority"] = json!("sts.example.com");
+    configuration["wait_timeout_ms"] = json!(500);
+    let envoy = EnvoyBuilder::new(configuration, alibaba.oss_port, port).start();
+    let response = Request::get("/a").send(envoy.port(Position::Upstream));
+    assert_eq!(response.status, 503);
+    assert!(
+        response.text().contains("`authority` must be"),
+        "{}",
+        response.text()
+    );
+}
+
+#[test]
 fn a_metadata_token_is_looked_at() {
     let alibaba = alibaba();
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);

@@ -200,7 +200,7 @@ fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     };
     assert_eq!(
         (busy.status, busy.json()["Code"].as_str()),
-        (503, Some("Busy"))
+        (429, Some("Busy"))
     );
     let statuses = waiting
         .into_iter()

@@ -102,6 +102,7 @@ impl fmt::Display for FetchError {
             Status(503) => NOBODY,
             Status(504) => "status 504: no answer within `sidecar.timeout_ms`",
             Status(401) => WANTS_TOKEN,
+            Status(403) => FOREIGN_NAME,
             NotJson => "the body is not a JSON object",
             Code => "`Code` is not \"Success\"",
             Malformed("Expiration") => "`Expiration` is not of the form 2006-01-02T15:04:05Z",
@@ -128,6 +129,8 @@ const NOBODY: &str =
     "status 503: nobody answers; is the sidecar running, and is its address right in the cluster?";
 const WANTS_TOKEN: &str =
     "status 401: it wants a token; `token_env` names the variable that holds it";
+const FOREIGN_NAME: &str = "status 403: a sidecar without a token serves its own machine alone; \
+     `authority` must be an address, `localhost` or a name without a dot";
 const SHORT_LIVED: &str = "`Expiration` leaves no more than `clock_margin_ms`, in which the \
      credentials are not used; let the source give them a longer life";
 const CLOCKS: &str = "compare the clocks of Envoy and the sidecar";
