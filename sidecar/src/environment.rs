@@ -31,6 +31,11 @@ impl Environment {
         self.raw(name).filter(|value| !value.is_empty())
     }
 
+    /// What is given, or else a variable.
+    pub fn or(&self, given: Option<&str>, name: &str) -> Option<String> {
+        given.or_else(|| self.get(name)).map(str::to_owned)
+    }
+
     /// A variable that is set, if only to nothing.
     pub fn raw(&self, name: &str) -> Option<&str> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);

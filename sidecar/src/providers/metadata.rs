@@ -27,18 +27,14 @@ impl Metadata {
     /// What the settings leave open is as the environment says.
     pub fn new(settings: &EcsSettings, world: &World) -> Result<Metadata, String> {
         let environment = &world.environment;
-        let or = |given: &Option<String>, name: &str| {
-            let given = given.as_deref().or_else(|| environment.get(name));
-            given.map(str::to_owned)
-        };
-        let endpoint = or(
-            &settings.endpoint,
+        let endpoint = environment.or(
+            settings.endpoint.as_deref(),
             "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
         );
         let endpoint = endpoint.unwrap_or_else(|| "http://100.100.100.200".into());
         Ok(Metadata {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            role: or(&settings.role_name, "ALIBABA_CLOUD_ECS_METADATA"),
+            role: environment.or(settings.role_name.as_deref(), "ALIBABA_CLOUD_ECS_METADATA"),
             hardened: settings.hardened || environment.flag("ALIBABA_CLOUD_IMDSV1_DISABLED")?,
             is_disabled: environment.flag("ALIBABA_CLOUD_ECS_METADATA_DISABLED")?,
             client: Arc::clone(&world.client),

@@ -108,24 +108,26 @@ impl AssumeRoleWithOidc {
     /// What the settings leave open is as the environment says.
     pub fn new(settings: &OidcSettings, world: &World) -> Result<AssumeRoleWithOidc, String> {
         let environment = &world.environment;
-        let or = |given: &Option<String>, name: &str| {
-            let given = given.as_deref().or_else(|| environment.get(name));
-            given.map(str::to_owned)
-        };
         let mut session = settings.session.clone();
-        session.session_name = or(&session.session_name, "ALIBABA_CLOUD_ROLE_SESSION_NAME");
+        session.session_name = environment.or(
+            session.session_name.as_deref(),
+            "ALIBABA_CLOUD_ROLE_SESSION_NAME",
+        );
         let file = environment.get("ALIBABA_CLOUD_OIDC_TOKEN_FILE");
         Ok(AssumeRoleWithOidc {
             session: Session::new(
                 settings.sts.endpoint(environment)?,
-                or(&settings.role_arn, "ALIBABA_CLOUD_ROLE_ARN").unwrap_or_default(),
+                environment
+                    .or(settings.role_arn.as_deref(), "ALIBABA_CLOUD_ROLE_ARN")
+                    .unwrap_or_default(),
                 &session,
             ),
-            provider_arn: or(
-                &settings.oidc_provider_arn,
-                "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-            )
-            .unwrap_or_default(),
+            provider_arn: environment
+                .or(
+                    settings.oidc_provider_arn.as_deref(),
+                    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+                )
+                .unwrap_or_default(),
             token_file: settings.oidc_token_file.clone().or(file.map(PathBuf::from)),
             client: Arc::clone(&world.client),
         })

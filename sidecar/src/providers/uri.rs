@@ -22,9 +22,8 @@ pub struct CredentialsUri {
 impl CredentialsUri {
     /// Asks `uri`, or else the one that the environment names.
     pub fn new(uri: Option<&str>, world: &World) -> CredentialsUri {
-        let uri = uri.or_else(|| world.environment.get("ALIBABA_CLOUD_CREDENTIALS_URI"));
         CredentialsUri {
-            uri: uri.map(str::to_owned),
+            uri: world.environment.or(uri, "ALIBABA_CLOUD_CREDENTIALS_URI"),
             client: Arc::clone(&world.client),
         }
     }
