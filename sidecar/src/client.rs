@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -18,7 +18,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use oss_origin_auth_core::oss::time::parse_rfc3339_utc;
 use rustls::pki_types::ServerName;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -86,13 +86,15 @@ impl Client {
         })
     }
 
-    /// The answer, if its status is 200.
+    /// The answer, if its status is 200. `what` is asked for, in our own words.
     pub async fn send(
         &self,
         way: Way,
+        what: &str,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, FetchError> {
-        let step = describe(&request);
+        let host = request.uri().authority().map_or("", |host| host.as_str());
+        let step = format!("{what} at {host}");
         let exchange = tokio::time::timeout(self.timeout.get(), self.exchange(way, request));
         match exchange.await.unwrap_or(Err(Cause::TimedOut)) {
             Ok(body) => Ok(Answer { step, body }),
@@ -107,8 +109,6 @@ impl Client {
         let (mut parts, body) = request.into_parts();
         let host = parts.uri.host().unwrap_or_default().to_owned();
         let authority = parts.uri.authority().map_or("", |whole| whole.as_str());
-        // In front of the host may be a user and a password.
-        let authority = authority.rsplit('@').next().unwrap_or_default();
         let shown = HeaderValue::from_str(authority).map_err(|_| Cause::Unreachable(NO_HOST))?;
         parts.headers.insert(HOST, shown);
         let is_tls = parts.uri.scheme_str() == Some("https");
@@ -149,7 +149,11 @@ impl Client {
         if !self.has_roots {
             return Err(Cause::Missing(NO_ROOTS.into()));
         }
-        let name = ServerName::try_from(host).map_err(|_| Cause::Unreachable(NO_HOST))?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let name = bare.unwrap_or(&host).to_owned();
+        let name = ServerName::try_from(name).map_err(|_| Cause::Unreachable(NO_HOST))?;
         let stream = self.tls.connect(name, stream).await;
         converse(stream.map_err(|_| Cause::Unreachable(NO_TLS))?, request).await
     }
@@ -231,14 +235,19 @@ async fn converse(
     let answer = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
-        let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(_) => Cause::Unreachable(BROKEN),
-            Err(_) => Cause::Malformed,
-        })?;
-        let body = body.to_bytes();
+        let mut incoming = response.into_body();
+        // Copied, since the least piece keeps the whole buffer that it came in.
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(broken)?;
+            let data = frame.data_ref().map_or(b"".as_slice(), |data| data);
+            if body.len() + data.len() > MAX_BODY {
+                return Err(Cause::Malformed);
+            }
+            body.extend_from_slice(data);
+        }
         match status {
-            200 => Ok(body),
+            200 => Ok(Bytes::from(body)),
             status => Err(refusal(status, &body)),
         }
     };
@@ -285,52 +294,52 @@ fn proxies(environment: &Environment) -> Result<Matcher, String> {
         };
     }
     if let Some((_, value)) = first(["NO_PROXY", "no_proxy"]) {
-        builder = builder.no(value);
+        builder = builder.no(exempt(value).join(","));
     }
     Ok(builder.build())
 }
 
-/// `AssumeRole at sts.aliyuncs.com`, or the method, the path and the host.
-fn describe<B>(request: &Request<B>) -> String {
-    let uri = request.uri();
-    let host = uri.authority().map_or("", |authority| authority.as_str());
-    let host = host.rsplit('@').next().unwrap_or_default();
-    let action = uri.query().and_then(|query| {
-        let mut pairs = query.split('&');
-        pairs.find_map(|pair| pair.strip_prefix("Action="))
+/// The hosts of NO_PROXY, in the one form that is known here: other programs take them
+/// with a port, with a `*` before the domain, in brackets, or with spaces between them.
+fn exempt(value: &str) -> Vec<&str> {
+    let hosts = value.split(|c: char| c == ',' || c.is_ascii_whitespace());
+    let hosts = hosts.map(|host| {
+        let without_port = host.rsplit_once(':').filter(|(name, port)| {
+            let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            is_port && (name.ends_with(']') || !name.contains(':'))
+        });
+        let host = without_port.map_or(host, |(name, _)| name);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let host = bare.unwrap_or(host).trim_end_matches('.');
+        match host.strip_prefix('*') {
+            Some(domain) if domain.starts_with('.') => domain,
+            _ => host,
+        }
     });
-    match action {
-        Some(action) => format!("{action} at {host}"),
-        None => format!("{} {} at {host}", request.method(), uri.path()),
-    }
+    hosts.filter(|host| !host.is_empty()).collect()
 }
 
 /// What is kept of an answer that refuses.
 fn refusal(status: u16, body: &[u8]) -> Cause {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Refusal<'a> {
-        #[serde(borrow)]
-        code: Option<&'a str>,
-        #[serde(borrow)]
-        request_id: Option<&'a str>,
-    }
-    let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
-        return Cause::Status(status);
-    };
-    let request_id = refusal.request_id.and_then(request_id);
-    match refusal.code.and_then(code) {
-        Some(code) => Cause::Refused { code, request_id },
+    let answer: Option<Value> = serde_json::from_slice(body).ok();
+    let word = |name: &str| answer.as_ref()?.get(name)?.as_str();
+    match word("Code").and_then(code) {
+        Some(code) => Cause::Refused {
+            code,
+            request_id: word("RequestId").and_then(request_id),
+        },
         None => Cause::Status(status),
     }
 }
 
-/// A code of Alibaba's: words of letters and digits, with dots between them, and short
-/// enough that nothing else can hide in it.
+/// A code of Alibaba's: words of letters with dots between them. Keys and tokens have
+/// digits, and are longer than any word.
 pub fn code(text: &str) -> Option<String> {
     let plain = |word: &str| {
         (1..=32).contains(&word.len())
-            && word.bytes().all(|b| b.is_ascii_alphanumeric())
+            && word.bytes().all(|b| b.is_ascii_alphabetic())
             && word.starts_with(|c: char| c.is_ascii_uppercase())
     };
     (text.len() <= 64 && text.split('.').all(plain)).then(|| text.to_owned())
@@ -369,29 +378,14 @@ mod tests {
             (r#"{"Code": "a b sesame"}"#, Cause::Status(400)),
             (r#"{"Code": "sts-sidecar: sesame"}"#, Cause::Status(400)),
             (r#"{"Code": "Sesame_1"}"#, Cause::Status(400)),
+            (r#"{"Code": "LTAI5tSesame"}"#, Cause::Status(400)),
+            (
+                r#"{"Code": "NoPermission", "RequestId": 5}"#,
+                refused("NoPermission", None),
+            ),
             (&format!(r#"{{"Code": "{long}"}}"#), Cause::Status(400)),
         ] {
             assert_eq!(refusal(400, body.as_bytes()), want, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_step_is_described_without_its_query() {
-        for (method, uri, want) in [
-            (
-                "POST",
-                "https://sts.aliyuncs.com/?Action=AssumeRole&SecurityToken=sesame",
-                "AssumeRole at sts.aliyuncs.com",
-            ),
-            (
-                "PUT",
-                "http://100.100.100.200/latest/api/token",
-                "PUT /latest/api/token at 100.100.100.200",
-            ),
-            ("GET", "http://u:sesame@h:1/c?t=sesame", "GET /c at h:1"),
-        ] {
-            let request = Request::builder().method(method).uri(uri);
-            assert_eq!(describe(&request.body(()).unwrap()), want);
         }
     }
 
@@ -418,13 +412,24 @@ mod tests {
     fn a_proxy_serves_the_hosts_that_no_proxy_leaves_to_it() {
         let proxies = proxies(&Environment::from([
             ("https_proxy", "proxy:3128"),
-            ("NO_PROXY", "aliyuncs.com,10.0.0.0/8"),
+            (
+                "NO_PROXY",
+                "*.aliyuncs.com 10.0.0.0/8,near.test:443, [::1]:8443,dot.test.",
+            ),
         ]))
         .unwrap();
         let by_proxy = |uri: &'static str| proxies.intercept(&Uri::from_static(uri)).is_some();
         assert!(by_proxy("https://sts.example.com/"));
         assert!(!by_proxy("https://sts.cn-hangzhou.aliyuncs.com/"));
         assert!(!by_proxy("https://10.1.2.3/"));
+        for near in [
+            "https://near.test/",
+            "https://[::1]:8443/",
+            "https://dot.test/",
+        ] {
+            let uri: Uri = near.parse().unwrap();
+            assert!(proxies.intercept(&uri).is_none(), "{near}");
+        }
         assert!(!by_proxy("http://sts.example.com/"));
     }
 }

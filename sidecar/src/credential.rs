@@ -132,6 +132,16 @@ impl FetchError {
 }
 
 impl Cause {
+    /// All that [`Cause::label`] gives.
+    pub const LABELS: [&str; 6] = [
+        "refused",
+        "status",
+        "malformed",
+        "timed_out",
+        "unreachable",
+        "missing",
+    ];
+
     /// The word for it that callers get.
     pub fn code(&self) -> &'static str {
         match self {

@@ -15,15 +15,39 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process; those that are no UTF-8 are left out.
-    pub fn of_process() -> Environment {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
+    /// The variables of this process. One that this program may ask for and that is no
+    /// UTF-8 is an error: left out, it might be the one that asks for a token.
+    pub fn of_process() -> Result<Environment, String> {
+        let mut values = BTreeMap::new();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => drop(values.insert(name, value)),
+                Err(_) if is_ours(&name) || name.to_ascii_uppercase().ends_with("_PROXY") => {
+                    return Err(format!("{name}: is no UTF-8"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Environment {
+            values,
+            asked: Mutex::default(),
+        })
+    }
+
+    /// The same variables, of which nobody has asked for any.
+    pub fn unasked(&self) -> Environment {
         Environment {
-            values: std::env::vars_os().filter_map(text).collect(),
+            values: self.values.clone(),
             asked: Mutex::default(),
         }
+    }
+
+    /// Whether a variable is set and not empty; that this was asked is not noted.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_empty())
     }
 
     /// A variable that is set and not empty.
@@ -61,13 +85,15 @@ impl Environment {
     /// has asked for.
     pub fn unheeded(&self) -> Vec<&str> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours =
-            |name: &str| name.starts_with("ALIBABA_CLOUD_") || name.starts_with("STS_SIDECAR_");
         let set = self.values.iter().filter(|(_, value)| !value.is_empty());
         set.map(|(name, _)| name.as_str())
-            .filter(|name| ours(name) && !asked.contains(*name))
+            .filter(|name| is_ours(name) && !asked.contains(*name))
             .collect()
     }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("ALIBABA_CLOUD_") || name.starts_with("STS_SIDECAR_")
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {

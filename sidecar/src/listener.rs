@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use crate::settings::Listen;
 
@@ -17,8 +18,8 @@ use crate::settings::Listen;
 pub enum Listener {
     /// A TCP port, and its address for messages.
     Tcp(TcpListener, String),
-    /// A Unix socket, and its path.
-    Unix(UnixListener, PathBuf),
+    /// A Unix socket, and its file.
+    Unix(UnixListener, SocketFile),
 }
 
 impl Listener {
@@ -26,9 +27,8 @@ impl Listener {
     pub async fn bind(place: &Listen) -> Result<Listener, String> {
         match place {
             Listen::Tcp(address) => {
-                let listener = TcpListener::bind(address).await;
-                let listener =
-                    listener.map_err(|error| format!("listen: cannot bind {address}: {error}"))?;
+                let listener = bind_tcp(*address)
+                    .map_err(|error| format!("listen: cannot bind {address}: {error}"))?;
                 // With port 0 the system has chosen one.
                 let address = listener.local_addr().map_err(|error| error.to_string())?;
                 Ok(Listener::Tcp(listener, address.to_string()))
@@ -38,7 +38,7 @@ impl Listener {
                 remove_stale(path).await?;
                 let listener = bind_unix(path, *mode)
                     .map_err(|error| format!("listen: cannot bind {shown}: {error}"))?;
-                Ok(Listener::Unix(listener, path.clone()))
+                Ok(Listener::Unix(listener, SocketFile::new(path)))
             }
         }
     }
@@ -80,19 +80,55 @@ fn is_of_caller(kind: ErrorKind) -> bool {
     )
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path);
+/// The file of a Unix socket; removed when it is dropped, unless another has taken its
+/// name meanwhile.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> SocketFile {
+        SocketFile {
+            path: path.to_owned(),
+            identity: identity(path),
         }
     }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && self.identity == identity(&self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// So many connections wait to be taken: all that come at once, and a caller behind them.
+const BACKLOG: u32 = 4_096;
+
+fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As every server does: connections that have ended do not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Listener::Tcp(_, address) => f.write_str(address),
-            Listener::Unix(_, path) => write!(f, "unix:{}", path.display()),
+            Listener::Unix(_, file) => write!(f, "unix:{}", file.path.display()),
         }
     }
 }
@@ -101,15 +137,17 @@ impl fmt::Display for Listener {
 /// that nobody else may enter, and then gets its name. A name that is taken stays
 /// whose it is, which a rename would not heed.
 fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
-    // Short, since the path of a socket has little room.
-    let folder = path.with_file_name(format!(".s{}", std::process::id()));
+    // Short, since the path of a socket has little room; by chance, since sidecars in
+    // several containers have the same number of a process.
+    let mut chance = [0; 4];
+    let filled = SystemRandom::new().fill(&mut chance);
+    filled.map_err(|_| std::io::Error::other("this machine gives no random bytes"))?;
+    let folder = path.with_file_name(format!(".s{:x}", u32::from_ne_bytes(chance)));
     let made = folder.join("s");
     let remove = || {
         let _ = std::fs::remove_file(&made);
         let _ = std::fs::remove_dir(&folder);
     };
-    // Of a killed sidecar that had the same number.
-    remove();
     std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
     let bound = UnixListener::bind(&made).and_then(|listener| {
         std::fs::set_permissions(&made, std::fs::Permissions::from_mode(mode))?;

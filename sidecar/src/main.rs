@@ -19,15 +19,19 @@
 //! held         what was fetched, since when, and until when it serves
 //! credential   credentials, what fetches them, and why it gave none
 //! secret       where a secret is, read each time; texts that are overwritten
+//! log          what operators read; nothing waits for it
+//! file         files that are read whole
 //! environment  the variables, and which of them nobody heeds
 //! ```
 
 mod client;
 mod credential;
 mod environment;
+mod file;
 mod guard;
 mod held;
 mod listener;
+mod log;
 mod metrics;
 mod providers;
 mod routes;
@@ -41,6 +45,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -87,7 +92,8 @@ struct Options {
     #[arg(long, env = "STS_SIDECAR_TOKEN_FILE", global = true)]
     token_file: Option<PathBuf>,
     /// Log in JSON
-    #[arg(long, env = "STS_SIDECAR_LOG_JSON", global = true)]
+    #[arg(long, env = "STS_SIDECAR_LOG_JSON", global = true,
+          value_parser = FalseyValueParser::new())]
     log_json: bool,
 }
 
@@ -99,15 +105,19 @@ enum Task {
     Probe,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let options = Options::parse();
-    start_log(options.log_json);
-    let result = match options.command {
-        None => serve(&options).await,
-        Some(Task::Check) => check(&options).await,
-        Some(Task::Probe) => probe(&options).await,
+    let log = log::start(options.log_json);
+    let result = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(options));
+            // Not dropped, which would wait for what hangs: the look-up of a name, a disk.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(error.to_string()),
     };
+    log.end();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -117,38 +127,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Logs this program's own events alone: the libraries write into theirs what
-/// the other side said.
-fn start_log(json: bool) {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt;
-    let wanted = std::env::var("RUST_LOG")
-        .ok()
-        .filter(|text| !text.is_empty());
-    let wanted = wanted.and_then(|text| text.parse::<Targets>().ok());
-    let level = match wanted {
-        Some(targets) => targets.default_level().or_else(|| {
-            let mut named = targets.iter().filter(|(target, _)| *target == TARGET);
-            named.next().map(|(_, level)| level)
-        }),
-        None => Some(LevelFilter::INFO),
-    };
-    let filter = Targets::new().with_target(TARGET, level.unwrap_or(LevelFilter::OFF));
-    let layer = tracing_subscriber::fmt::layer()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    // Not `init`, which would take in the events of the crate `log` as well.
-    let _ = if json {
-        tracing::subscriber::set_global_default(registry.with(layer.json()))
-    } else {
-        tracing::subscriber::set_global_default(registry.with(layer))
-    };
+async fn run(options: Options) -> Result<(), String> {
+    match options.command {
+        None => serve(options).await,
+        Some(Task::Check) => check(&options).await,
+        Some(Task::Probe) => probe(&options).await,
+    }
 }
-
-/// The name under which this program's own events are logged.
-const TARGET: &str = env!("CARGO_CRATE_NAME");
 
 fn settings(options: &Options, environment: &Environment) -> Result<Settings, String> {
     let mut settings = match &options.config {
@@ -161,14 +146,20 @@ fn settings(options: &Options, environment: &Environment) -> Result<Settings, St
     if let Some(file) = &options.token_file {
         settings.token.token_file = Some(file.clone());
         settings.token.token_env = None;
-    } else if environment.raw("STS_SIDECAR_TOKEN").is_some() && settings.token.token_file.is_none()
-    {
-        // Set but empty, it is refused when it is read: whoever set it wanted a token.
-        let name = settings.token.token_env.take();
-        settings.token.token_env = Some(name.unwrap_or_else(|| "STS_SIDECAR_TOKEN".into()));
+    }
+    // Set but empty, it is refused when it is read: whoever set it wanted a token.
+    if environment.raw(TOKEN).is_some() {
+        let env = settings.token.token_env.as_deref();
+        if settings.token.token_file.is_some() || env.is_some_and(|name| name != TOKEN) {
+            return Err(format!("{TOKEN}: another token is named too; keep one"));
+        }
+        settings.token.token_env = Some(TOKEN.into());
     }
     Ok(settings)
 }
+
+/// The variable with the bearer token.
+const TOKEN: &str = "STS_SIDECAR_TOKEN";
 
 fn token(settings: &Settings, environment: &Environment) -> Result<Option<secret::Secret>, String> {
     let place = settings.token.place()?;
@@ -177,7 +168,7 @@ fn token(settings: &Settings, environment: &Environment) -> Result<Option<secret
 
 /// The world of the fetchers, and how long each of their requests may take.
 fn world() -> Result<(World, Timeout), String> {
-    let environment = Arc::new(Environment::of_process());
+    let environment = Arc::new(Environment::of_process()?);
     for name in OF_OPTIONS {
         environment.raw(name);
     }
@@ -198,37 +189,82 @@ const OF_OPTIONS: [&str; 4] = [
     "STS_SIDECAR_LOG_JSON",
 ];
 
-async fn serve(options: &Options) -> Result<(), String> {
+/// Reads the settings, at the start and again.
+struct Loader {
+    options: Options,
+    world: World,
+    timeout: Timeout,
+    metrics: Arc<Metrics>,
+}
+
+impl Loader {
+    /// All of the settings, or none: `bound` is where this process listens already. In a
+    /// thread of its own, since a disk may hang.
+    fn load(
+        self: &Arc<Loader>,
+        known: Sources,
+        bound: Option<Listen>,
+    ) -> JoinHandle<Result<(Listen, Served), String>> {
+        let loader = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let environment = &loader.world.environment;
+            let settings = settings(&loader.options, environment)?;
+            let token = token(&settings, environment)?;
+            let place = settings.place(token.is_some())?;
+            if let Some(bound) = bound
+                && bound != place
+            {
+                return Err(moved(&bound, &place));
+            }
+            let (world, metrics) = (&loader.world, &loader.metrics);
+            let sources = sources::build(&settings.credentials, world, metrics, &known)?;
+            loader.timeout.set(settings.timeout_ms);
+            Ok((place, Served { sources, token }))
+        })
+    }
+}
+
+async fn serve(options: Options) -> Result<(), String> {
+    // First of all, so that no signal is one too many.
+    let signal = |kind| signal(kind).map_err(|error| error.to_string());
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let limits = Limits::of_this_process()?;
     let (world, timeout) = world()?;
     let metrics = Arc::new(Metrics::new());
-    // All of the settings, or none: `bound` is where this process listens already.
-    let load = |known: &Sources, bound: Option<&Listen>| {
-        let settings = settings(options, &world.environment)?;
-        let token = token(&settings, &world.environment)?;
-        let place = settings.place(token.is_some())?;
-        if let Some(bound) = bound
-            && *bound != place
-        {
-            return Err(moved(bound, &place));
-        }
-        let sources = sources::build(&settings.credentials, &world, &metrics, known)?;
-        timeout.set(settings.timeout_ms);
-        Ok::<_, String>((place, Served { sources, token }))
-    };
-    let (place, served) = load(&Sources::new(), None)?;
     let app = Arc::new(App::new(Arc::clone(&metrics))?);
+    let loader = Arc::new(Loader {
+        options,
+        world,
+        timeout,
+        metrics,
+    });
+    let (place, served) = tokio::select! {
+        loaded = loader.load(Sources::new(), None) => loaded.map_err(|_| BROKEN_OFF)??,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let mut upkeep = maintain(&served.sources);
     app.replace(served);
 
     let listener = listener::Listener::bind(&place).await?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     tracing::info!(listen = %listener, names = names(&app.served().sources), "listening");
+    let serving = Arc::clone(&app);
     let stop = async {
+        let mut is_due = false;
+        let mut loading: Option<JoinHandle<_>> = None;
         loop {
+            if is_due && loading.is_none() {
+                is_due = false;
+                let known = app.served().sources.clone();
+                loading = Some(loader.load(known, Some(place.clone())));
+            }
             tokio::select! {
-                _ = hangup.recv() => match load(&app.served().sources, Some(&place)) {
+                _ = hangup.recv() => is_due = true,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                loaded = finished(&mut loading) => match loaded {
                     Ok((_, served)) => {
                         upkeep = maintain(&served.sources);
                         app.replace(served);
@@ -238,16 +274,26 @@ async fn serve(options: &Options) -> Result<(), String> {
                         tracing::error!(problem, "settings refused; the old ones stay");
                     }
                 },
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
             }
         }
         tracing::info!("stopping");
         drop(upkeep);
     };
-    server::serve(listener, Arc::clone(&app), Limits::of_this_process(), stop).await;
+    server::serve(listener, serving, limits, stop).await;
     Ok(())
 }
+
+/// What has been loaded; waits for ever if nothing is.
+async fn finished<T>(loading: &mut Option<JoinHandle<Result<T, String>>>) -> Result<T, String> {
+    let Some(task) = loading else {
+        return std::future::pending().await;
+    };
+    let loaded = task.await;
+    *loading = None;
+    loaded.map_err(|_| BROKEN_OFF.to_owned())?
+}
+
+const BROKEN_OFF: &str = "reading the settings was broken off";
 
 /// What a reload says that cannot be carried out, since a socket stays where it is
 /// and as it is. With the rest taken over, the old socket might serve callers
@@ -324,7 +370,7 @@ async fn check(options: &Options) -> Result<(), String> {
 }
 
 async fn probe(options: &Options) -> Result<(), String> {
-    let environment = Environment::of_process();
+    let environment = Environment::of_process()?;
     let settings = settings(options, &environment)?;
     let place = settings.place(token(&settings, &environment)?.is_some())?;
     match listener::ask(&place, "/readyz").await? {

@@ -1,5 +1,6 @@
 //! What Prometheus scrapes at `/metrics`.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -21,6 +22,8 @@ pub struct Metrics {
     duration: Family<Name, Histogram, fn() -> Histogram>,
     requests: Family<Status, Counter>,
     evicted: Counter,
+    /// One scrape at a time: each begins anew with the names that there are.
+    scrape: Mutex<()>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -92,6 +95,7 @@ impl Metrics {
             duration,
             requests,
             evicted,
+            scrape: Mutex::default(),
         }
     }
 
@@ -117,6 +121,17 @@ impl Metrics {
         self.requests.get_or_create(&Status { status }).inc();
     }
 
+    /// Forgets a name that a reload took away; `results` are all that fetches may have.
+    pub fn forget(&self, name: &str, results: impl Iterator<Item = &'static str>) {
+        let named = Name { name: name.into() };
+        self.duration.remove(&named);
+        self.refreshed.remove(&named);
+        for result in results {
+            let name = name.into();
+            self.fetches.remove(&Fetch { name, result });
+        }
+    }
+
     /// Counts a connection that was closed to make room for others.
     pub fn evicted(&self) {
         self.evicted.inc();
@@ -124,6 +139,7 @@ impl Metrics {
 
     /// All metrics in the text format of OpenMetrics.
     pub fn text<'a>(&self, names: impl Iterator<Item = Shown<'a>>) -> String {
+        let _alone = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         // Names that a reload took away are no longer shown.
         self.valid.clear();
         self.expiry.clear();

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use crate::client::Client;
 use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
 use crate::environment::Environment;
+use crate::file;
 use crate::secret::SecretPlace;
-use crate::settings::{KeySettings, SourceSettings};
+use crate::settings::{EcsSettings, KeySettings, OidcSettings, SourceSettings};
 use metadata::Metadata;
 use profile::Profile;
-use sts::{AssumeRole, AssumeRoleWithOidc};
-use uri::CredentialsUri;
+use sts::{AssumeRole, AssumeRoleWithOidc, OIDC_TOKEN_FILE};
+use uri::{CREDENTIALS_URI, CredentialsUri};
 
 /// What fetchers see of the world.
 #[derive(Clone, Debug)]
@@ -47,17 +48,17 @@ pub fn build(
         }
         SourceSettings::EcsRamRole(settings) => Arc::new(Metadata::new(settings, world)?),
         SourceSettings::CredentialsUri { uri } => {
-            Arc::new(CredentialsUri::new(uri.as_deref(), world))
+            Arc::new(CredentialsUri::new(uri.as_deref(), world)?)
         }
         SourceSettings::Profile { file, profile } => {
-            Arc::new(Profile::new(file.clone(), profile.clone(), world))
+            Arc::new(Profile::new(file.clone(), profile.as_deref(), world)?)
         }
         SourceSettings::Default {} => Arc::new(FirstThatIsSet::new(world)?),
     })
 }
 
 /// A key pair, read each time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KeyPair {
     id: SecretPlace,
     secret: SecretPlace,
@@ -73,20 +74,21 @@ impl KeyPair {
         })
     }
 
-    fn read(&self) -> Result<Credential, FetchError> {
-        let read = |place: &SecretPlace| {
-            let text = place.read(&self.environment);
-            text.map(|text| text.to_string())
-                .map_err(FetchError::missing)
-        };
-        Credential::new(read(&self.id)?, read(&self.secret)?, None, None)
-            .ok_or_else(|| FetchError::missing(NO_HEADER))
+    fn read(&self) -> Result<Credential, String> {
+        let [id, secret] = [&self.id, &self.secret].map(|place| place.read(&self.environment));
+        Credential::new(id?.to_string(), secret?.to_string(), None, None)
+            .ok_or_else(|| NO_HEADER.to_owned())
     }
 }
 
 impl Fetch for KeyPair {
     fn fetch(&self, _: Ask) -> Fetching<'_> {
-        Box::pin(async { self.read() })
+        let key = self.clone();
+        Box::pin(async move {
+            let read = file::without_waiting(move || Ok(key.read())).await;
+            let read = read.unwrap_or_else(|error| Err(format!("the AccessKey's file {error}")));
+            read.map_err(FetchError::missing)
+        })
     }
 }
 
@@ -95,10 +97,6 @@ impl Fetch for KeyPair {
 struct Variables(Arc<Environment>);
 
 impl Variables {
-    fn is_set(&self) -> bool {
-        [KEY_ID, KEY_SECRET].map(|name| self.0.get(name).is_some()) != [false, false]
-    }
-
     fn read(&self) -> Result<Credential, FetchError> {
         let text = |name: &str| self.0.get(name).map(str::to_owned);
         let (Some(id), Some(secret)) = (text(KEY_ID), text(KEY_SECRET)) else {
@@ -124,38 +122,47 @@ const NO_HEADER: &str = "the AccessKey or its token holds what no header can car
 /// URI, and without any of them the ECS instance. One that is set and fails is not
 /// passed over: what comes after it may be allowed more.
 #[derive(Debug)]
-struct FirstThatIsSet {
-    variables: Variables,
-    oidc: AssumeRoleWithOidc,
-    profile: Profile,
-    uri: CredentialsUri,
-    metadata: Metadata,
-}
+struct FirstThatIsSet(World);
 
 impl FirstThatIsSet {
+    /// Says at the start what is wrong with any of them.
     fn new(world: &World) -> Result<FirstThatIsSet, String> {
-        Ok(FirstThatIsSet {
-            variables: Variables(Arc::clone(&world.environment)),
-            oidc: AssumeRoleWithOidc::new(&Default::default(), world)?,
-            profile: Profile::new(None, None, world),
-            uri: CredentialsUri::new(None, world),
-            metadata: Metadata::new(&Default::default(), world)?,
+        let unasked = World {
+            environment: Arc::new(world.environment.unasked()),
+            ..world.clone()
+        };
+        if unasked.environment.has(OIDC_TOKEN_FILE) {
+            AssumeRoleWithOidc::new(&OidcSettings::default(), &unasked)?;
+        }
+        Profile::new(None, None, &unasked)?;
+        CredentialsUri::new(None, &unasked)?;
+        Metadata::new(&EcsSettings::default(), &unasked)?;
+        Ok(FirstThatIsSet(world.clone()))
+    }
+
+    /// Asks only for the variables of the one that is chosen.
+    fn choose(&self) -> Result<Box<dyn Fetch>, String> {
+        let world = &self.0;
+        let environment = &world.environment;
+        Ok(if environment.has(KEY_ID) || environment.has(KEY_SECRET) {
+            Box::new(Variables(Arc::clone(environment)))
+        } else if environment.has(OIDC_TOKEN_FILE) {
+            Box::new(AssumeRoleWithOidc::new(&OidcSettings::default(), world)?)
+        } else if profile::is_set(environment)? {
+            Box::new(Profile::new(None, None, world)?)
+        } else if environment.has(CREDENTIALS_URI) {
+            Box::new(CredentialsUri::new(None, world)?)
+        } else {
+            Box::new(Metadata::new(&EcsSettings::default(), world)?)
         })
     }
 }
 
 impl Fetch for FirstThatIsSet {
     fn fetch(&self, ask: Ask) -> Fetching<'_> {
-        if self.variables.is_set() {
-            self.variables.fetch(ask)
-        } else if self.oidc.is_set() {
-            self.oidc.fetch(ask)
-        } else if self.profile.is_set() {
-            self.profile.fetch(ask)
-        } else if self.uri.is_set() {
-            self.uri.fetch(ask)
-        } else {
-            self.metadata.fetch(ask)
-        }
+        Box::pin(async move {
+            let chosen = self.choose().map_err(FetchError::missing)?;
+            chosen.fetch(ask).await
+        })
     }
 }

@@ -56,7 +56,15 @@ impl App {
 
     /// Serves this from now on; requests under way finish with what was served.
     pub fn replace(&self, served: Served) {
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
+        let served = Arc::new(served);
+        let mut place = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, Arc::clone(&served));
+        drop(place);
+        let gone = old.sources.keys();
+        for name in gone.filter(|name| !served.sources.contains_key(*name)) {
+            let failed = Cause::LABELS.into_iter();
+            self.metrics.forget(name, failed.chain(["ok"]));
+        }
     }
 
     /// Counts what the sidecar does.
@@ -64,8 +72,8 @@ impl App {
         &self.metrics
     }
 
-    /// Answers a request. `has_room` is asked once it is known that the caller may have
-    /// credentials, and says whether it may wait for them.
+    /// Answers a request. `has_room` is asked of a caller that may have credentials and
+    /// has to wait for them; whether it may.
     pub async fn answer<B>(&self, request: &Request<B>, has_room: impl FnOnce() -> bool) -> Answer {
         let served = self.served();
         let token = served.token.as_ref().map(|token| token.as_str());
@@ -82,14 +90,18 @@ impl App {
         }
         let answer = match admitted {
             Err(refused) => Failure::Refused(refused).answer(),
-            Ok(()) if !has_room() => Failure::Busy.answer(),
-            Ok(()) => self.guarded(&served, request).await,
+            Ok(()) => self.guarded(&served, request, has_room).await,
         };
         self.metrics.answered(answer.status().as_u16());
         answer
     }
 
-    async fn guarded<B>(&self, served: &Served, request: &Request<B>) -> Answer {
+    async fn guarded<B>(
+        &self,
+        served: &Served,
+        request: &Request<B>,
+        has_room: impl FnOnce() -> bool,
+    ) -> Answer {
         let (path, method, headers) = (request.uri().path(), request.method(), request.headers());
         let now = unix(SystemTime::now());
         if path == "/latest/api/token" {
@@ -109,7 +121,7 @@ impl App {
         let name = folders.iter().find_map(|folder| path.strip_prefix(folder));
         match name {
             Some(_) if !reads.contains(method) => only(&reads, method, empty()),
-            Some(name) => credentials(served, name, headers).await,
+            Some(name) => credentials(served, name, headers, has_room).await,
             None => with_status(StatusCode::NOT_FOUND, empty()),
         }
     }
@@ -132,7 +144,12 @@ impl App {
 /// Where the metadata server of an ECS instance has credentials.
 const ECS: &str = "/latest/meta-data/ram/security-credentials/";
 
-async fn credentials(served: &Served, name: &str, headers: &HeaderMap) -> Answer {
+async fn credentials(
+    served: &Served,
+    name: &str,
+    headers: &HeaderMap,
+    has_room: impl FnOnce() -> bool,
+) -> Answer {
     let Some(source) = served.sources.get(name) else {
         return Failure::UnknownName.answer();
     };
@@ -141,6 +158,14 @@ async fn credentials(served: &Served, name: &str, headers: &HeaderMap) -> Answer
         .get(CACHE_CONTROL)
         .is_some_and(|value| value.as_bytes() == b"no-cache");
     let ask = if renewed { Ask::Renewed } else { Ask::Valid };
+    if ask == Ask::Valid
+        && let Some(held) = source.valid(SystemTime::now())
+    {
+        return success(&held);
+    }
+    if !has_room() {
+        return Failure::Busy.answer();
+    }
     match source.credential(ask).await {
         Ok(held) => success(&held),
         Err(error) => Failure::Source { source, error }.answer(),

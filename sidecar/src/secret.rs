@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use crate::environment::Environment;
+use crate::file;
 
 /// A text that is overwritten when it is dropped.
 pub type Secret = Zeroizing<String>;
@@ -27,8 +28,14 @@ enum Place {
 impl SecretPlace {
     /// The variable `name`, for the setting `field`.
     pub fn variable(field: &str, name: &str) -> SecretPlace {
+        // Somebody may have written the secret where its variable's name belongs.
+        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        let shown = match name.bytes().all(plain) {
+            true => name,
+            false => "the variable of that name",
+        };
         SecretPlace {
-            shown: format!("{field}_env: {name}"),
+            shown: format!("{field}_env: {shown}"),
             place: Place::Variable(name.to_owned()),
         }
     }
@@ -53,12 +60,12 @@ impl SecretPlace {
     /// The secret, without white space around it.
     pub fn read(&self, environment: &Environment) -> Result<Secret, String> {
         let shown = &self.shown;
-        let text = Zeroizing::new(match &self.place {
-            Place::Variable(name) => environment.get(name).unwrap_or_default().to_owned(),
-            Place::File(path) => {
-                std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?
+        let text = match &self.place {
+            Place::Variable(name) => {
+                Zeroizing::new(environment.get(name).unwrap_or_default().to_owned())
             }
-        });
+            Place::File(path) => file::read(path).map_err(|error| format!("{shown}: {error}"))?,
+        };
         let secret = Zeroizing::new(text.trim().to_owned());
         if secret.is_empty() {
             return Err(format!("{shown}: is unset or empty"));
@@ -80,5 +87,19 @@ mod tests {
     fn nothing_secret_is_shown() {
         let secret: Secret = Zeroizing::new("sesame".into());
         assert!(!format!("{secret:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_name_is_not_shown() {
+        let read = |name| SecretPlace::variable("token", name).read(&Environment::default());
+        assert_eq!(
+            read("NAME_1").unwrap_err(),
+            "token_env: NAME_1: is unset or empty"
+        );
+        let problem = read("Sesame30").unwrap_err();
+        assert_eq!(
+            problem,
+            "token_env: the variable of that name: is unset or empty"
+        );
     }
 }

@@ -30,17 +30,23 @@ pub struct Limits {
 impl Limits {
     /// As many as the limit of open files leaves room for, after it has been raised as
     /// far as this process may.
-    pub fn of_this_process() -> Limits {
-        let files = rlimit::increase_nofile_limit(MOST_FILES).unwrap_or(0);
-        Limits::of(usize::try_from(files).unwrap_or(usize::MAX))
+    pub fn of_this_process() -> Result<Limits, String> {
+        let files = rlimit::increase_nofile_limit(MOST_FILES);
+        let files = files.map_err(|error| format!("limit of open files: {error}"))?;
+        if files < LEAST_FILES {
+            return Err(format!(
+                "this process may open {files} files; give it {LEAST_FILES} at least (ulimit -n)"
+            ));
+        }
+        Ok(Limits::of(usize::try_from(files).unwrap_or(usize::MAX)))
     }
 
     /// `files`: how many may be open. Half are not for connections but for the sources,
     /// the log and the runtime, until there are enough for all.
     fn of(files: usize) -> Limits {
         Limits {
-            strangers: (files / 4).clamp(8, STRANGERS),
-            callers: (files / 4).clamp(8, CALLERS),
+            strangers: (files / 4).min(STRANGERS),
+            callers: (files / 4).min(CALLERS),
         }
     }
 }
@@ -48,8 +54,9 @@ impl Limits {
 const STRANGERS: usize = 256;
 const CALLERS: usize = 1_024;
 const MOST_FILES: u64 = 4_096;
+const LEAST_FILES: u64 = 64;
 /// A connection is not closed to make room for another before it has had this time.
-const LEAST_TIME: Duration = Duration::from_millis(250);
+const LEAST_TIME: Duration = Duration::from_millis(50);
 /// For the whole head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For the caller to take its answer.
@@ -72,24 +79,32 @@ pub async fn serve(
     let slots = Arc::new(Slots::new(limits));
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
+    let mut waiting = None;
+    let mut is_failing = false;
     loop {
-        let next = async {
-            slots.make_room(&app).await;
-            listener.accept().await
-        };
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            accepted = next => match accepted {
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
                 Ok(stream) => {
-                    let slot = slots.take();
-                    connections.spawn(converse(stream, Arc::clone(&app), slot));
+                    waiting = Some(stream);
+                    is_failing = false;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no connection taken");
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "no connection taken");
+                    }
+                    // Perhaps there are no files left for it.
+                    slots.evict_oldest(&app);
                     tokio::time::sleep(PAUSE).await;
                 }
             },
+            () = slots.make_room(&app), if waiting.is_some() => {
+                if let Some(stream) = waiting.take() {
+                    let slot = slots.take();
+                    connections.spawn(converse(stream, Arc::clone(&app), slot));
+                }
+            }
         }
     }
     drop(listener);
@@ -175,28 +190,31 @@ impl Slots {
     /// Returns when there is room for one more stranger: with all places taken, the
     /// oldest goes as soon as it has had its time.
     async fn make_room(&self, app: &App) {
-        loop {
-            let wait = {
-                let mut state = self.state();
-                if state.strangers.len() < self.limits.strangers {
-                    return;
-                }
-                let oldest = state.strangers.first_key_value();
-                let age = oldest.map_or(LEAST_TIME, |(_, (since, _))| since.elapsed());
-                if age >= LEAST_TIME {
-                    if let Some((_, (_, evicted))) = state.strangers.pop_first() {
-                        evicted.notify_one();
-                        app.metrics().evicted();
-                    }
-                    return;
-                }
-                LEAST_TIME - age
-            };
+        while self.state().strangers.len() >= self.limits.strangers {
+            let wait = self.evict_oldest(app);
+            if wait.is_zero() {
+                return;
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.freed.notified() => {}
             }
         }
+    }
+
+    /// Ends the oldest stranger, if it has had its time; what it has left of it.
+    fn evict_oldest(&self, app: &App) -> Duration {
+        let mut state = self.state();
+        let Some(oldest) = state.strangers.first_entry() else {
+            return LEAST_TIME;
+        };
+        let left = LEAST_TIME.saturating_sub(oldest.get().0.elapsed());
+        if left.is_zero() {
+            let (_, evicted) = oldest.remove();
+            evicted.notify_one();
+            app.metrics().evicted();
+        }
+        left
     }
 
     fn take(self: &Arc<Slots>) -> Slot {
@@ -290,10 +308,10 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_the_sources() {
-        for files in [0, 64, 128, 1_024, 4_096, usize::MAX] {
+        for files in [64, 128, 1_024, 4_096, usize::MAX] {
             let Limits { strangers, callers } = Limits::of(files);
-            assert!(strangers >= 8 && callers >= 8, "{files}");
-            assert!(strangers + callers <= (files / 2).max(16), "{files}");
+            assert!(strangers >= 16 && callers >= 16, "{files}");
+            assert!(strangers + callers <= files / 2, "{files}");
         }
         let most = Limits::of(4_096);
         assert_eq!((most.strangers, most.callers), (256, 1_024));

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::environment::Environment;
+use crate::file;
 use crate::secret::SecretPlace;
 
 pub use listen::Listen;
 pub use source::{
     AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SessionSettings, SourceSettings,
-    StsSettings, check_policy,
+    StsSettings, check_policy, check_url,
 };
 
 /// All settings of the sidecar.
@@ -50,8 +51,7 @@ impl Settings {
     /// Reads a file; a message begins with its path.
     pub fn from_file(path: &Path, environment: &Environment) -> Result<Settings, String> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{shown}: cannot be read: {error}"))?;
+        let text = file::read(path).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
         Settings::parse(&text, environment).map_err(|problem| format!("{shown}: {problem}"))
     }
 
@@ -62,7 +62,7 @@ impl Settings {
         let mut settings: Settings = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start));
             let line = before.unwrap_or_default().matches('\n').count() + 1;
-            format!("line {line}: {}", error.message())
+            format!("line {line}: {}", without_values(error.message()))
         })?;
         if !(100..=60_000).contains(&settings.timeout_ms) {
             return Err("timeout_ms: must be from 100 to 60000".into());
@@ -94,9 +94,10 @@ impl Settings {
     pub fn from_environment(environment: &Environment) -> Result<Settings, String> {
         let key = KeySettings::default();
         let owned = |name: &str| environment.get(name).map(str::to_owned);
-        let set = |name: &str| environment.get(name).is_some();
-        let source = match owned("ALIBABA_CLOUD_ROLE_ARN") {
-            Some(role_arn) if !set("ALIBABA_CLOUD_OIDC_TOKEN_FILE") => {
+        let has_key = environment.has("ALIBABA_CLOUD_ACCESS_KEY_ID");
+        let has_oidc = environment.has("ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+        let source = match environment.get("ALIBABA_CLOUD_ROLE_ARN").map(str::to_owned) {
+            Some(role_arn) if has_key || !has_oidc => {
                 SourceSettings::AssumeRole(AssumeRoleSettings {
                     key,
                     sts: StsSettings::default(),
@@ -109,7 +110,7 @@ impl Settings {
                     external_id: owned("ALIBABA_CLOUD_EXTERNAL_ID"),
                 })
             }
-            _ if set("ALIBABA_CLOUD_ACCESS_KEY_ID") && !set("ALIBABA_CLOUD_SECURITY_TOKEN") => {
+            _ if has_key && !environment.has("ALIBABA_CLOUD_SECURITY_TOKEN") => {
                 SourceSettings::Static { key }
             }
             _ => SourceSettings::Default {},
@@ -163,6 +164,16 @@ fn default_listen() -> String {
 
 fn default_timeout() -> u64 {
     10_000
+}
+
+/// A message of the reader of TOML, without the text that it found where another type
+/// belongs: it may be a secret.
+fn without_values(message: &str) -> String {
+    let cut = message.split_once("string \"").and_then(|(before, rest)| {
+        let (_, after) = rest.rsplit_once('"')?;
+        Some(format!("{before}string{after}"))
+    });
+    cut.unwrap_or_else(|| message.to_owned())
 }
 
 fn is_name(name: &str) -> bool {
@@ -283,6 +294,11 @@ mod tests {
             ("[credentials]".into(), "credentials: has no entry"),
             ("listen = 5".into(), "line 1: invalid type: integer"),
             (
+                "timeout_ms = \"sesame\"".into(),
+                "line 1: invalid type: string, expected",
+            ),
+            ("listen = [\"sesame\"]".into(), "line 1: invalid type"),
+            (
                 "timeout_ms = 1\n[credentials.a]\ntype = \"default\"".into(),
                 "timeout_ms: must be",
             ),
@@ -325,7 +341,7 @@ mod tests {
             ),
             (
                 "[credentials.a]\ntype = \"credentials_uri\"\nuri = \"host\"".into(),
-                "credentials.a.uri: must begin with http://",
+                "credentials.a.uri: must be an address that begins with http://",
             ),
         ]);
     }
@@ -367,7 +383,7 @@ mod tests {
             ),
             (
                 with_key("policy_file = \"/dev/null\""),
-                "credentials.a.policy_file: /dev/null: is no JSON",
+                "credentials.a.policy_file: /dev/null: is no file",
             ),
             (
                 "[credentials.a]\ntype = \"assume_role_with_oidc\"\npolicy = \"[\"".into(),

@@ -1,5 +1,5 @@
-//! Callers of the sidecar that are slow, many, or gone: whoever may be served still
-//! is.
+//! Callers of the sidecar that are slow, many, or gone, and what else may hang: whoever
+//! may be served still is.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::sidecar::{CALLER_SECRET, Configured, alibaba, start};
 use serde_json::json;
 use testkit::process::{PATIENCE, wait_until, wait_until_read};
-use testkit::{Process, Request, Response};
+use testkit::{Process, Request, Response, free_port};
 
 const TOKEN: &str = "sesame-bearer";
 
@@ -69,7 +69,7 @@ fn half_open_connections_lock_nobody_out() {
     for files in [256, 4_096] {
         let (_process, port) = with_files(&sidecar, files);
         assert_eq!(good(port).status, 200);
-        let held: Vec<TcpStream> = (0..300).map(|_| half_open(port)).collect();
+        let held: Vec<TcpStream> = (0..600).map(|_| half_open(port)).collect();
         assert_eq!(good(port).status, 200, "with {files} files");
         // The first have had their time, and made room.
         assert_eq!(ended(&held[0]), b"");
@@ -202,11 +202,81 @@ fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
         (busy.status, busy.json()["Code"].as_str()),
         (429, Some("Busy"))
     );
+    // What is held already is given to everybody.
+    assert_eq!(good(port).status, 200);
     let statuses = waiting
         .into_iter()
         .map(|stream| Response::read(stream, false).unwrap().status);
     assert!(statuses.into_iter().all(|status| status == 200));
     assert_eq!(good(port).status, 200, "their places are free again");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_stops_nobody() {
+    let alibaba = alibaba();
+    let (mut process, port) = start(&alibaba, CALLER_SECRET);
+    let get = |name: &str| {
+        let request = Request::local(format!("/v1/credentials/{name}"));
+        request.header("cache-control", "no-cache").send(port)
+    };
+    assert_eq!(get("fixed").status, 200);
+    let secret = secret_file(&process);
+    std::fs::remove_file(&secret).unwrap();
+    let made = Command::new("mkfifo").arg(&secret).status();
+    assert!(made.unwrap().success());
+    wait_until("a fetch that finds the pipe", || {
+        // What is held serves yet.
+        assert_eq!(get("fixed").status, 200);
+        process.output().contains("is no file")
+    });
+    assert_eq!(Request::get("/healthz").send(port).status, 200);
+    assert_eq!(process.terminate(), Some(0));
+}
+
+/// The file of the AccessKey secret in the settings that a sidecar was started with.
+fn secret_file(process: &Process) -> std::path::PathBuf {
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", process.id())).unwrap();
+    let arguments = String::from_utf8(arguments).unwrap();
+    let settings = arguments.split('\0').nth(2).unwrap();
+    let settings = std::fs::read_to_string(settings).unwrap();
+    let mut lines = settings.lines();
+    let line = lines.find_map(|line| line.strip_prefix("access_key_secret_file = "));
+    line.unwrap().trim_matches('"').into()
+}
+
+#[test]
+fn who_reads_the_log_may_stall() {
+    use std::io::Write;
+    let alibaba = alibaba();
+    let port = free_port();
+    let sidecar = Configured::new(&alibaba, &format!("listen = \"127.0.0.1:{port}\""));
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut full = writer.try_clone().unwrap();
+    let filling = std::thread::spawn(move || {
+        // Blocks when the pipe is full, until this process ends.
+        let _ = full.write_all(&vec![b'x'; 16 * 1024 * 1024]);
+    });
+    let mut command = sidecar.command("");
+    let mut child = command.stderr(writer).spawn().unwrap();
+    wait_until("the sidecar", || {
+        Request::get("/healthz").try_send(port).is_ok()
+    });
+    for _ in 0..20 {
+        let answer = Request::local("/v1/credentials/default")
+            .header("cache-control", "no-cache")
+            .send(port);
+        assert_eq!(answer.status, 200);
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    wait_until("its end", || child.try_wait().unwrap().is_some());
+    assert!(!filling.is_finished(), "the pipe was full");
 }
 
 /// `cargo xtask soak --sidecar --minutes 60` does the same for longer.

@@ -16,7 +16,7 @@ use common::filter;
 use common::sidecar::{CALLER_SECRET, Configured, ROLE, alibaba, hangup, start};
 use serde_json::json;
 use testkit::process::{scratch, wait_until, wait_until_read};
-use testkit::{EnvoyBuilder, FakeAlibaba, Position, Process, Request, Response, tools};
+use testkit::{EnvoyBuilder, Position, Process, Request, Response, tools};
 
 #[test]
 fn bad_settings_are_refused_at_start() {
@@ -310,6 +310,63 @@ fn an_empty_token_is_no_token() {
             output.contains("token_env: STS_SIDECAR_TOKEN: is unset or empty"),
             "{output}"
         );
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_read_or_is_one_of_two_stops_it() {
+    use std::os::unix::ffi::OsStrExt;
+    let alibaba = alibaba();
+    let file = scratch("token");
+    std::fs::write(&file, "sesame-old").unwrap();
+    let named = format!("listen = \"127.0.0.1:0\"\ntoken_file = {file:?}");
+    for (settings, token, want) in [
+        (
+            "listen = \"127.0.0.1:0\"",
+            b"sesame\xff".as_slice(),
+            "STS_SIDECAR_TOKEN: is no UTF-8",
+        ),
+        (
+            named.as_str(),
+            b"sesame-new",
+            "STS_SIDECAR_TOKEN: another token is named too",
+        ),
+    ] {
+        let sidecar = Configured::new(&alibaba, settings);
+        let mut command = sidecar.command("");
+        command.env("STS_SIDECAR_TOKEN", std::ffi::OsStr::from_bytes(token));
+        let mut process = Process::start("sidecar", &mut command);
+        assert_eq!(process.wait(), Some(1));
+        assert!(process.output().contains(want), "{}", process.output());
+        assert!(!process.output().contains("sesame"), "{}", process.output());
+    }
+}
+
+#[test]
+fn the_socket_of_a_successor_stays() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"unix:SOCKET\"");
+    let mut first = sidecar.start();
+    wait_until("the first", || sidecar.probe() == Some(0));
+    std::fs::rename(&sidecar.socket, sidecar.socket.with_extension("old")).unwrap();
+    let _second = sidecar.start();
+    wait_until("the second", || sidecar.probe() == Some(0));
+    assert_eq!(first.terminate(), Some(0));
+    assert_eq!(sidecar.probe(), Some(0));
+}
+
+#[test]
+fn switches_are_read_as_everywhere() {
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"127.0.0.1:0\"");
+    for (value, is_json) in [("1", true), ("true", true), ("0", false), ("", false)] {
+        let mut command = sidecar.command("");
+        let command = command.env("STS_SIDECAR_LOG_JSON", value);
+        let mut process = Process::start("sidecar", command);
+        process.wait_for_output("a line", |output| {
+            output.contains("listening").then_some(())
+        });
+        assert_eq!(process.output().starts_with('{'), is_json, "{value}");
     }
 }
 

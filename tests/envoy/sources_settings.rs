@@ -367,6 +367,29 @@ fn what_default_finds_set_and_failing_is_not_passed_over() {
     let table = default_with(&alibaba, &token, &[KEY[0]]);
     assert!(line(&table, "a").contains("needs the variables"), "{table}");
 
+    // With an AccessKey all else has no effect, and is named.
+    let mut table = default_with(&alibaba, &token, &[KEY[0], KEY[1]]);
+    assert!(
+        line(&table, "a").contains("ok, a key without an end"),
+        "{table}"
+    );
+    for name in [
+        "ROLE_ARN",
+        "OIDC_TOKEN_FILE",
+        "ROLE_SESSION_NAME",
+        "STS_ENDPOINT",
+    ] {
+        let want = format!("ALIBABA_CLOUD_{name}: is set, and has no effect here");
+        assert!(table.contains(&want), "{name}: {table}");
+    }
+    // Wrong, though it is not what is chosen.
+    let wrong = ("ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "ja");
+    table = default_with(&alibaba, &token, &[wrong]);
+    assert!(
+        table.contains("CLI_PROFILE_DISABLED: must be true or false"),
+        "{table}"
+    );
+
     // A profile of the CLI, which may be switched off.
     let home = scratch("home");
     std::fs::create_dir_all(home.join(".aliyun")).unwrap();
@@ -378,6 +401,14 @@ fn what_default_finds_set_and_failing_is_not_passed_over() {
         line(&table, "a").contains("is no configuration of the CLI"),
         "{table}"
     );
+    let config = Path::new(&home).join(".aliyun/config.json");
+    std::fs::remove_file(&config).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &config).unwrap();
+    let table = default_with(&alibaba, nowhere, &[("HOME", &home)]);
+    assert!(
+        line(&table, "a").contains("config.json: No such file"),
+        "{table}"
+    );
     let actions = |alibaba: &FakeAlibaba| {
         let log = alibaba.sts_log();
         log.iter().any(|entry| entry["action"] == "ecs")
@@ -387,4 +418,65 @@ fn what_default_finds_set_and_failing_is_not_passed_over() {
     let table = default_with(&alibaba, nowhere, &[("HOME", &home), off]);
     assert!(line(&table, "a").contains("ok, a token until"), "{table}");
     assert!(actions(&alibaba));
+}
+
+/// Runs `check` without settings; its output.
+fn check_environment(variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(tools::sidecar());
+    command.env_clear().envs(variables.iter().copied());
+    let output = command.arg("check").output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(!text.contains("sesame"), "{text}");
+    text
+}
+
+#[test]
+fn a_role_in_the_environment_is_assumed_whatever_else_is_set() {
+    let alibaba = alibaba();
+    let sts = format!("http://127.0.0.1:{}", alibaba.sts_port);
+    let table = check_environment(&[
+        KEY[0],
+        KEY[1],
+        ("ALIBABA_CLOUD_ROLE_ARN", ROLE),
+        ("ALIBABA_CLOUD_STS_ENDPOINT", &sts),
+        ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/nowhere"),
+        (
+            "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+            "acs:ram::1:oidc-provider/p",
+        ),
+    ]);
+    assert!(line(&table, "default").contains("assume_role"), "{table}");
+    assert!(
+        line(&table, "default").contains("ok, a token until"),
+        "{table}"
+    );
+    for name in ["OIDC_TOKEN_FILE", "OIDC_PROVIDER_ARN"] {
+        let want = format!("ALIBABA_CLOUD_{name}: is set, and has no effect here");
+        assert!(table.contains(&want), "{name}: {table}");
+    }
+}
+
+#[test]
+fn a_token_belongs_to_a_profile_of_its_mode_alone() {
+    let alibaba = alibaba();
+    let sts = format!("http://127.0.0.1:{}", alibaba.sts_port);
+    let with = |fields: Value| {
+        let mut fields = fields;
+        let key = json!({"name": "p", "access_key_id": "LTAIcaller",
+                         "access_key_secret": CALLER_SECRET, "ram_role_arn": ROLE});
+        fields
+            .as_object_mut()
+            .unwrap()
+            .extend(key.as_object().unwrap().clone());
+        let variables = [("ALIBABA_CLOUD_STS_ENDPOINT", sts.as_str())];
+        check(&profile(&fields), &variables)
+    };
+    // What the CLI has left there of another mode.
+    let table = with(json!({"mode": "RamRoleArn", "sts_token": "sesame-stale"}));
+    assert!(line(&table, "p").contains("ok, a token until"), "{table}");
+    let table = with(json!({"mode": "StsToken"}));
+    assert!(
+        line(&table, "p").contains("sts_token: is missing"),
+        "{table}"
+    );
 }

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::{World, uri};
 use crate::client::{Answer, Client, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
-use crate::settings::EcsSettings;
+use crate::settings::{EcsSettings, check_url};
 
 /// Asks the metadata server.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ impl Metadata {
             "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
         );
         let endpoint = endpoint.unwrap_or_else(|| "http://100.100.100.200".into());
+        check_url("endpoint", Some(&endpoint))?;
         Ok(Metadata {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             role: environment.or(settings.role_name.as_deref(), "ALIBABA_CLOUD_ECS_METADATA"),
@@ -57,7 +58,8 @@ impl Metadata {
             None => {
                 let answer = self.get("", token.as_deref()).await?;
                 let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-                line(&answer, is_plain)?
+                // RAM gives a role no longer name.
+                line(&answer, 64, is_plain)?
             }
         };
         uri::read(&self.get(&role, token.as_deref()).await?)
@@ -67,7 +69,7 @@ impl Metadata {
         let request = Request::put(format!("{}/latest/api/token", self.endpoint))
             .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_LIFE);
         let answer = self.send(request).await?;
-        line(&answer, |byte| byte.is_ascii_graphic())
+        line(&answer, 1_024, |byte| byte.is_ascii_graphic())
     }
 
     async fn get(&self, name: &str, token: Option<&str>) -> Result<Answer, FetchError> {
@@ -84,7 +86,8 @@ impl Metadata {
         let request = request.map_err(|_| {
             FetchError::missing("endpoint or role_name: make no address of the metadata server")
         })?;
-        self.client.send(Way::Direct, request).await
+        let step = format!("{} {}", request.method(), request.uri().path());
+        self.client.send(Way::Direct, &step, request).await
     }
 }
 
@@ -97,11 +100,15 @@ impl Fetch for Metadata {
 /// In seconds, as Alibaba's SDKs ask for it.
 const TOKEN_LIFE: &str = "21600";
 
-/// The first line of an answer, if it is a word of such bytes.
-fn line(answer: &Answer, is_plain: impl Fn(u8) -> bool) -> Result<String, FetchError> {
+/// The first line of an answer, if it is a word of such bytes and not longer.
+fn line(
+    answer: &Answer,
+    longest: usize,
+    is_plain: impl Fn(u8) -> bool,
+) -> Result<String, FetchError> {
     let first = answer.body.split(|byte| *byte == b'\n').next();
     let first = first.unwrap_or_default().trim_ascii();
-    let is_word = !first.is_empty() && first.iter().all(|byte| is_plain(*byte));
+    let is_word = (1..=longest).contains(&first.len()) && first.iter().all(|byte| is_plain(*byte));
     let word = String::from_utf8(first.to_vec()).ok().filter(|_| is_word);
     word.ok_or_else(|| answer.error(Cause::Malformed))
 }

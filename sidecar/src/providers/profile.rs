@@ -3,16 +3,18 @@
 //! narrows what the credentials may do.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
-use zeroize::Zeroizing;
+use serde_json::{Map, Value};
 
 use super::sts::{AssumeRole, AssumeRoleWithOidc};
 use super::{CredentialsUri, Metadata, World};
 use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
+use crate::environment::Environment;
+use crate::file;
 use crate::settings::{
     AssumeRoleSettings, EcsSettings, KeySettings, OidcSettings, SessionSettings, SourceSettings,
     StsSettings, check_policy,
@@ -22,8 +24,7 @@ use crate::settings::{
 #[derive(Debug)]
 pub struct Profile {
     file: Option<PathBuf>,
-    /// Whether the settings name the file, so that it has to be there.
-    is_named: bool,
+    is_disabled: bool,
     name: Option<String>,
     world: World,
 }
@@ -31,38 +32,33 @@ pub struct Profile {
 impl Profile {
     /// `file`: the one in the home folder unless given; `name`: the one that the
     /// environment or the file names unless given.
-    pub fn new(file: Option<PathBuf>, name: Option<String>, world: &World) -> Profile {
+    pub fn new(
+        file: Option<PathBuf>,
+        name: Option<&str>,
+        world: &World,
+    ) -> Result<Profile, String> {
         let environment = &world.environment;
-        let home = environment.home();
-        Profile {
-            is_named: file.is_some(),
-            file: file.or_else(|| home.map(|home| home.join(".aliyun/config.json"))),
-            name: name.or_else(|| environment.get("ALIBABA_CLOUD_PROFILE").map(str::to_owned)),
+        Ok(Profile {
+            is_disabled: file.is_none() && environment.flag(DISABLED)?,
+            file: file.or_else(|| in_home(environment)),
+            name: environment.or(name, "ALIBABA_CLOUD_PROFILE"),
             world: world.clone(),
-        }
-    }
-
-    /// Whether there is a file that nobody told to leave alone.
-    pub fn is_set(&self) -> bool {
-        let disabled = self.world.environment.flag(DISABLED);
-        // A word that is neither yes nor no is an error when the profile is read.
-        !matches!(disabled, Ok(true)) && self.file.as_deref().is_some_and(Path::exists)
+        })
     }
 
     async fn ask(&self) -> Result<Credential, FetchError> {
-        let disabled = self.world.environment.flag(DISABLED);
-        if disabled.map_err(FetchError::missing)? && !self.is_named {
+        if self.is_disabled {
             return Err(FetchError::missing(format!("needs {DISABLED} unset")));
         }
-        let path = self.file.as_deref().ok_or_else(|| {
+        let path = self.file.clone().ok_or_else(|| {
             FetchError::missing("file: there is no home folder; name the CLI's file")
         })?;
-        let shown = path.display();
+        let shown = path.display().to_string();
         let missing = |text: String| FetchError::missing(format!("{shown}: {text}"));
-        let text = tokio::fs::read(path).await;
-        let text = Zeroizing::new(text.map_err(|error| missing(error.to_string()))?);
+        let text = file::without_waiting(move || file::read(&path)).await;
+        let text = text.map_err(|error| missing(error.to_string()))?;
         // The text of serde's error may quote a secret.
-        let file: File = serde_json::from_slice(&text).map_err(|error| {
+        let file: File = serde_json::from_str(&text).map_err(|error| {
             missing(format!(
                 "line {}: is no configuration of the CLI",
                 error.line()
@@ -72,6 +68,21 @@ impl Profile {
         let fetcher = file.fetcher(name, &self.world, 0).map_err(missing)?;
         fetcher.fetch(Ask::Valid).await
     }
+}
+
+fn in_home(environment: &Environment) -> Option<PathBuf> {
+    let home = environment.home()?;
+    Some(home.join(".aliyun/config.json"))
+}
+
+/// Whether there is a file of the CLI that nobody told to leave alone. One that cannot be
+/// looked at is there.
+pub fn is_set(environment: &Environment) -> Result<bool, String> {
+    let is_there = |path: PathBuf| {
+        let looked = std::fs::symlink_metadata(path).map_err(|error| error.kind());
+        !matches!(looked, Err(ErrorKind::NotFound | ErrorKind::NotADirectory))
+    };
+    Ok(!environment.flag(DISABLED)? && in_home(environment).is_some_and(is_there))
 }
 
 impl Fetch for Profile {
@@ -86,8 +97,9 @@ const DISABLED: &str = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED";
 struct File {
     #[serde(default)]
     current: String,
+    /// Not read further: what is odd about one does not matter to another.
     #[serde(default)]
-    profiles: Vec<Fields>,
+    profiles: Vec<Map<String, Value>>,
 }
 
 /// The CLI writes an empty text for what is not given.
@@ -151,12 +163,13 @@ impl File {
     /// What fetches for a profile; `depth`: how many profiles lead here.
     fn fetcher(&self, name: &str, world: &World, depth: usize) -> Result<Arc<dyn Fetch>, String> {
         let shown = name.escape_debug();
-        let profile = self.profiles.iter().find(|profile| profile.name == name);
+        let mut profiles = self.profiles.iter();
+        let profile = profiles.find(|profile| profile.get("name").is_some_and(|it| it == name));
         let profile = profile.ok_or_else(|| format!("has no profile `{shown}`"))?;
         let fetcher = if depth > MAX_DEPTH {
             Err("source_profile: leads in a circle".to_owned())
         } else {
-            self.fetcher_of(profile, world, depth)
+            Fields::read(profile).and_then(|profile| self.fetcher_of(&profile, world, depth))
         };
         fetcher.map_err(|problem| format!("profile `{shown}`: {problem}"))
     }
@@ -169,8 +182,12 @@ impl File {
     ) -> Result<Arc<dyn Fetch>, String> {
         profile.check()?;
         Ok(match profile.mode.as_str() {
-            "" | "AK" | "StsToken" => profile.key()?,
-            "RamRoleArn" => profile.role(profile.key()?, world)?,
+            "" | "AK" => profile.key(None)?,
+            "StsToken" => {
+                let token = given(&profile.sts_token).ok_or("sts_token: is missing")?;
+                profile.key(Some(token))?
+            }
+            "RamRoleArn" => profile.role(profile.key(None)?, world)?,
             "ChainableRamRoleArn" => {
                 let base = self.fetcher(&profile.source_profile, world, depth + 1)?;
                 profile.role(base, world)?
@@ -194,10 +211,10 @@ impl File {
                 checked.check(&world.environment)?;
                 Arc::new(AssumeRoleWithOidc::new(&settings, world)?)
             }
-            "CredentialsURI" => Arc::new(CredentialsUri::new(
-                given(&profile.credentials_uri).as_deref(),
-                world,
-            )),
+            "CredentialsURI" => {
+                let uri = given(&profile.credentials_uri);
+                Arc::new(CredentialsUri::new(uri.as_deref(), world)?)
+            }
             other => {
                 let modes = "AK, StsToken, RamRoleArn, ChainableRamRoleArn, EcsRamRole, OIDC and \
                              CredentialsURI are understood";
@@ -208,6 +225,20 @@ impl File {
 }
 
 impl Fields {
+    /// Takes null for what is not given, as the CLI does.
+    fn read(profile: &Map<String, Value>) -> Result<Fields, String> {
+        let mut given = Map::new();
+        for (name, value) in profile.iter().filter(|(_, value)| !value.is_null()) {
+            given.insert(name.clone(), value.clone());
+            // Each alone, so that the one that is odd can be named, and its value is not.
+            let alone = Map::from_iter([(name.clone(), value.clone())]);
+            if serde_json::from_value::<Fields>(alone.into()).is_err() {
+                return Err(format!("{}: is of another type", name.escape_debug()));
+            }
+        }
+        serde_json::from_value(given.into()).map_err(|_| "cannot be read".into())
+    }
+
     fn check(&self) -> Result<(), String> {
         let is_known = |name: &str| {
             OTHER_FIELDS.contains(&name)
@@ -235,12 +266,12 @@ impl Fields {
         check_policy("policy", given(&self.policy).as_deref())
     }
 
-    fn key(&self) -> Result<Arc<dyn Fetch>, String> {
+    fn key(&self, token: Option<String>) -> Result<Arc<dyn Fetch>, String> {
         let (Some(id), Some(secret)) = (given(&self.access_key_id), given(&self.access_key_secret))
         else {
             return Err("has no AccessKey".into());
         };
-        let credential = Credential::new(id, secret, given(&self.sts_token), None);
+        let credential = Credential::new(id, secret, token, None);
         let credential =
             credential.ok_or("its AccessKey or token is one that no header can carry")?;
         Ok(Arc::new(Fixed(credential)))
@@ -296,7 +327,8 @@ mod tests {
     use super::*;
 
     fn check(profile: &str) -> Result<(), String> {
-        serde_json::from_str::<Fields>(profile).unwrap().check()
+        let profile: Value = serde_json::from_str(profile).unwrap();
+        Fields::read(profile.as_object().unwrap())?.check()
     }
 
     #[test]
@@ -317,13 +349,19 @@ mod tests {
                 "serial_number: is not known",
             ),
             (r#"{"narrower": {"a": 1}}"#, "narrower: is not known"),
+            (
+                r#"{"expired_seconds": "sesame"}"#,
+                "expired_seconds: is of another type",
+            ),
+            (r#"{"mode": 5}"#, "mode: is of another type"),
         ] {
             let problem = check(profile).unwrap_err();
             assert!(problem.starts_with(want), "{problem}");
             assert!(!problem.contains("sesame"), "{problem}");
         }
         let harmless = r#"{"region_id": "cn-hangzhou", "cloud_sso_sign_in_url": "https://x",
-            "retry_count": 3, "later": "", "much_later": 0, "at_last": null}"#;
+            "retry_count": 3, "later": "", "much_later": 0, "at_last": null,
+            "policy": null}"#;
         assert_eq!(check(harmless), Ok(()));
     }
 }

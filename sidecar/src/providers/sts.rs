@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::World;
 use crate::client::{Answer, Client, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
+use crate::file;
 use crate::held::unix;
 use crate::settings::{AssumeRoleSettings, OidcSettings, SessionSettings};
 
@@ -83,7 +84,8 @@ impl AssumeRole {
         }
         let now = unix(SystemTime::now());
         let query = signed_query(&caller, &form, now, &nonce()?);
-        let assumed = self.session.send(&self.client, &query, &form).await;
+        let client = &self.client;
+        let assumed = self.session.send(client, "AssumeRole", &query, &form).await;
         self.failed.store(assumed.is_err(), Ordering::Relaxed);
         assumed
     }
@@ -113,7 +115,7 @@ impl AssumeRoleWithOidc {
             session.session_name.as_deref(),
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
         );
-        let file = environment.get("ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+        let file = environment.get(OIDC_TOKEN_FILE);
         Ok(AssumeRoleWithOidc {
             session: Session::new(
                 settings.sts.endpoint(environment)?,
@@ -133,21 +135,17 @@ impl AssumeRoleWithOidc {
         })
     }
 
-    /// Whether there is a token's file.
-    pub fn is_set(&self) -> bool {
-        self.token_file.is_some()
-    }
-
     async fn assume(&self) -> Result<Credential, FetchError> {
         let file = self.token_file.as_ref();
         let file =
             file.filter(|_| !self.session.role_arn.is_empty() && !self.provider_arn.is_empty());
         let file = file.ok_or_else(|| FetchError::missing(NEEDS))?;
-        let token = tokio::fs::read_to_string(file).await;
-        let token = Zeroizing::new(token.map_err(|error| {
+        let path = file.clone();
+        let token = file::without_waiting(move || file::read(&path)).await;
+        let token = token.map_err(|error| {
             let shown = file.display();
             FetchError::missing(format!("oidc_token_file: {shown}: {error}"))
-        })?);
+        })?;
         let mut form = self.session.form();
         form.push(("OIDCProviderArn", &self.provider_arn));
         form.push(("OIDCToken", token.trim()));
@@ -160,7 +158,8 @@ impl AssumeRoleWithOidc {
             ("Timestamp", &timestamp),
             ("Version", VERSION),
         ]);
-        self.session.send(&self.client, &query, &form).await
+        let action = "AssumeRoleWithOIDC";
+        self.session.send(&self.client, action, &query, &form).await
     }
 }
 
@@ -170,6 +169,8 @@ impl Fetch for AssumeRoleWithOidc {
     }
 }
 
+/// The variable that names the file with the token.
+pub const OIDC_TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const NEEDS: &str = "needs role_arn, oidc_provider_arn and oidc_token_file, or the variables \
                      ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and \
                      ALIBABA_CLOUD_OIDC_TOKEN_FILE";
@@ -208,6 +209,7 @@ impl Session {
     async fn send(
         &self,
         client: &Client,
+        action: &str,
         query: &str,
         form: &Form<'_>,
     ) -> Result<Credential, FetchError> {
@@ -216,7 +218,7 @@ impl Session {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(body));
         let request = request.map_err(|_| FetchError::missing("sts_endpoint: is no address"))?;
-        read(&client.send(Way::ByProxy, request).await?)
+        read(&client.send(Way::ByProxy, action, request).await?)
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::World;
 use crate::client::{self, Answer, Client, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
+use crate::settings::check_url;
 
 /// Asks one address.
 #[derive(Debug)]
@@ -21,16 +22,13 @@ pub struct CredentialsUri {
 
 impl CredentialsUri {
     /// Asks `uri`, or else the one that the environment names.
-    pub fn new(uri: Option<&str>, world: &World) -> CredentialsUri {
-        CredentialsUri {
-            uri: world.environment.or(uri, "ALIBABA_CLOUD_CREDENTIALS_URI"),
+    pub fn new(uri: Option<&str>, world: &World) -> Result<CredentialsUri, String> {
+        let uri = world.environment.or(uri, CREDENTIALS_URI);
+        check_url("uri", uri.as_deref())?;
+        Ok(CredentialsUri {
+            uri,
             client: Arc::clone(&world.client),
-        }
-    }
-
-    /// Whether there is an address.
-    pub fn is_set(&self) -> bool {
-        self.uri.is_some()
+        })
     }
 
     async fn ask(&self) -> Result<Credential, FetchError> {
@@ -40,9 +38,13 @@ impl CredentialsUri {
         let request = Request::get(uri).body(Full::new(Bytes::new()));
         let request = request.map_err(|_| FetchError::missing("uri: is no address"))?;
         // What comes back is a secret; a proxy has no business with it.
-        read(&self.client.send(Way::Direct, request).await?)
+        let step = format!("GET {}", request.uri().path());
+        read(&self.client.send(Way::Direct, &step, request).await?)
     }
 }
+
+/// The variable with the address.
+pub const CREDENTIALS_URI: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
 
 impl Fetch for CredentialsUri {
     fn fetch(&self, _: Ask) -> Fetching<'_> {

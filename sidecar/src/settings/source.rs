@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use http::Uri;
+use http::uri::Authority;
 use serde::Deserialize;
 
 use crate::environment::Environment;
+use crate::file;
 use crate::secret::SecretPlace;
 
 /// Where the credentials of a name come from.
@@ -191,10 +194,10 @@ impl SessionSettings {
         if self.policy.is_some() {
             return Err("policy: policy_file is given too; keep one".into());
         }
-        let text = std::fs::read_to_string(&path)
+        let text = file::read(&path)
             .map_err(|error| format!("policy_file: {}: {error}", path.display()))?;
         check_policy(&format!("policy_file: {}", path.display()), Some(&text))?;
-        self.policy = Some(text);
+        self.policy = Some(text.to_string());
         Ok(())
     }
 
@@ -260,6 +263,9 @@ impl StsSettings {
             }
             (Some(endpoint), None) => address("sts_endpoint", endpoint),
             (None, Some(region)) => regional("sts_region", region, vpc()?),
+            (None, None) if self.sts_vpc == Some(true) && !environment.has(STS_REGION) => {
+                Err("sts_vpc: needs sts_region".into())
+            }
             (None, None) => match (environment.get(STS_ENDPOINT), environment.get(STS_REGION)) {
                 (Some(_), Some(_)) => {
                     Err(format!("{STS_REGION}: {STS_ENDPOINT} is set too; keep one"))
@@ -269,9 +275,6 @@ impl StsSettings {
                 )),
                 (Some(endpoint), None) => address(STS_ENDPOINT, endpoint),
                 (None, Some(region)) => regional(STS_REGION, region, vpc()?),
-                (None, None) if self.sts_vpc == Some(true) => {
-                    Err("sts_vpc: needs sts_region".into())
-                }
                 (None, None) if vpc()? => Err(format!("{VPC_ENABLED}: needs {STS_REGION}")),
                 (None, None) => Ok("https://sts.aliyuncs.com".into()),
             },
@@ -295,23 +298,30 @@ fn regional(place: &str, region: &str, vpc: bool) -> Result<String, String> {
 /// A host is asked by HTTPS unless it says otherwise.
 fn address(place: &str, text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
-    let host = text.trim_start_matches("https://");
-    let host = host.trim_start_matches("http://");
-    if host.is_empty()
-        || !host
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"/?#@".contains(&b))
-    {
-        return Err(format!(
-            "{place}: must be a host such as sts.cn-hangzhou.aliyuncs.com"
-        ));
-    }
-    let scheme = if host.len() == text.len() {
-        "https://"
-    } else {
-        ""
+    let whole = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("https://{text}"),
     };
-    Ok(format!("{scheme}{text}"))
+    let is_bare = |uri: &Uri| uri.path() == "/" && uri.query().is_none();
+    let uri = server(&whole).filter(is_bare);
+    let uri =
+        uri.ok_or_else(|| format!("{place}: must be a host such as sts.cn-hangzhou.aliyuncs.com"))?;
+    let (scheme, host) = (uri.scheme_str(), uri.authority().map(Authority::as_str));
+    Ok(format!(
+        "{}://{}",
+        scheme.unwrap_or_default(),
+        host.unwrap_or_default()
+    ))
+}
+
+/// An address whose server can be asked.
+fn server(text: &str) -> Option<Uri> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority()?;
+    let port = authority.as_str().strip_prefix(authority.host())?;
+    let is_port = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    (known && is_port && !authority.host().is_empty()).then_some(uri)
 }
 
 impl KeySettings {
@@ -349,11 +359,13 @@ fn check_role_arn(arn: &str) -> Result<(), String> {
     Err("role_arn: must be of the form acs:ram::<account>:role/<name>".into())
 }
 
-fn check_url(field: &str, url: Option<&str>) -> Result<(), String> {
-    match url {
-        Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
-            Err(format!("{field}: must begin with http:// or https://"))
-        }
-        _ => Ok(()),
+/// Refuses what is no address; the message begins with the field. It does not hold the
+/// address, in which somebody may have written a password.
+pub fn check_url(field: &str, url: Option<&str>) -> Result<(), String> {
+    if url.is_none_or(|url| server(url).is_some()) {
+        return Ok(());
     }
+    Err(format!(
+        "{field}: must be an address that begins with http:// or https://, without a user"
+    ))
 }

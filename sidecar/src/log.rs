@@ -1,0 +1,136 @@
+//! The log: this program's own events, on standard error, written by a thread of its
+//! own. Whoever reads it may stall; then lines are lost, and nothing else waits.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// The log of this process.
+#[derive(Debug)]
+pub struct Log(Lines);
+
+/// Logs this program's own events alone: the libraries write into theirs what
+/// the other side said.
+pub fn start(json: bool) -> Log {
+    let wanted = std::env::var("RUST_LOG").ok();
+    let wanted = wanted.filter(|text| !text.is_empty());
+    let level = match wanted.and_then(|text| text.parse::<Targets>().ok()) {
+        Some(targets) => targets.default_level().or_else(|| {
+            let mut named = targets.iter().filter(|(target, _)| *target == TARGET);
+            named.next().map(|(_, level)| level)
+        }),
+        None => Some(LevelFilter::INFO),
+    };
+    let filter = Targets::new().with_target(TARGET, level.unwrap_or(LevelFilter::OFF));
+    let lines = Lines::start();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(lines.clone());
+    let registry = tracing_subscriber::registry().with(filter);
+    // Not `init`, which would take in the events of the crate `log` as well.
+    let _ = if json {
+        tracing::subscriber::set_global_default(registry.with(layer.json()))
+    } else {
+        tracing::subscriber::set_global_default(registry.with(layer))
+    };
+    Log(lines)
+}
+
+impl Log {
+    /// Waits until all is written, unless nobody reads it.
+    pub fn end(self) {
+        let (written, end) = sync_channel(1);
+        if self.0.sender.try_send(Message::End(written)).is_ok() {
+            let _ = end.recv_timeout(LAST_LINES);
+        }
+    }
+}
+
+/// The name under which this program's own events are logged.
+const TARGET: &str = env!("CARGO_CRATE_NAME");
+/// So many lines wait at most.
+const MOST_LINES: usize = 1_024;
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+enum Message {
+    Line(Vec<u8>),
+    /// All before it is to be written; then this is told so.
+    End(SyncSender<()>),
+}
+
+#[derive(Clone, Debug)]
+struct Lines {
+    sender: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Lines {
+    fn start() -> Lines {
+        let (sender, receiver) = sync_channel(MOST_LINES);
+        let lost = Arc::new(AtomicU64::new(0));
+        let lines = Lines {
+            sender,
+            lost: Arc::clone(&lost),
+        };
+        std::thread::spawn(move || write(&receiver, &lost));
+        lines
+    }
+}
+
+fn write(messages: &Receiver<Message>, lost: &AtomicU64) {
+    for message in messages {
+        // Nobody can be told of an error here.
+        match message {
+            Message::Line(line) => drop(io::stderr().write_all(&line)),
+            Message::End(written) => drop(written.send(())),
+        }
+        let lost = lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = writeln!(io::stderr(), "{lost} lines of the log were lost");
+        }
+    }
+}
+
+/// One line, sent off when it is dropped.
+struct Line<'a> {
+    lines: &'a Lines,
+    text: Vec<u8>,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line {
+            lines: self,
+            text: Vec::new(),
+        }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let line = Message::Line(std::mem::take(&mut self.text));
+        if self.lines.sender.try_send(line).is_err() {
+            self.lines.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
