@@ -14,10 +14,12 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use common::good_answer;
 use common::sidecar::{CALLER_SECRET, Configured, alibaba, start};
 use serde_json::json;
 use testkit::process::{PATIENCE, wait_until, wait_until_read};
-use testkit::{Process, Request, Response, free_port};
+use testkit::stub::Behaviour;
+use testkit::{Process, Request, Response, StubSidecar, free_port};
 
 const TOKEN: &str = "sesame-bearer";
 
@@ -179,11 +181,18 @@ fn a_caller_that_leaves_breaks_off_nothing_for_the_others() {
 #[test]
 fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     let alibaba = alibaba();
-    let sidecar = Configured::new(&alibaba, "listen = \"0.0.0.0:0\"\ntimeout_ms = 60000");
+    let sidecar = Configured::new(&alibaba, "");
+    let source = StubSidecar::start(good_answer());
+    let settings = format!(
+        "listen = \"0.0.0.0:0\"\ntimeout_ms = 60000\n[credentials.default]\n\
+         type = \"credentials_uri\"\nuri = \"http://127.0.0.1:{}/\"\n",
+        source.port
+    );
+    std::fs::write(&sidecar.file, settings).unwrap();
     // Room for 32 callers.
     let (_process, port) = with_files(&sidecar, 128);
     assert_eq!(good(port).status, 200);
-    alibaba.set("sts_delay", json!(4));
+    source.set(Behaviour::Wait);
     let renewed = Request::local("/v1/credentials/default")
         .header("cache-control", "no-cache")
         .header("authorization", format!("Bearer {TOKEN}"));
@@ -204,6 +213,7 @@ fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     );
     // What is held already is given to everybody.
     assert_eq!(good(port).status, 200);
+    source.set(good_answer());
     let statuses = waiting
         .into_iter()
         .map(|stream| Response::read(stream, false).unwrap().status);
