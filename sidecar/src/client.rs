@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use oss_origin_auth_core::oss::time::parse_rfc3339_utc;
 use rustls::pki_types::ServerName;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::credential::{Cause, Credential, FetchError};
@@ -107,61 +108,71 @@ impl Client {
 
     async fn exchange(&self, way: Way, request: Request<Full<Bytes>>) -> Result<Bytes, Cause> {
         let (mut parts, body) = request.into_parts();
-        let host = parts.uri.host().unwrap_or_default().to_owned();
-        let authority = parts.uri.authority().map_or("", |whole| whole.as_str());
-        let shown = HeaderValue::from_str(authority).map_err(|_| Cause::Unreachable(NO_HOST))?;
-        parts.headers.insert(HOST, shown);
-        let is_tls = parts.uri.scheme_str() == Some("https");
+        let uri = parts.uri.clone();
+        let host = uri.authority().map_or("", |whole| whole.as_str());
+        let host = HeaderValue::from_str(host).map_err(|_| Cause::Unreachable(NO_HOST))?;
+        parts.headers.insert(HOST, host);
+        let is_tls = uri.scheme_str() == Some("https");
         let proxy = match way {
             Way::Direct => None,
-            Way::ByProxy => self.proxies.intercept(&parts.uri),
+            Way::ByProxy => self.proxies.intercept(&uri),
         };
-        let to_proxy = proxy.is_some() && !is_tls;
+        let proxy = proxy.as_ref();
+        if is_tls || proxy.is_none() {
+            // To the server itself a target has no host.
+            let path = uri.path_and_query().cloned();
+            parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+        } else if let Some(authorization) = proxy.and_then(Intercept::basic_auth) {
+            let authorization = authorization.clone();
+            parts.headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
+        let request = Request::from_parts(parts, body);
+        match is_tls {
+            true => converse(self.reach_by_tls(&uri, proxy).await?, request).await,
+            false => converse(self.reach(&uri, proxy).await?, request).await,
+        }
+    }
+
+    /// A connection to the server, or to the proxy.
+    async fn reach(&self, uri: &Uri, proxy: Option<&Intercept>) -> Result<TcpStream, Cause> {
+        let (to, problem) = match proxy {
+            None => (uri, NO_CONNECTION),
+            Some(proxy) => (proxy.uri(), NO_PROXY),
+        };
+        let stream = self.connector.clone().call(to.clone()).await;
+        let stream = stream.map_err(|_| Cause::Unreachable(problem))?;
+        Ok(stream.into_inner())
+    }
+
+    /// TLS with the server, through a tunnel if there is a proxy.
+    async fn reach_by_tls(
+        &self,
+        uri: &Uri,
+        proxy: Option<&Intercept>,
+    ) -> Result<TlsStream<TcpStream>, Cause> {
+        if !self.has_roots {
+            return Err(Cause::Missing(NO_ROOTS.into()));
+        }
+        let host = uri.host().unwrap_or_default();
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let name = ServerName::try_from(bare.unwrap_or(host).to_owned());
+        let name = name.map_err(|_| Cause::Unreachable(NO_HOST))?;
         let stream = match proxy {
-            None => self.connect(parts.uri.clone(), NO_CONNECTION).await?,
-            Some(proxy) if is_tls => {
+            None => self.reach(uri, None).await?,
+            Some(proxy) => {
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.connector.clone());
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                let stream = tunnel.call(parts.uri.clone()).await;
+                let stream = tunnel.call(uri.clone()).await;
                 let stream = stream.map_err(|_| Cause::Unreachable(NO_TUNNEL))?;
                 stream.into_inner()
             }
-            Some(proxy) => {
-                if let Some(authorization) = proxy.basic_auth() {
-                    parts
-                        .headers
-                        .insert(PROXY_AUTHORIZATION, authorization.clone());
-                }
-                self.connect(proxy.uri().clone(), NO_PROXY).await?
-            }
         };
-        if !to_proxy {
-            // To the server itself a target has no host.
-            let path = parts.uri.path_and_query().cloned();
-            parts.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-        }
-        let request = Request::from_parts(parts, body);
-        if !is_tls {
-            return converse(stream, request).await;
-        }
-        if !self.has_roots {
-            return Err(Cause::Missing(NO_ROOTS.into()));
-        }
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let name = bare.unwrap_or(&host).to_owned();
-        let name = ServerName::try_from(name).map_err(|_| Cause::Unreachable(NO_HOST))?;
         let stream = self.tls.connect(name, stream).await;
-        converse(stream.map_err(|_| Cause::Unreachable(NO_TLS))?, request).await
-    }
-
-    async fn connect(&self, to: Uri, problem: &'static str) -> Result<TcpStream, Cause> {
-        let stream = self.connector.clone().call(to).await;
-        let stream = stream.map_err(|_| Cause::Unreachable(problem))?;
-        Ok(stream.into_inner())
+        stream.map_err(|_| Cause::Unreachable(NO_TLS))
     }
 }
 

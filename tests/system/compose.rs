@@ -54,6 +54,18 @@ fn the_stack_serves_an_object_and_survives_its_sidecar() {
     .parse()
     .unwrap();
     assert!(size < 20_000_000, "the sidecar's image has {size} bytes");
+    // Its image has certificates to trust, for STS by TLS.
+    let table = Command::new("docker")
+        .args(["run", "--rm", "--network", "none"])
+        .args(["--env", "ALIBABA_CLOUD_ACCESS_KEY_ID=LTAIdemo"])
+        .args(["--env", "ALIBABA_CLOUD_ACCESS_KEY_SECRET=x"])
+        .args(["--env", "ALIBABA_CLOUD_ROLE_ARN=acs:ram::1:role/r"])
+        .args([stack.image("sidecar").as_str(), "check"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let want = "AssumeRole at sts.aliyuncs.com: cannot be reached: no connection";
+    assert!(table.contains(want), "{table}");
     for service in ["envoy", "sidecar", "fake-oss"] {
         let image = stack.image(service);
         let history = docker(&["history", "--no-trunc", &image]);

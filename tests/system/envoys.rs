@@ -1,9 +1,13 @@
 //! The filter in each version of Envoy that it is made for: it serves, rotates,
 //! heals, tries again and refuses, in both positions, however Envoy is set up.
 
-use crate::common::Stack;
+use std::path::Path;
+
 use crate::common::refusals::{check, check_versions_of_http, paired_setups, setups};
+use crate::common::sidecar::{self, CALLER_SECRET};
+use crate::common::{Stack, filter};
 use testkit::tools::{ENVOYS, envoy_version, pairwise};
+use testkit::{EnvoyBuilder, Position, Request};
 
 #[test]
 fn envoy_1_36_4() {
@@ -31,6 +35,7 @@ fn try_version(version: &str) {
     let told = stack.envoy.admin("/server_info");
     assert!(told.contains(&format!("/{version}/")), "{version}: {told}");
     drop(stack);
+    serves_with_a_real_sidecar(&envoy);
 
     let number = ENVOYS.iter().position(|known| *known == version).unwrap();
     let setups = match pairwise() {
@@ -39,4 +44,17 @@ fn try_version(version: &str) {
     };
     testkit::in_parallel(setups, |setup| check(&setup));
     check_versions_of_http(&envoy);
+}
+
+/// A sidecar that needs no token takes no callout for that of a browser or a proxy.
+fn serves_with_a_real_sidecar(envoy: &Path) {
+    let alibaba = sidecar::alibaba();
+    alibaba.put("a", "content");
+    let (_process, port) = sidecar::start(&alibaba, CALLER_SECRET);
+    let mut builder = EnvoyBuilder::new(filter(), alibaba.oss_port, port);
+    builder.binary = envoy.to_owned();
+    let running = builder.start();
+    let request = Request::get("/a").header("x-forwarded-for", "192.0.2.1");
+    let response = request.send(running.port(Position::Upstream));
+    assert_eq!((response.status, response.text()), (200, "content".into()));
 }
