@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
+use crate::address;
 use crate::credential::{Cause, Credential, FetchError};
 use crate::environment::Environment;
 
@@ -249,17 +250,25 @@ async fn converse(
         let mut incoming = response.into_body();
         // Copied, since the least piece keeps the whole buffer that it came in.
         let mut body = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(broken)?;
-            let data = frame.data_ref().map_or(b"".as_slice(), |data| data);
-            if body.len() + data.len() > MAX_BODY {
-                return Err(Cause::Malformed);
+        let mut problem = None;
+        while let (None, Some(frame)) = (&problem, incoming.frame().await) {
+            match frame {
+                Err(_) => problem = Some(Cause::Unreachable(BROKEN)),
+                Ok(frame) => {
+                    let data = frame.data_ref().map_or(b"".as_slice(), |data| data);
+                    if body.len() + data.len() > MAX_BODY {
+                        problem = Some(Cause::Malformed);
+                    } else {
+                        body.extend_from_slice(data);
+                    }
+                }
             }
-            body.extend_from_slice(data);
         }
-        match status {
-            200 => Ok(Bytes::from(body)),
-            status => Err(refusal(status, &body)),
+        match (status, problem) {
+            (200, None) => Ok(Bytes::from(body)),
+            (200, Some(problem)) => Err(problem),
+            // Whatever became of its body, the status is known.
+            (status, _) => Err(refusal(status, &body)),
         }
     };
     tokio::pin!(answer);
@@ -289,13 +298,11 @@ fn proxies(environment: &Environment) -> Result<Matcher, String> {
         let Some((name, value)) = first(names) else {
             continue;
         };
-        let uri: Option<Uri> = value.parse().ok();
-        let is_http =
-            |uri: &Uri| uri.host().is_some() && matches!(uri.scheme_str(), None | Some("http"));
         // The value may hold a password.
-        if !uri.as_ref().is_some_and(is_http) {
+        if !is_proxy(value) {
             return Err(format!(
-                "{name}: must be http:// and the host and port of a proxy; no other kind is known"
+                "{name}: must be http:// and the host and port of a proxy, with its user and \
+                 password encoded; no other kind is known"
             ));
         }
         builder = match scheme {
@@ -308,6 +315,17 @@ fn proxies(environment: &Environment) -> Result<Matcher, String> {
         builder = builder.no(exempt(value).join(","));
     }
     Ok(builder.build())
+}
+
+/// Whether the value of a variable is the address of a proxy that can be asked. In its
+/// user and password everything but letters, digits and some signs must be encoded, or
+/// the host may be taken for something else.
+fn is_proxy(value: &str) -> bool {
+    let rest = value.strip_prefix("http://").unwrap_or(value);
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let is_encoded = |b: u8| b.is_ascii_alphanumeric() || b"-._~%:!$&'()*+,;=".contains(&b);
+    user.bytes().all(is_encoded) && address::parse_server(&format!("http://{host}")).is_some()
 }
 
 /// The hosts of NO_PROXY, in the one form that is known here: other programs take them
@@ -407,6 +425,11 @@ mod tests {
             "https://sesame@h",
             "http://",
             "\u{e9}",
+            "http://h:99999",
+            "http://u:sesame@h:abc",
+            "http://127.0.0.1#sesame@h:1",
+            "http://u:sesame@x@h:1",
+            "http://h:1/path",
         ] {
             for name in ["HTTPS_PROXY", "all_proxy", "HTTP_PROXY"] {
                 let problem = proxies(&Environment::from([(name, value)])).err().unwrap();

@@ -25,7 +25,7 @@ impl Environment {
             };
             match value.into_string() {
                 Ok(value) => drop(values.insert(name, value)),
-                Err(_) if is_ours(&name) || name.to_ascii_uppercase().ends_with("_PROXY") => {
+                Err(_) if is_ours(&name) || is_heeded(&name) => {
                     return Err(format!("{name}: is no UTF-8"));
                 }
                 Err(_) => {}
@@ -90,6 +90,11 @@ impl Environment {
             .filter(|name| is_ours(name) && !asked.contains(*name))
             .collect()
     }
+}
+
+/// Of the variables that are not only ours, those that this program may ask for.
+fn is_heeded(name: &str) -> bool {
+    name == "HOME" || name.to_ascii_uppercase().ends_with("_PROXY")
 }
 
 fn is_ours(name: &str) -> bool {

@@ -2,6 +2,8 @@
 
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -21,17 +23,38 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Runs what reads files without keeping others from their turn, and for a while only.
-pub async fn without_waiting<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let task = tokio::task::spawn_blocking(read);
-    match tokio::time::timeout(PATIENCE, task).await {
-        Ok(Ok(read)) => read,
-        _ => Err(Error::new(
-            ErrorKind::TimedOut,
-            "is not read in time; is its disk there?",
-        )),
+/// Reads files without keeping others from their turn, and for a while only. A disk that
+/// hangs holds one thread for each of these, however often it is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Aside {
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Aside {
+    /// Runs what reads files.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let late = || {
+            Error::new(
+                ErrorKind::TimedOut,
+                "is not read in time; is its disk there?",
+            )
+        };
+        if self.is_busy.swap(true, Ordering::Acquire) {
+            return Err(late());
+        }
+        let is_busy = Arc::clone(&self.is_busy);
+        let task = tokio::task::spawn_blocking(move || {
+            let read = read();
+            is_busy.store(false, Ordering::Release);
+            read
+        });
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(Ok(read)) => read,
+            _ => Err(late()),
+        }
     }
 }
 
@@ -54,5 +77,23 @@ mod tests {
         std::fs::write(&long, vec![b'a'; LONGEST as usize + 1]).unwrap();
         assert_eq!(read(&long).unwrap_err().to_string(), "is too long");
         std::fs::remove_file(&long).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_hangs_holds_one_thread() {
+        let aside = Aside::default();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let first = aside.run(move || {
+            let _ = held.recv();
+            Ok(())
+        });
+        let first = tokio::time::timeout(Duration::from_millis(50), first).await;
+        assert!(first.is_err(), "it hangs");
+        let second = aside.run(|| Ok(())).await;
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(release);
+        while aside.run(|| Ok(())).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }

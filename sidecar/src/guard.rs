@@ -58,13 +58,21 @@ fn is_of_others(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
-        "origin" | "referer" | "cookie" | "via" | "forwarded" | "x-real-ip"
+        "origin"
+            | "referer"
+            | "cookie"
+            | "accept-language"
+            | "upgrade-insecure-requests"
+            | "via"
+            | "forwarded"
+            | "x-real-ip"
     ) || name.starts_with("sec-")
         || name.starts_with("x-forwarded-")
 }
 
-/// An address, or a name that no DNS server outside can point to this machine: one
-/// without a dot, such as `localhost` or that of Envoy's cluster.
+/// An address, or a name that is in nobody's domain: one without a dot, such as
+/// `localhost` or that of Envoy's cluster. Within a network somebody may give such a
+/// name to this machine all the same; a browser that goes there tells of itself.
 fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
@@ -223,6 +231,7 @@ mod tests {
             "x-forwarded-proto",
             "x-real-ip",
             "sec-fetch-site",
+            "accept-language",
         ] {
             let admitted = admit(&asks(&[("host", "localhost"), (name, "")]), None);
             assert_eq!(admitted, Err(Refused::Forwarded), "{name}");

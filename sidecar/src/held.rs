@@ -1,6 +1,6 @@
 //! Credentials that are held: since when, and until when they serve.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use oss_origin_auth_core::oss::time::rfc3339_utc;
 
@@ -12,22 +12,23 @@ pub struct Held {
     /// What was fetched.
     pub credential: Credential,
     /// When they were fetched.
-    pub fetched_at: SystemTime,
+    pub at: Instant,
+    /// How long after the fetch newer ones are due: a third of their life, so
+    /// that a caller that refreshes in the last fifth always gets newer ones.
+    pub refresh_after: Duration,
 }
 
 impl Held {
-    /// How long after the fetch newer ones are due: a third of their life, so
-    /// that a caller that refreshes in the last fifth always gets newer ones.
-    pub fn refresh_after(&self) -> Duration {
-        self.credential.expires.map_or(REREAD, |expires| {
-            let life = expires.saturating_sub(unix(self.fetched_at));
-            Duration::from_secs(life) / 3
-        })
-    }
-
-    /// How long ago they were fetched.
-    pub fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.fetched_at).unwrap_or_default()
+    /// Credentials that have come `now`.
+    pub fn new(credential: Credential, now: SystemTime) -> Held {
+        let refresh_after = credential.expires.map_or(REREAD, |expires| {
+            Duration::from_secs(expires.saturating_sub(unix(now))) / 3
+        });
+        Held {
+            credential,
+            at: Instant::now(),
+            refresh_after,
+        }
     }
 
     /// When they expire, in the form that Alibaba's SDKs read.

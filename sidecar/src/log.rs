@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -20,14 +20,13 @@ pub struct Log(Lines);
 pub fn start(json: bool) -> Log {
     let wanted = std::env::var("RUST_LOG").ok();
     let wanted = wanted.filter(|text| !text.is_empty());
-    let level = match wanted.and_then(|text| text.parse::<Targets>().ok()) {
-        Some(targets) => targets.default_level().or_else(|| {
-            let mut named = targets.iter().filter(|(target, _)| *target == TARGET);
-            named.next().map(|(_, level)| level)
-        }),
-        None => Some(LevelFilter::INFO),
-    };
-    let filter = Targets::new().with_target(TARGET, level.unwrap_or(LevelFilter::OFF));
+    let wanted = wanted.and_then(|text| text.parse::<Targets>().ok());
+    let level = wanted.and_then(|targets| {
+        let mut named = targets.iter().filter(|(target, _)| *target == TARGET);
+        let named = named.next().map(|(_, level)| level);
+        named.or_else(|| targets.default_level())
+    });
+    let filter = Targets::new().with_target(TARGET, level.unwrap_or(LevelFilter::INFO));
     let lines = Lines::start();
     let layer = tracing_subscriber::fmt::layer()
         .with_target(false)
@@ -44,11 +43,29 @@ pub fn start(json: bool) -> Log {
 }
 
 impl Log {
-    /// Waits until all is written, unless nobody reads it.
-    pub fn end(self) {
+    /// Waits until all is written, and `problem` after it, unless nobody reads it.
+    pub fn end(self, problem: Option<&str>) {
+        if let Some(problem) = problem {
+            self.send(Message::Line(
+                format!("sts-sidecar: {problem}\n").into_bytes(),
+            ));
+        }
         let (written, end) = sync_channel(1);
-        if self.0.sender.try_send(Message::End(written)).is_ok() {
-            let _ = end.recv_timeout(LAST_LINES);
+        self.send(Message::End(written));
+        let _ = end.recv_timeout(LAST_LINES);
+    }
+
+    fn send(&self, message: Message) {
+        let begin = Instant::now();
+        let mut message = Some(message);
+        while let Some(unsent) = message.take() {
+            match self.0.sender.try_send(unsent) {
+                Err(TrySendError::Full(unsent)) if begin.elapsed() < LAST_LINES => {
+                    message = Some(unsent);
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -91,9 +108,10 @@ fn write(messages: &Receiver<Message>, lost: &AtomicU64) {
             Message::Line(line) => drop(io::stderr().write_all(&line)),
             Message::End(written) => drop(written.send(())),
         }
+        // A line of the log itself, so that it has its form.
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(io::stderr(), "{lost} lines of the log were lost");
+            tracing::warn!(lost, "lines of the log were lost");
         }
     }
 }

@@ -19,11 +19,13 @@
 //! held         what was fetched, since when, and until when it serves
 //! credential   credentials, what fetches them, and why it gave none
 //! secret       where a secret is, read each time; texts that are overwritten
+//! address      addresses that can be asked
 //! log          what operators read; nothing waits for it
 //! file         files that are read whole
 //! environment  the variables, and which of them nobody heeds
 //! ```
 
+mod address;
 mod client;
 mod credential;
 mod environment;
@@ -44,6 +46,7 @@ mod sources;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
@@ -53,6 +56,7 @@ use tokio::task::JoinHandle;
 use client::{Client, Timeout};
 use credential::Ask;
 use environment::Environment;
+use file::Aside;
 use metrics::Metrics;
 use providers::World;
 use routes::{App, Served};
@@ -71,8 +75,8 @@ use sources::Sources;
 ///   ALIBABA_CLOUD_ROLE_ARN with an AccessKey (ALIBABA_CLOUD_ACCESS_KEY_ID and
 ///   ALIBABA_CLOUD_ACCESS_KEY_SECRET): that role, by AssumeRole;
 ///   an AccessKey alone: that key pair;
-///   else what Alibaba's SDKs would find: RRSA, the CLI's profile, a
-///   credentials URI, the RAM role of the ECS instance.
+///   else the first that is set: RRSA, the CLI's profile, a credentials URI;
+///   without any of them the RAM role of the ECS instance.
 ///
 /// SIGHUP reads the settings again; if they are wrong, the old ones stay.
 /// docs/SIDECAR.md describes the file, the sources and the metrics.
@@ -117,14 +121,9 @@ fn main() -> ExitCode {
         }
         Err(error) => Err(error.to_string()),
     };
-    log.end();
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("sts-sidecar: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    let problem = result.err();
+    log.end(problem.as_deref());
+    problem.map_or(ExitCode::SUCCESS, |_| ExitCode::FAILURE)
 }
 
 async fn run(options: Options) -> Result<(), String> {
@@ -177,6 +176,7 @@ fn world() -> Result<(World, Timeout), String> {
     let world = World {
         client,
         environment,
+        aside: Aside::default(),
     };
     Ok((world, timeout))
 }
@@ -231,24 +231,30 @@ async fn serve(options: Options) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let limits = Limits::of_this_process()?;
-    let (world, timeout) = world()?;
     let metrics = Arc::new(Metrics::new());
     let app = Arc::new(App::new(Arc::clone(&metrics))?);
-    let loader = Arc::new(Loader {
-        options,
-        world,
-        timeout,
-        metrics,
-    });
-    let (place, served) = tokio::select! {
-        loaded = loader.load(Sources::new(), None) => loaded.map_err(|_| BROKEN_OFF)??,
+    let first = async {
+        // Certificates may be on a disk that hangs.
+        let world = tokio::task::spawn_blocking(world).await;
+        let (world, timeout) = world.map_err(|_| BROKEN_OFF)??;
+        let loader = Arc::new(Loader {
+            options,
+            world,
+            timeout,
+            metrics,
+        });
+        let loaded = loader.load(Sources::new(), None).await;
+        let (place, served) = loaded.map_err(|_| BROKEN_OFF)??;
+        let listener = listener::Listener::bind(&place).await?;
+        Ok::<_, String>((loader, place, served, listener))
+    };
+    let (loader, place, served, listener) = tokio::select! {
+        first = first => first?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
     let mut upkeep = maintain(&served.sources);
     app.replace(served);
-
-    let listener = listener::Listener::bind(&place).await?;
     tracing::info!(listen = %listener, names = names(&app.served().sources), "listening");
     let serving = Arc::clone(&app);
     let stop = async {
@@ -288,11 +294,18 @@ async fn finished<T>(loading: &mut Option<JoinHandle<Result<T, String>>>) -> Res
     let Some(task) = loading else {
         return std::future::pending().await;
     };
-    let loaded = task.await;
+    let mut loaded = tokio::time::timeout(SLOW, &mut *task).await;
+    if loaded.is_err() {
+        tracing::warn!("the settings are still being read; do their files hang?");
+        loaded = Ok(task.await);
+    }
     *loading = None;
+    let loaded = loaded.map_err(|_| BROKEN_OFF)?;
     loaded.map_err(|_| BROKEN_OFF.to_owned())?
 }
 
+/// Settings that take longer to read are told of.
+const SLOW: Duration = Duration::from_secs(5);
 const BROKEN_OFF: &str = "reading the settings was broken off";
 
 /// What a reload says that cannot be carried out, since a socket stays where it is
@@ -334,13 +347,11 @@ async fn check(options: &Options) -> Result<(), String> {
     timeout.set(settings.timeout_ms);
     let metrics = Arc::new(Metrics::new());
     let sources = sources::build(&settings.credentials, &world, &metrics, &Sources::new())?;
-    println!(
-        "listen: {place}, bearer token: {}",
-        if has_token { "yes" } else { "no" }
-    );
+    let has_token = if has_token { "yes" } else { "no" };
+    show(&format!("listen: {place}, bearer token: {has_token}"));
     let mut failed = 0;
     let width = sources.keys().map(String::len).max().unwrap_or(0).max(4);
-    println!("{:width$}  {:21}  result", "name", "source");
+    show(&format!("{:width$}  {:21}  result", "name", "source"));
     for name in settings.credentials.keys() {
         let Some(source) = sources.get(name) else {
             continue;
@@ -355,10 +366,10 @@ async fn check(options: &Options) -> Result<(), String> {
                 format!("FAILED: {error}")
             }
         };
-        println!("{name:width$}  {:21}  {result}", source.kind());
+        show(&format!("{name:width$}  {:21}  {result}", source.kind()));
     }
     for name in world.environment.unheeded() {
-        println!("{name}: is set, and has no effect here");
+        show(&format!("{name}: is set, and has no effect here"));
     }
     match failed {
         0 => Ok(()),
@@ -367,6 +378,12 @@ async fn check(options: &Options) -> Result<(), String> {
             sources.len()
         )),
     }
+}
+
+/// Prints a line; nobody may be reading.
+fn show(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn probe(options: &Options) -> Result<(), String> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::client::Client;
 use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
 use crate::environment::Environment;
-use crate::file;
+use crate::file::Aside;
 use crate::secret::SecretPlace;
 use crate::settings::{EcsSettings, KeySettings, OidcSettings, SourceSettings};
 use metadata::Metadata;
@@ -25,6 +25,8 @@ pub struct World {
     pub client: Arc<Client>,
     /// The variables.
     pub environment: Arc<Environment>,
+    /// Reads files.
+    pub aside: Aside,
 }
 
 /// What fetches the credentials of a source. `base` are those that `from` names.
@@ -33,6 +35,11 @@ pub fn build(
     base: Option<Arc<dyn Fetch>>,
     world: &World,
 ) -> Result<Arc<dyn Fetch>, String> {
+    // Each has one of its own: what hangs for one hangs for no other.
+    let world = &World {
+        aside: Aside::default(),
+        ..world.clone()
+    };
     Ok(match settings {
         SourceSettings::Static { key } => Arc::new(KeyPair::new(key, world)?),
         SourceSettings::Environment {} => Arc::new(Variables(Arc::clone(&world.environment))),
@@ -62,7 +69,7 @@ pub fn build(
 struct KeyPair {
     id: SecretPlace,
     secret: SecretPlace,
-    environment: Arc<Environment>,
+    world: World,
 }
 
 impl KeyPair {
@@ -70,12 +77,13 @@ impl KeyPair {
         Ok(KeyPair {
             id: key.id()?,
             secret: key.secret()?,
-            environment: Arc::clone(&world.environment),
+            world: world.clone(),
         })
     }
 
     fn read(&self) -> Result<Credential, String> {
-        let [id, secret] = [&self.id, &self.secret].map(|place| place.read(&self.environment));
+        let [id, secret] =
+            [&self.id, &self.secret].map(|place| place.read(&self.world.environment));
         Credential::new(id?.to_string(), secret?.to_string(), None, None)
             .ok_or_else(|| NO_HEADER.to_owned())
     }
@@ -85,7 +93,8 @@ impl Fetch for KeyPair {
     fn fetch(&self, _: Ask) -> Fetching<'_> {
         let key = self.clone();
         Box::pin(async move {
-            let read = file::without_waiting(move || Ok(key.read())).await;
+            let aside = key.world.aside.clone();
+            let read = aside.run(move || Ok(key.read())).await;
             let read = read.unwrap_or_else(|error| Err(format!("the AccessKey's file {error}")));
             read.map_err(FetchError::missing)
         })
@@ -141,8 +150,7 @@ impl FirstThatIsSet {
     }
 
     /// Asks only for the variables of the one that is chosen.
-    fn choose(&self) -> Result<Box<dyn Fetch>, String> {
-        let world = &self.0;
+    fn choose(world: &World) -> Result<Box<dyn Fetch>, String> {
         let environment = &world.environment;
         Ok(if environment.has(KEY_ID) || environment.has(KEY_SECRET) {
             Box::new(Variables(Arc::clone(environment)))
@@ -161,7 +169,11 @@ impl FirstThatIsSet {
 impl Fetch for FirstThatIsSet {
     fn fetch(&self, ask: Ask) -> Fetching<'_> {
         Box::pin(async move {
-            let chosen = self.choose().map_err(FetchError::missing)?;
+            let world = self.0.clone();
+            // The home folder may be on a disk that hangs.
+            let chosen = self.0.aside.run(move || Ok(Self::choose(&world))).await;
+            let chosen = chosen.unwrap_or_else(|error| Err(format!("the home folder {error}")));
+            let chosen = chosen.map_err(FetchError::missing)?;
             chosen.fetch(ask).await
         })
     }

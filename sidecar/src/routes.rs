@@ -60,8 +60,9 @@ impl App {
         let mut place = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *place, Arc::clone(&served));
         drop(place);
-        let gone = old.sources.keys();
-        for name in gone.filter(|name| !served.sources.contains_key(*name)) {
+        let gone = old.sources.iter();
+        for (name, source) in gone.filter(|(name, _)| !served.sources.contains_key(*name)) {
+            source.retire();
             let failed = Cause::LABELS.into_iter();
             self.metrics.forget(name, failed.chain(["ok"]));
         }
@@ -158,13 +159,10 @@ async fn credentials(
         .get(CACHE_CONTROL)
         .is_some_and(|value| value.as_bytes() == b"no-cache");
     let ask = if renewed { Ask::Renewed } else { Ask::Valid };
-    if ask == Ask::Valid
-        && let Some(held) = source.valid(SystemTime::now())
-    {
-        return success(&held);
-    }
-    if !has_room() {
-        return Failure::Busy.answer();
+    let held = source.valid(SystemTime::now());
+    let needs_no_fetch = ask == Ask::Valid && held.is_some();
+    if needs_no_fetch || !has_room() {
+        return held.map_or_else(|| Failure::Busy.answer(), |held| success(&held));
     }
     match source.credential(ask).await {
         Ok(held) => success(&held),

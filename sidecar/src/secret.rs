@@ -66,17 +66,20 @@ impl SecretPlace {
             }
             Place::File(path) => file::read(path).map_err(|error| format!("{shown}: {error}"))?,
         };
-        let secret = Zeroizing::new(text.trim().to_owned());
-        if secret.is_empty() {
-            return Err(format!("{shown}: is unset or empty"));
-        }
-        if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
-            return Err(format!(
-                "{shown}: holds spaces or other than ASCII characters"
-            ));
-        }
-        Ok(secret)
+        plain(&text).map_err(|problem| format!("{shown}: {problem}"))
     }
+}
+
+/// A secret that is one word, without white space around it.
+pub fn plain(text: &str) -> Result<Secret, &'static str> {
+    let secret = Zeroizing::new(text.trim().to_owned());
+    if secret.is_empty() {
+        return Err("is unset or empty");
+    }
+    if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err("holds spaces or other than ASCII characters");
+    }
+    Ok(secret)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! does.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +21,8 @@ pub struct Source {
     provider: Arc<dyn Fetch>,
     metrics: Arc<Metrics>,
     state: RwLock<State>,
+    /// Whether a reload has taken the name away.
+    is_retired: AtomicBool,
     /// Locked while a fetch is under way: the others wait for its result.
     fetching: Arc<Mutex<()>>,
 }
@@ -29,12 +32,12 @@ struct State {
     held: Option<Arc<Held>>,
     failed: Option<Failed>,
     /// When a caller last asked for renewed credentials and caused a fetch.
-    renewed_at: Option<SystemTime>,
+    renewed_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 struct Failed {
-    at: SystemTime,
+    at: Instant,
     error: FetchError,
     /// Failures in a row.
     count: u32,
@@ -55,6 +58,7 @@ impl Source {
             provider,
             metrics: Arc::clone(metrics),
             state: RwLock::default(),
+            is_retired: AtomicBool::new(false),
             fetching: Arc::default(),
         }
     }
@@ -77,9 +81,9 @@ impl Source {
     /// Credentials that are valid now, fetched if need be. While the source
     /// fails, the old ones serve as long as they are valid.
     pub async fn credential(self: &Arc<Source>, ask: Ask) -> Result<Arc<Held>, FetchError> {
-        let asked_at = SystemTime::now();
-        if let Some(held) = self.valid(asked_at)
-            && (ask == Ask::Valid || self.state().is_just_renewed(asked_at))
+        let asked_at = Instant::now();
+        if let Some(held) = self.valid(SystemTime::now())
+            && (ask == Ask::Valid || self.state().is_just_renewed())
         {
             return Ok(held);
         }
@@ -87,22 +91,20 @@ impl Source {
         // Whoever fetched meanwhile has done it for this caller too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
-            && (ask == Ask::Valid || held.fetched_at >= asked_at)
+            && (ask == Ask::Valid || held.at >= asked_at)
         {
             return Ok(held);
         }
         let state = self.state();
         if let Some(failed) = state.failed
-            && now
-                .duration_since(failed.at)
-                .is_ok_and(|ago| ago < FAILURE_HOLDS)
+            && failed.at.elapsed() < FAILURE_HOLDS
         {
             return self.valid(now).ok_or(failed.error);
         }
         let result = self.fetch_in_turn(turn).await;
         if ask == Ask::Renewed && result.is_ok() {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.renewed_at = Some(now);
+            state.renewed_at = Some(Instant::now());
         }
         result.or_else(|error| self.valid(SystemTime::now()).ok_or(error))
     }
@@ -119,28 +121,38 @@ impl Source {
         self.state().failed.map(|failed| failed.error)
     }
 
+    /// From now on its fetches, if one is under way, are counted no more.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
     /// Refreshes ahead, without end.
     pub async fn maintain(self: Arc<Source>) {
         loop {
-            tokio::time::sleep(self.until_due(SystemTime::now())).await;
+            // In steps, since the end of what is held may come nearer all at once.
+            tokio::time::sleep(self.until_due().min(LONGEST_STEP)).await;
+            if !self.until_due().is_zero() {
+                continue;
+            }
             let turn = Arc::clone(&self.fetching).lock_owned().await;
-            if self.until_due(SystemTime::now()).is_zero() {
+            if self.until_due().is_zero() {
                 // A failure is logged, and kept for those who ask.
                 let _ = self.fetch_in_turn(turn).await;
             }
         }
     }
 
-    fn until_due(&self, now: SystemTime) -> Duration {
+    /// By a clock that nobody sets, but for the end of what is held.
+    fn until_due(&self) -> Duration {
         let State { held, failed, .. } = self.state();
-        let due = held.map_or(Duration::ZERO, |held| {
-            let wait = held.refresh_after().max(SHORTEST_WAIT);
-            wait.saturating_sub(held.age(now))
+        let valid = held.filter(|held| held.credential.is_valid(SystemTime::now()));
+        let due = valid.map_or(Duration::ZERO, |held| {
+            let wait = held.refresh_after.max(SHORTEST_WAIT);
+            wait.saturating_sub(held.at.elapsed())
         });
         let held_off = failed.map_or(Duration::ZERO, |failed| {
             let backoff = FAILURE_HOLDS * 2_u32.pow(failed.count.min(8));
-            let ago = now.duration_since(failed.at).unwrap_or_default();
-            backoff.min(MAX_BACKOFF).saturating_sub(ago)
+            backoff.min(MAX_BACKOFF).saturating_sub(failed.at.elapsed())
         });
         due.max(held_off)
     }
@@ -165,25 +177,20 @@ impl Source {
     async fn fetch_once(&self) -> Result<Arc<Held>, FetchError> {
         let begin = Instant::now();
         let result = self.provider.fetch(Ask::Valid).await;
-        let now = SystemTime::now();
         let failed = result.as_ref().err().map(|error| error.cause.label());
-        self.metrics
-            .fetched(&self.name, failed, begin.elapsed(), unix(now));
-        self.keep(result, now)
+        if !self.is_retired.load(Ordering::Relaxed) {
+            let now = unix(SystemTime::now());
+            self.metrics
+                .fetched(&self.name, failed, begin.elapsed(), now);
+        }
+        self.keep(result)
     }
 
-    fn keep(
-        &self,
-        result: Result<Credential, FetchError>,
-        now: SystemTime,
-    ) -> Result<Arc<Held>, FetchError> {
+    fn keep(&self, result: Result<Credential, FetchError>) -> Result<Arc<Held>, FetchError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(credential) => {
-                let held = Arc::new(Held {
-                    credential,
-                    fetched_at: now,
-                });
+                let held = Arc::new(Held::new(credential, SystemTime::now()));
                 tracing::info!(
                     name = self.name,
                     expires = held.expiration(),
@@ -200,7 +207,7 @@ impl Source {
                     tracing::warn!(name = self.name, %error, "credentials not fetched");
                 }
                 state.failed = Some(Failed {
-                    at: now,
+                    at: Instant::now(),
                     error: error.clone(),
                     count: last.map_or(0, |last| last.count.saturating_add(1)),
                 });
@@ -218,9 +225,9 @@ impl Source {
 }
 
 impl State {
-    fn is_just_renewed(&self, now: SystemTime) -> bool {
-        let renewed = self.renewed_at.and_then(|at| now.duration_since(at).ok());
-        renewed.is_some_and(|ago| ago < JUST_RENEWED)
+    fn is_just_renewed(&self) -> bool {
+        let ago = self.renewed_at.map(|at| at.elapsed());
+        ago.is_some_and(|ago| ago < JUST_RENEWED)
     }
 }
 
@@ -232,6 +239,8 @@ const FAILURE_HOLDS: Duration = Duration::from_millis(500);
 const JUST_RENEWED: Duration = Duration::from_secs(1);
 /// A refresh comes no sooner after the last fetch, however short a token's life.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// The clock of the end of credentials is looked at this often.
+const LONGEST_STEP: Duration = Duration::from_secs(30);
 /// A source that fails is tried again at least this often.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 

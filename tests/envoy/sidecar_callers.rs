@@ -49,6 +49,7 @@ fn browsers_and_proxies_get_nothing() {
             ("Origin", "null"),
             ("Referer", "http://localhost/"),
             ("Sec-Fetch-Site", "same-origin"),
+            ("Accept-Language", "en"),
             ("X-Forwarded-For", "127.0.0.1"),
             ("X-Forwarded-Host", "localhost"),
             ("X-Real-IP", "127.0.0.1"),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use common::good_answer;
 use common::sidecar::{CALLER_SECRET, Configured, alibaba, start};
 use serde_json::json;
-use testkit::process::{PATIENCE, wait_until, wait_until_read};
+use testkit::process::{PATIENCE, scratch, wait_until, wait_until_read};
 use testkit::stub::Behaviour;
 use testkit::{Process, Request, Response, StubSidecar, free_port};
 
@@ -182,23 +182,28 @@ fn a_caller_that_leaves_breaks_off_nothing_for_the_others() {
 fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     let alibaba = alibaba();
     let sidecar = Configured::new(&alibaba, "");
-    let source = StubSidecar::start(good_answer());
+    let (source, slow) = (
+        StubSidecar::start(good_answer()),
+        StubSidecar::start(Behaviour::Wait),
+    );
+    let uri = |name: &str, port: u16| {
+        let uri = format!("http://127.0.0.1:{port}/");
+        format!("[credentials.{name}]\ntype = \"credentials_uri\"\nuri = {uri:?}\n")
+    };
     let settings = format!(
-        "listen = \"0.0.0.0:0\"\ntimeout_ms = 60000\n[credentials.default]\n\
-         type = \"credentials_uri\"\nuri = \"http://127.0.0.1:{}/\"\n",
-        source.port
+        "listen = \"0.0.0.0:0\"\ntimeout_ms = 60000\n{}{}",
+        uri("default", source.port),
+        uri("slow", slow.port),
     );
     std::fs::write(&sidecar.file, settings).unwrap();
     // Room for 32 callers.
     let (_process, port) = with_files(&sidecar, 128);
     assert_eq!(good(port).status, 200);
-    source.set(Behaviour::Wait);
-    let renewed = Request::local("/v1/credentials/default")
-        .header("cache-control", "no-cache")
-        .header("authorization", format!("Bearer {TOKEN}"));
+    let asked = Request::local("/v1/credentials/slow");
+    let asked = asked.header("authorization", format!("Bearer {TOKEN}"));
     let mut waiting = Vec::new();
     let busy = loop {
-        let stream = renewed.start(port).unwrap();
+        let stream = asked.start(port).unwrap();
         wait_until_read(&stream);
         waiting.push(stream);
         assert!(waiting.len() < 100, "none is told");
@@ -213,12 +218,12 @@ fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     );
     // What is held already is given to everybody.
     assert_eq!(good(port).status, 200);
-    source.set(good_answer());
+    slow.set(good_answer());
     let statuses = waiting
         .into_iter()
         .map(|stream| Response::read(stream, false).unwrap().status);
     assert!(statuses.into_iter().all(|status| status == 200));
-    assert_eq!(good(port).status, 200, "their places are free again");
+    assert_eq!(asked.send(port).status, 200, "their places are free again");
 }
 
 #[test]
@@ -243,6 +248,27 @@ fn a_pipe_in_the_place_of_a_file_stops_nobody() {
     assert_eq!(process.terminate(), Some(0));
 }
 
+#[test]
+fn certificates_that_hang_do_not_keep_it_from_its_end() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let alibaba = alibaba();
+    let sidecar = Configured::new(&alibaba, "listen = \"127.0.0.1:0\"");
+    let certificates = scratch("certificates");
+    let made = Command::new("mkfifo").arg(&certificates).status();
+    assert!(made.unwrap().success());
+    let mut command = sidecar.command("");
+    let mut process = Process::start("sidecar", command.env("SSL_CERT_FILE", &certificates));
+    const O_NONBLOCK: i32 = 0o4000;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).custom_flags(O_NONBLOCK);
+    let mut writer = None;
+    wait_until("somebody who reads the certificates", || {
+        writer = options.open(&certificates).ok();
+        writer.is_some()
+    });
+    assert_eq!(process.terminate(), Some(0));
+}
+
 /// The file of the AccessKey secret in the settings that a sidecar was started with.
 fn secret_file(process: &Process) -> std::path::PathBuf {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", process.id())).unwrap();
@@ -261,7 +287,7 @@ fn who_reads_the_log_may_stall() {
     let port = free_port();
     let sidecar = Configured::new(&alibaba, &format!("listen = \"127.0.0.1:{port}\""));
     let (_reader, writer) = std::io::pipe().unwrap();
-    let mut full = writer.try_clone().unwrap();
+    let (mut full, second) = (writer.try_clone().unwrap(), writer.try_clone().unwrap());
     let filling = std::thread::spawn(move || {
         // Blocks when the pipe is full, until this process ends.
         let _ = full.write_all(&vec![b'x'; 16 * 1024 * 1024]);
@@ -277,6 +303,11 @@ fn who_reads_the_log_may_stall() {
             .send(port);
         assert_eq!(answer.status, 200);
     }
+    // One whose port is taken ends as well, though it cannot say why.
+    let mut second = sidecar.command("").stderr(second).spawn().unwrap();
+    wait_until("the end of the second", || {
+        second.try_wait().unwrap().is_some()
+    });
     let id = child.id().to_string();
     assert!(
         Command::new("kill")

@@ -368,6 +368,13 @@ fn switches_are_read_as_everywhere() {
         });
         assert_eq!(process.output().starts_with('{'), is_json, "{value}");
     }
+    for wanted in ["off,sts_sidecar=info", "sts_sidecar=info", "hyper=trace"] {
+        let mut command = sidecar.command("");
+        let mut process = Process::start("sidecar", command.env("RUST_LOG", wanted));
+        process.wait_for_output("a line", |output| {
+            output.contains("listening").then_some(())
+        });
+    }
 }
 
 #[test]

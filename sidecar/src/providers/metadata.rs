@@ -27,15 +27,18 @@ impl Metadata {
     /// What the settings leave open is as the environment says.
     pub fn new(settings: &EcsSettings, world: &World) -> Result<Metadata, String> {
         let environment = &world.environment;
-        let endpoint = environment.or(
-            settings.endpoint.as_deref(),
-            "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
-        );
+        let place = settings.endpoint.as_ref().map_or(ENDPOINT, |_| "endpoint");
+        let endpoint = environment.or(settings.endpoint.as_deref(), ENDPOINT);
         let endpoint = endpoint.unwrap_or_else(|| "http://100.100.100.200".into());
-        check_url("endpoint", Some(&endpoint))?;
+        check_url(place, Some(&endpoint))?;
+        let role = environment.or(settings.role_name.as_deref(), ROLE);
+        let place = settings.role_name.as_ref().map_or(ROLE, |_| "role_name");
+        if role.as_deref().is_some_and(|role| !is_role(role)) {
+            return Err(format!("{place}: must be the name of a role, not its ARN"));
+        }
         Ok(Metadata {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            role: environment.or(settings.role_name.as_deref(), "ALIBABA_CLOUD_ECS_METADATA"),
+            role,
             hardened: settings.hardened || environment.flag("ALIBABA_CLOUD_IMDSV1_DISABLED")?,
             is_disabled: environment.flag("ALIBABA_CLOUD_ECS_METADATA_DISABLED")?,
             client: Arc::clone(&world.client),
@@ -57,9 +60,7 @@ impl Metadata {
             Some(role) => role.clone(),
             None => {
                 let answer = self.get("", token.as_deref()).await?;
-                let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-                // RAM gives a role no longer name.
-                line(&answer, 64, is_plain)?
+                line(&answer, is_role)?
             }
         };
         uri::read(&self.get(&role, token.as_deref()).await?)
@@ -69,7 +70,9 @@ impl Metadata {
         let request = Request::put(format!("{}/latest/api/token", self.endpoint))
             .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_LIFE);
         let answer = self.send(request).await?;
-        line(&answer, 1_024, |byte| byte.is_ascii_graphic())
+        line(&answer, |token| {
+            token.len() <= 1_024 && token.bytes().all(|b| b.is_ascii_graphic())
+        })
     }
 
     async fn get(&self, name: &str, token: Option<&str>) -> Result<Answer, FetchError> {
@@ -100,15 +103,20 @@ impl Fetch for Metadata {
 /// In seconds, as Alibaba's SDKs ask for it.
 const TOKEN_LIFE: &str = "21600";
 
-/// The first line of an answer, if it is a word of such bytes and not longer.
-fn line(
-    answer: &Answer,
-    longest: usize,
-    is_plain: impl Fn(u8) -> bool,
-) -> Result<String, FetchError> {
+const ENDPOINT: &str = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT";
+const ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
+
+/// As RAM names roles.
+fn is_role(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+/// The first line of an answer, if it is such a word.
+fn line(answer: &Answer, is_word: impl Fn(&str) -> bool) -> Result<String, FetchError> {
     let first = answer.body.split(|byte| *byte == b'\n').next();
-    let first = first.unwrap_or_default().trim_ascii();
-    let is_word = (1..=longest).contains(&first.len()) && first.iter().all(|byte| is_plain(*byte));
-    let word = String::from_utf8(first.to_vec()).ok().filter(|_| is_word);
-    word.ok_or_else(|| answer.error(Cause::Malformed))
+    let first = std::str::from_utf8(first.unwrap_or_default().trim_ascii());
+    let word = first.ok().filter(|word| !word.is_empty() && is_word(word));
+    let word = word.ok_or_else(|| answer.error(Cause::Malformed))?;
+    Ok(word.to_owned())
 }

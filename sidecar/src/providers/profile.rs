@@ -55,7 +55,7 @@ impl Profile {
         })?;
         let shown = path.display().to_string();
         let missing = |text: String| FetchError::missing(format!("{shown}: {text}"));
-        let text = file::without_waiting(move || file::read(&path)).await;
+        let text = self.world.aside.run(move || file::read(&path)).await;
         let text = text.map_err(|error| missing(error.to_string()))?;
         // The text of serde's error may quote a secret.
         let file: File = serde_json::from_str(&text).map_err(|error| {
@@ -111,6 +111,7 @@ struct Fields {
     access_key_id: String,
     access_key_secret: String,
     sts_token: String,
+    sts_expiration: u64,
     ram_role_arn: String,
     ram_session_name: String,
     ram_role_name: String,
@@ -129,7 +130,7 @@ struct Fields {
 
 /// What has nothing to do with where credentials come from, and what belongs to modes
 /// that are refused; the last begins so.
-const OTHER_FIELDS: [&str; 23] = [
+const OTHER_FIELDS: [&str; 22] = [
     "region_id",
     "output_format",
     "language",
@@ -145,7 +146,6 @@ const OTHER_FIELDS: [&str; 23] = [
     "key_pair_name",
     "process_command",
     "access_token",
-    "sts_expiration",
     "enable_account_config",
     "mode_type",
     "agent_mode",
@@ -182,12 +182,13 @@ impl File {
     ) -> Result<Arc<dyn Fetch>, String> {
         profile.check()?;
         Ok(match profile.mode.as_str() {
-            "" | "AK" => profile.key(None)?,
+            "" | "AK" => profile.key(None, None)?,
             "StsToken" => {
                 let token = given(&profile.sts_token).ok_or("sts_token: is missing")?;
-                profile.key(Some(token))?
+                let end = profile.sts_expiration;
+                profile.key(Some(token), (end > 0).then_some(end))?
             }
-            "RamRoleArn" => profile.role(profile.key(None)?, world)?,
+            "RamRoleArn" => profile.role(profile.key(None, None)?, world)?,
             "ChainableRamRoleArn" => {
                 let base = self.fetcher(&profile.source_profile, world, depth + 1)?;
                 profile.role(base, world)?
@@ -266,12 +267,13 @@ impl Fields {
         check_policy("policy", given(&self.policy).as_deref())
     }
 
-    fn key(&self, token: Option<String>) -> Result<Arc<dyn Fetch>, String> {
+    /// `expires`: in seconds since 1970.
+    fn key(&self, token: Option<String>, expires: Option<u64>) -> Result<Arc<dyn Fetch>, String> {
         let (Some(id), Some(secret)) = (given(&self.access_key_id), given(&self.access_key_secret))
         else {
             return Err("has no AccessKey".into());
         };
-        let credential = Credential::new(id, secret, token, None);
+        let credential = Credential::new(id, secret, token, expires);
         let credential =
             credential.ok_or("its AccessKey or token is one that no header can carry")?;
         Ok(Arc::new(Fixed(credential)))

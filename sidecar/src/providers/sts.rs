@@ -23,8 +23,9 @@ use zeroize::Zeroizing;
 use super::World;
 use crate::client::{Answer, Client, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
-use crate::file;
+use crate::file::{self, Aside};
 use crate::held::unix;
+use crate::secret;
 use crate::settings::{AssumeRoleSettings, OidcSettings, SessionSettings};
 
 /// The token of a role, for whoever may assume it.
@@ -104,6 +105,7 @@ pub struct AssumeRoleWithOidc {
     provider_arn: String,
     token_file: Option<PathBuf>,
     client: Arc<Client>,
+    aside: Aside,
 }
 
 impl AssumeRoleWithOidc {
@@ -132,6 +134,7 @@ impl AssumeRoleWithOidc {
                 .unwrap_or_default(),
             token_file: settings.oidc_token_file.clone().or(file.map(PathBuf::from)),
             client: Arc::clone(&world.client),
+            aside: world.aside.clone(),
         })
     }
 
@@ -141,14 +144,16 @@ impl AssumeRoleWithOidc {
             file.filter(|_| !self.session.role_arn.is_empty() && !self.provider_arn.is_empty());
         let file = file.ok_or_else(|| FetchError::missing(NEEDS))?;
         let path = file.clone();
-        let token = file::without_waiting(move || file::read(&path)).await;
-        let token = token.map_err(|error| {
-            let shown = file.display();
-            FetchError::missing(format!("oidc_token_file: {shown}: {error}"))
-        })?;
+        let token = self.aside.run(move || file::read(&path)).await;
+        let shown = file.display();
+        let missing = |why: &dyn std::fmt::Display| {
+            FetchError::missing(format!("oidc_token_file: {shown}: {why}"))
+        };
+        let token = token.map_err(|error| missing(&error))?;
+        let token = secret::plain(&token).map_err(|problem| missing(&problem))?;
         let mut form = self.session.form();
         form.push(("OIDCProviderArn", &self.provider_arn));
-        form.push(("OIDCToken", token.trim()));
+        form.push(("OIDCToken", &token));
         let timestamp = rfc3339_utc(unix(SystemTime::now()));
         let nonce = nonce()?;
         let query = encoded(&[

@@ -23,8 +23,13 @@ pub struct CredentialsUri {
 impl CredentialsUri {
     /// Asks `uri`, or else the one that the environment names.
     pub fn new(uri: Option<&str>, world: &World) -> Result<CredentialsUri, String> {
+        let place = if uri.is_some() {
+            "uri"
+        } else {
+            CREDENTIALS_URI
+        };
         let uri = world.environment.or(uri, CREDENTIALS_URI);
-        check_url("uri", uri.as_deref())?;
+        check_url(place, uri.as_deref())?;
         Ok(CredentialsUri {
             uri,
             client: Arc::clone(&world.client),

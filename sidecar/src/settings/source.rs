@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use http::Uri;
 use http::uri::Authority;
 use serde::Deserialize;
 
+use crate::address;
 use crate::environment::Environment;
 use crate::file;
 use crate::secret::SecretPlace;
@@ -261,7 +261,7 @@ impl StsSettings {
             (Some(_), None) if self.sts_vpc == Some(true) => {
                 Err("sts_vpc: is for sts_region, and sts_endpoint is given; keep one".into())
             }
-            (Some(endpoint), None) => address("sts_endpoint", endpoint),
+            (Some(text), None) => endpoint("sts_endpoint", text),
             (None, Some(region)) => regional("sts_region", region, vpc()?),
             (None, None) if self.sts_vpc == Some(true) && !environment.has(STS_REGION) => {
                 Err("sts_vpc: needs sts_region".into())
@@ -273,7 +273,7 @@ impl StsSettings {
                 (Some(_), None) if vpc()? => Err(format!(
                     "{STS_ENDPOINT}: {VPC_ENABLED} is set too; keep one"
                 )),
-                (Some(endpoint), None) => address(STS_ENDPOINT, endpoint),
+                (Some(text), None) => endpoint(STS_ENDPOINT, text),
                 (None, Some(region)) => regional(STS_REGION, region, vpc()?),
                 (None, None) if vpc()? => Err(format!("{VPC_ENABLED}: needs {STS_REGION}")),
                 (None, None) => Ok("https://sts.aliyuncs.com".into()),
@@ -296,14 +296,13 @@ fn regional(place: &str, region: &str, vpc: bool) -> Result<String, String> {
 }
 
 /// A host is asked by HTTPS unless it says otherwise.
-fn address(place: &str, text: &str) -> Result<String, String> {
+fn endpoint(place: &str, text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
     let whole = match text.contains("://") {
         true => text.to_owned(),
         false => format!("https://{text}"),
     };
-    let is_bare = |uri: &Uri| uri.path() == "/" && uri.query().is_none();
-    let uri = server(&whole).filter(is_bare);
+    let uri = address::parse_server(&whole);
     let uri =
         uri.ok_or_else(|| format!("{place}: must be a host such as sts.cn-hangzhou.aliyuncs.com"))?;
     let (scheme, host) = (uri.scheme_str(), uri.authority().map(Authority::as_str));
@@ -312,16 +311,6 @@ fn address(place: &str, text: &str) -> Result<String, String> {
         scheme.unwrap_or_default(),
         host.unwrap_or_default()
     ))
-}
-
-/// An address whose server can be asked.
-fn server(text: &str) -> Option<Uri> {
-    let uri: Uri = text.parse().ok()?;
-    let authority = uri.authority()?;
-    let port = authority.as_str().strip_prefix(authority.host())?;
-    let is_port = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
-    let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    (known && is_port && !authority.host().is_empty()).then_some(uri)
 }
 
 impl KeySettings {
@@ -362,7 +351,7 @@ fn check_role_arn(arn: &str) -> Result<(), String> {
 /// Refuses what is no address; the message begins with the field. It does not hold the
 /// address, in which somebody may have written a password.
 pub fn check_url(field: &str, url: Option<&str>) -> Result<(), String> {
-    if url.is_none_or(|url| server(url).is_some()) {
+    if url.is_none_or(|url| address::parse(url).is_some()) {
         return Ok(());
     }
     Err(format!(
