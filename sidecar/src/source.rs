@@ -145,9 +145,11 @@ impl Source {
     /// By a clock that nobody sets, but for the end of what is held.
     fn until_due(&self) -> Duration {
         let State { held, failed, .. } = self.state();
-        let valid = held.filter(|held| held.credential.is_valid(SystemTime::now()));
-        let due = valid.map_or(Duration::ZERO, |held| {
-            let wait = held.refresh_after.max(SHORTEST_WAIT);
+        let due = held.map_or(Duration::ZERO, |held| {
+            let wait = match held.credential.is_valid(SystemTime::now()) {
+                true => held.refresh_after.max(SHORTEST_WAIT),
+                false => SHORTEST_WAIT,
+            };
             wait.saturating_sub(held.at.elapsed())
         });
         let held_off = failed.map_or(Duration::ZERO, |failed| {
@@ -177,6 +179,10 @@ impl Source {
     async fn fetch_once(&self) -> Result<Arc<Held>, FetchError> {
         let begin = Instant::now();
         let result = self.provider.fetch(Ask::Valid).await;
+        let result = result.and_then(|credential| {
+            let is_valid = credential.is_valid(SystemTime::now());
+            is_valid.then_some(credential).ok_or_else(expired)
+        });
         let failed = result.as_ref().err().map(|error| error.cause.label());
         if !self.is_retired.load(Ordering::Relaxed) {
             let now = unix(SystemTime::now());
@@ -222,6 +228,11 @@ impl Source {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+/// Of what a file or a variable says; other answers are looked at where they come.
+fn expired() -> FetchError {
+    FetchError::missing("what the source has is past its end")
 }
 
 impl State {
