@@ -98,7 +98,14 @@ fn is_heeded(name: &str) -> bool {
 }
 
 fn is_ours(name: &str) -> bool {
-    name.starts_with("ALIBABA_CLOUD_") || name.starts_with("STS_SIDECAR_")
+    // Alibaba's own programs know the second and the third as well.
+    let prefixes = [
+        "ALIBABA_CLOUD_",
+        "ALIBABACLOUD_",
+        "ALICLOUD_",
+        "STS_SIDECAR_",
+    ];
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
@@ -127,6 +134,7 @@ mod tests {
             ("ALIBABA_CLOUD_PROFILE", "sesame"),
             ("ALIBABA_CLOUD_REGION_ID", "cn-hangzhou"),
             ("ALIBABA_CLOUD_EMPTY", ""),
+            ("ALICLOUD_ACCESS_KEY_ID", "id"),
             ("STS_SIDECAR_LISTNE", "127.0.0.1:1"),
             ("PATH", "/bin"),
         ]);
@@ -135,7 +143,11 @@ mod tests {
         assert_eq!(environment.raw("ALIBABA_CLOUD_EMPTY"), Some(""));
         assert_eq!(
             environment.unheeded(),
-            ["ALIBABA_CLOUD_REGION_ID", "STS_SIDECAR_LISTNE"]
+            [
+                "ALIBABA_CLOUD_REGION_ID",
+                "ALICLOUD_ACCESS_KEY_ID",
+                "STS_SIDECAR_LISTNE"
+            ]
         );
         assert!(!format!("{environment:?}").contains("sesame"));
     }

@@ -179,10 +179,6 @@ impl Source {
     async fn fetch_once(&self) -> Result<Arc<Held>, FetchError> {
         let begin = Instant::now();
         let result = self.provider.fetch(Ask::Valid).await;
-        let result = result.and_then(|credential| {
-            let is_valid = credential.is_valid(SystemTime::now());
-            is_valid.then_some(credential).ok_or_else(expired)
-        });
         let failed = result.as_ref().err().map(|error| error.cause.label());
         if !self.is_retired.load(Ordering::Relaxed) {
             let now = unix(SystemTime::now());
@@ -228,11 +224,6 @@ impl Source {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
-}
-
-/// Of what a file or a variable says; other answers are looked at where they come.
-fn expired() -> FetchError {
-    FetchError::missing("what the source has is past its end")
 }
 
 impl State {

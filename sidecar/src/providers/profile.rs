@@ -111,7 +111,6 @@ struct Fields {
     access_key_id: String,
     access_key_secret: String,
     sts_token: String,
-    sts_expiration: u64,
     ram_role_arn: String,
     ram_session_name: String,
     ram_role_name: String,
@@ -128,34 +127,44 @@ struct Fields {
     others: BTreeMap<String, Value>,
 }
 
-/// What has nothing to do with where credentials come from, and what belongs to modes
-/// that are refused; the last begins so.
-const OTHER_FIELDS: [&str; 22] = [
-    "region_id",
-    "output_format",
-    "language",
-    "site",
-    "retry_timeout",
-    "connect_timeout",
-    "retry_count",
-    "verified",
-    "endpoint_type",
-    "endpoint",
-    "parent_profile",
-    "private_key",
-    "key_pair_name",
-    "process_command",
+/// Fields of the CLI's profiles that have nothing to do with where credentials come from,
+/// or that belong to modes which are refused (config/profile.go of aliyun-cli 3).
+const OTHER_FIELDS: [&str; 21] = [
     "access_token",
-    "enable_account_config",
-    "mode_type",
-    "agent_mode",
     "auto_plugin_install",
     "auto_plugin_install_enable_pre",
-    "plugin_source",
-    "read_timeout",
+    "bearer_token",
+    "bearer_token_header_key",
+    "connect_timeout",
+    "endpoint",
+    "endpoint_type",
+    "external_account_type",
+    "key_pair_name",
+    "language",
+    "output_format",
+    "parent_profile",
+    "private_key",
+    "process_command",
+    "region_id",
+    "retry_count",
+    "retry_timeout",
+    "site",
+    "sts_expiration",
+    "verified",
 ];
+/// The same, for the modes CloudSSO and OAuth.
 const OTHER_PREFIXES: [&str; 2] = ["cloud_sso_", "oauth_"];
 
+/// The modes that are understood.
+const MODES: [&str; 7] = [
+    "AK",
+    "StsToken",
+    "RamRoleArn",
+    "ChainableRamRoleArn",
+    "EcsRamRole",
+    "OIDC",
+    "CredentialsURI",
+];
 /// More profiles than this in a row are a circle.
 const MAX_DEPTH: usize = 8;
 
@@ -181,14 +190,13 @@ impl File {
         depth: usize,
     ) -> Result<Arc<dyn Fetch>, String> {
         profile.check()?;
-        Ok(match profile.mode.as_str() {
-            "" | "AK" => profile.key(None, None)?,
+        Ok(match profile.mode() {
+            "" | "AK" => profile.key(None)?,
             "StsToken" => {
                 let token = given(&profile.sts_token).ok_or("sts_token: is missing")?;
-                let end = profile.sts_expiration;
-                profile.key(Some(token), (end > 0).then_some(end))?
+                profile.key(Some(token))?
             }
-            "RamRoleArn" => profile.role(profile.key(None, None)?, world)?,
+            "RamRoleArn" => profile.role(profile.key(None)?, world)?,
             "ChainableRamRoleArn" => {
                 let base = self.fetcher(&profile.source_profile, world, depth + 1)?;
                 profile.role(base, world)?
@@ -217,9 +225,8 @@ impl File {
                 Arc::new(CredentialsUri::new(uri.as_deref(), world)?)
             }
             other => {
-                let modes = "AK, StsToken, RamRoleArn, ChainableRamRoleArn, EcsRamRole, OIDC and \
-                             CredentialsURI are understood";
-                return Err(format!("mode `{}`: {modes}", other.escape_debug()));
+                let (other, modes) = (other.escape_debug(), MODES.join(", "));
+                return Err(format!("mode `{other}`: {modes} are understood"));
             }
         })
     }
@@ -238,6 +245,13 @@ impl Fields {
             }
         }
         serde_json::from_value(given.into()).map_err(|_| "cannot be read".into())
+    }
+
+    /// The mode in the CLI's own spelling, which it does not insist on.
+    fn mode(&self) -> &str {
+        let mut known = MODES.into_iter();
+        let known = known.find(|mode| mode.eq_ignore_ascii_case(&self.mode));
+        known.unwrap_or(&self.mode)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -260,20 +274,19 @@ impl Fields {
                 "{name}: is not known here and would have no effect"
             ));
         }
-        let of_role = ["RamRoleArn", "ChainableRamRoleArn", "OIDC"].contains(&self.mode.as_str());
+        let of_role = ["RamRoleArn", "ChainableRamRoleArn", "OIDC"].contains(&self.mode());
         if !self.policy.is_empty() && !of_role {
             return Err("policy: narrows a role, and this mode has none".into());
         }
         check_policy("policy", given(&self.policy).as_deref())
     }
 
-    /// `expires`: in seconds since 1970.
-    fn key(&self, token: Option<String>, expires: Option<u64>) -> Result<Arc<dyn Fetch>, String> {
+    fn key(&self, token: Option<String>) -> Result<Arc<dyn Fetch>, String> {
         let (Some(id), Some(secret)) = (given(&self.access_key_id), given(&self.access_key_secret))
         else {
             return Err("has no AccessKey".into());
         };
-        let credential = Credential::new(id, secret, token, expires);
+        let credential = Credential::new(id, secret, token, None);
         let credential =
             credential.ok_or("its AccessKey or token is one that no header can carry")?;
         Ok(Arc::new(Fixed(credential)))
@@ -337,8 +350,10 @@ mod tests {
     fn a_field_without_effect_is_an_error_that_names_it() {
         let modes_with_a_role = [r#""RamRoleArn""#, r#""ChainableRamRoleArn""#, r#""OIDC""#];
         for mode in modes_with_a_role {
-            let profile = format!(r#"{{"mode": {mode}, "policy": "{{}}"}}"#);
-            assert_eq!(check(&profile), Ok(()), "{profile}");
+            for mode in [mode.to_owned(), mode.to_ascii_lowercase()] {
+                let profile = format!(r#"{{"mode": {mode}, "policy": "{{}}"}}"#);
+                assert_eq!(check(&profile), Ok(()), "{profile}");
+            }
         }
         for (profile, want) in [
             (
