@@ -94,12 +94,12 @@ impl Client {
         way: Way,
         what: &str,
         request: Request<Full<Bytes>>,
-    ) -> Result<Answer, FetchError> {
+    ) -> Result<SourceAnswer, FetchError> {
         let host = request.uri().authority().map_or("", |host| host.as_str());
         let step = format!("{what} at {host}");
         let exchange = tokio::time::timeout(self.timeout.get(), self.exchange(way, request));
         match exchange.await.unwrap_or(Err(Cause::TimedOut)) {
-            Ok(body) => Ok(Answer { step, body }),
+            Ok(body) => Ok(SourceAnswer { step, body }),
             Err(cause) => Err(FetchError {
                 step: Some(step),
                 cause,
@@ -184,13 +184,13 @@ impl fmt::Debug for Client {
 }
 
 /// An answer with status 200.
-pub struct Answer {
+pub struct SourceAnswer {
     step: String,
     /// What it holds; perhaps a secret.
     pub body: Bytes,
 }
 
-impl Answer {
+impl SourceAnswer {
     /// The error of an answer that is not what it should be.
     pub fn error(&self, cause: Cause) -> FetchError {
         FetchError {
@@ -217,9 +217,9 @@ impl Answer {
     }
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for SourceAnswer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Answer of {}", self.step)
+        write!(f, "SourceAnswer of {}", self.step)
     }
 }
 
@@ -229,7 +229,8 @@ const MAX_BODY: usize = 64 * 1024;
 const NO_HOST: &str = "its address has no good host";
 const NO_CONNECTION: &str = "no connection; is the endpoint right?";
 const NO_PROXY: &str = "no connection to the proxy that the environment names";
-const NO_TUNNEL: &str = "the proxy that the environment names gives no tunnel";
+const NO_TUNNEL: &str =
+    "the proxy that the environment names gives no tunnel, or is not reached itself";
 const NO_TLS: &str = "TLS failed; is the certificate one that this machine trusts?";
 const NO_ROOTS: &str = "this machine has no certificates to trust; SSL_CERT_FILE names a file";
 const BROKEN: &str = "the connection broke";
@@ -283,7 +284,7 @@ async fn converse(
     }
 }
 
-/// The proxies of the environment, with the variables that curl reads.
+/// The proxies of the environment: the first that is set of each pair of variables.
 fn proxies(environment: &Environment) -> Result<Matcher, String> {
     let first = |names: [&'static str; 2]| {
         let values = names.map(|name| environment.get(name).map(|value| (name, value)));
@@ -312,7 +313,12 @@ fn proxies(environment: &Environment) -> Result<Matcher, String> {
         };
     }
     if let Some((_, value)) = first(["NO_PROXY", "no_proxy"]) {
-        builder = builder.no(exempt(value).join(","));
+        let hosts = exempt(value);
+        if hosts.contains(&"*") {
+            // The matcher takes it for all names, and for no address.
+            return Ok(Matcher::builder().build());
+        }
+        builder = builder.no(hosts.join(","));
     }
     Ok(builder.build())
 }
@@ -465,5 +471,13 @@ mod tests {
             assert!(proxies.intercept(&uri).is_none(), "{near}");
         }
         assert!(!by_proxy("http://sts.example.com/"));
+        let none = super::proxies(&Environment::from([
+            ("ALL_PROXY", "p:1"),
+            ("NO_PROXY", "*"),
+        ]));
+        let none = none.unwrap();
+        for uri in ["https://sts.example.com/", "https://10.1.2.3/"] {
+            assert!(none.intercept(&Uri::from_static(uri)).is_none(), "{uri}");
+        }
     }
 }

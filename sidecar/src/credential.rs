@@ -73,7 +73,7 @@ pub enum Ask {
 
 /// Whatever credentials can be fetched from.
 pub trait Fetch: fmt::Debug + Send + Sync {
-    /// Fetches them. What holds none of its own takes each ask for the same.
+    /// Fetches them. `ask` matters only to what holds credentials; the others fetch anyway.
     fn fetch(&self, ask: Ask) -> Fetching<'_>;
 }
 

@@ -11,11 +11,14 @@ use zeroize::Zeroizing;
 /// The text of a file, which is overwritten when it is dropped. What is no file, such as
 /// a pipe that nobody writes into, is refused, as is what is too long.
 pub fn read(path: &Path) -> Result<Zeroizing<String>> {
-    if !std::fs::metadata(path)?.is_file() {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "is no file"));
     }
     let file = std::fs::File::open(path)?;
-    let mut text = Zeroizing::new(String::new());
+    // With room enough, so that no copy is left behind.
+    let room = usize::try_from(about.len().min(LONGEST)).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(room + 64));
     file.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
         return Err(Error::new(ErrorKind::InvalidInput, "is too long"));
@@ -45,16 +48,24 @@ impl Aside {
         if self.is_busy.swap(true, Ordering::Acquire) {
             return Err(late());
         }
-        let is_busy = Arc::clone(&self.is_busy);
+        let busy = Busy(Arc::clone(&self.is_busy));
         let task = tokio::task::spawn_blocking(move || {
-            let read = read();
-            is_busy.store(false, Ordering::Release);
-            read
+            let _until_it_ends = busy;
+            read()
         });
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(read)) => read,
             _ => Err(late()),
         }
+    }
+}
+
+/// Ends even if what it stands for panics.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

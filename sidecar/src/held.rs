@@ -11,7 +11,7 @@ use crate::credential::Credential;
 pub struct Held {
     /// What was fetched.
     pub credential: Credential,
-    /// When they were fetched.
+    /// When their fetch began.
     pub at: Instant,
     /// How long after the fetch newer ones are due: a third of their life, so
     /// that a caller that refreshes in the last fifth always gets newer ones.
@@ -19,16 +19,25 @@ pub struct Held {
 }
 
 impl Held {
-    /// Credentials that have come `now`.
-    pub fn new(credential: Credential, now: SystemTime) -> Held {
+    /// Credentials that have come `now`, by a fetch that began then.
+    pub fn new(credential: Credential, at: Instant, now: SystemTime) -> Held {
         let refresh_after = credential.expires.map_or(REREAD, |expires| {
             Duration::from_secs(expires.saturating_sub(unix(now))) / 3
         });
         Held {
             credential,
-            at: Instant::now(),
+            at,
             refresh_after,
         }
+    }
+
+    /// Whether less than half of their life is left: newer ones were due long ago, and
+    /// this machine has slept or its clock was set.
+    pub fn is_ageing(&self, now: SystemTime) -> bool {
+        self.credential.expires.is_some_and(|expires| {
+            let left = Duration::from_secs(expires.saturating_sub(unix(now)));
+            left * 2 < self.refresh_after * 3
+        })
     }
 
     /// When they expire, in the form that Alibaba's SDKs read.
@@ -56,4 +65,26 @@ const REREAD: Duration = Duration::from_secs(60);
 pub fn unix(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_ones_are_due_after_a_third_and_overdue_after_half() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let held = |expires| {
+            let credential = Credential::new("id".into(), "s".into(), None, expires).unwrap();
+            Held::new(credential, Instant::now(), at(1_000))
+        };
+        let token = held(Some(1_300));
+        assert_eq!(token.refresh_after, Duration::from_secs(100));
+        assert!(!token.is_ageing(at(1_000)) && !token.is_ageing(at(1_149)));
+        assert!(token.is_ageing(at(1_151)) && token.is_ageing(at(2_000)));
+        let key = held(None);
+        assert_eq!(key.refresh_after, REREAD);
+        assert!(!key.is_ageing(at(1_000_000)));
+        assert_eq!(held(Some(5)).refresh_after, Duration::ZERO);
+    }
 }

@@ -225,7 +225,7 @@ impl Loader {
 }
 
 async fn serve(options: Options) -> Result<(), String> {
-    // First of all, so that no signal is one too many.
+    // Before anything else: a SIGHUP that nobody handles ends a process.
     let signal = |kind| signal(kind).map_err(|error| error.to_string());
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -18,7 +18,7 @@ pub struct Metrics {
     valid: Family<Name, Gauge>,
     expiry: Family<Name, Gauge>,
     refreshed: Family<Name, Gauge>,
-    fetches: Family<Fetch, Counter>,
+    fetches: Family<FetchLabels, Counter>,
     duration: Family<Name, Histogram, fn() -> Histogram>,
     requests: Family<Status, Counter>,
     evicted: Counter,
@@ -32,7 +32,7 @@ struct Name {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Fetch {
+struct FetchLabels {
     name: String,
     /// `ok`, or a word for what went wrong.
     result: &'static str,
@@ -59,7 +59,7 @@ impl Metrics {
         let evicted = Counter::default();
         let help = "Whether there are credentials that are good now";
         registry.register("credentials_valid", help, Family::clone(&valid));
-        let help = "When the credentials expire, in Unix time; absent if they never do";
+        let help = "When the credentials expire, in Unix time; absent if that is not known, or there are none";
         registry.register_with_unit(
             "credentials_expiry_timestamp",
             help,
@@ -84,7 +84,7 @@ impl Metrics {
         );
         let help = "Requests for credentials that were answered, by status";
         registry.register("requests", help, Family::clone(&requests));
-        let help = "Connections that asked for nothing and were closed to make room";
+        let help = "Connections without a right to credentials that were closed to make room";
         registry.register("connections_evicted", help, Counter::clone(&evicted));
         Metrics {
             registry,
@@ -109,7 +109,7 @@ impl Metrics {
         if failed.is_none() {
             self.refreshed.get_or_create(&named).set(now as i64);
         }
-        let fetch = Fetch {
+        let fetch = FetchLabels {
             name: name.into(),
             result: failed.unwrap_or("ok"),
         };
@@ -128,7 +128,7 @@ impl Metrics {
         self.refreshed.remove(&named);
         for result in results {
             let name = name.into();
-            self.fetches.remove(&Fetch { name, result });
+            self.fetches.remove(&FetchLabels { name, result });
         }
     }
 

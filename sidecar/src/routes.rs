@@ -61,10 +61,8 @@ impl App {
         let old = std::mem::replace(&mut *place, Arc::clone(&served));
         drop(place);
         let gone = old.sources.iter();
-        for (name, source) in gone.filter(|(name, _)| !served.sources.contains_key(*name)) {
+        for (_, source) in gone.filter(|(name, _)| !served.sources.contains_key(*name)) {
             source.retire();
-            let failed = Cause::LABELS.into_iter();
-            self.metrics.forget(name, failed.chain(["ok"]));
         }
     }
 
@@ -249,7 +247,11 @@ fn success(held: &Held) -> Answer {
         expiration: held.reported_expiration(SystemTime::now()),
     };
     // With room enough, so that no copy is left behind; overwritten once it is sent.
-    let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    // What JSON escapes takes two bytes.
+    let token = success.security_token.unwrap_or_default();
+    let parts = [success.access_key_id, success.access_key_secret, token];
+    let length: usize = parts.map(str::len).iter().sum();
+    let mut body = Zeroizing::new(Vec::with_capacity(2 * length + 256));
     if serde_json::to_writer(&mut *body, &success).is_err() {
         return with_status(StatusCode::INTERNAL_SERVER_ERROR, empty());
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::listener::Listener;
 use crate::routes::App;
@@ -118,7 +119,8 @@ pub async fn serve(
             Ok(Some(_)) => {}
             Err(_) if strangers => {
                 strangers = false;
-                slots.evict_all();
+                let ended = slots.evict_all();
+                tracing::info!(connections = ended, "broken off, without a request");
             }
             // Dropped, the rest are broken off.
             Err(_) => return,
@@ -131,6 +133,7 @@ async fn converse(
     app: Arc<App>,
     slot: Slot,
 ) {
+    slot.begin();
     let answered = Notify::new();
     let service = service_fn(|request| {
         let (app, slot, answered) = (&app, &slot, &answered);
@@ -168,8 +171,9 @@ struct Slots {
 
 #[derive(Default)]
 struct State {
-    /// Since when, and how to end it; the oldest has the lowest number.
-    strangers: BTreeMap<u64, (Instant, Arc<Notify>)>,
+    /// Since when it is looked at, if it is, and how to end it; the oldest has the lowest
+    /// number.
+    strangers: BTreeMap<u64, (Option<Instant>, Arc<Notify>)>,
     callers: usize,
     taken: u64,
 }
@@ -208,7 +212,11 @@ impl Slots {
         let Some(oldest) = state.strangers.first_entry() else {
             return LEAST_TIME;
         };
-        let left = LEAST_TIME.saturating_sub(oldest.get().0.elapsed());
+        let left = match oldest.get().0 {
+            Some(since) => LEAST_TIME.saturating_sub(since.elapsed()),
+            // Perhaps all of its request is there.
+            None => LEAST_TIME,
+        };
         if left.is_zero() {
             let (_, evicted) = oldest.remove();
             evicted.notify_one();
@@ -222,7 +230,7 @@ impl Slots {
         let mut state = self.state();
         let number = state.taken;
         state.taken += 1;
-        let stranger = (Instant::now(), Arc::clone(&evicted));
+        let stranger = (None, Arc::clone(&evicted));
         state.strangers.insert(number, stranger);
         Slot {
             slots: Arc::clone(self),
@@ -232,11 +240,12 @@ impl Slots {
         }
     }
 
-    fn evict_all(&self) {
-        let mut state = self.state();
-        for (_, evicted) in std::mem::take(&mut state.strangers).values() {
+    fn evict_all(&self) -> usize {
+        let strangers = std::mem::take(&mut self.state().strangers);
+        for (_, evicted) in strangers.values() {
             evicted.notify_one();
         }
+        strangers.len()
     }
 }
 
@@ -249,6 +258,14 @@ struct Slot {
 }
 
 impl Slot {
+    /// Its time begins: what it has sent is looked at from now on.
+    fn begin(&self) {
+        let mut state = self.slots.state();
+        if let Some((since, _)) = state.strangers.get_mut(&self.number) {
+            *since = Some(Instant::now());
+        }
+    }
+
     /// Makes a stranger a caller, if there is room for one more.
     fn promote(&self) -> bool {
         let mut state = self.slots.state();
@@ -292,7 +309,13 @@ mod tests {
         let app = App::new(Arc::new(Metrics::new())).unwrap();
         let slots = slots(2, 2);
         let held = [slots.take(), slots.take()];
+        // While nobody has looked at what they sent, they stay.
+        let early = tokio::time::timeout(LEAST_TIME * 10, slots.make_room(&app)).await;
+        assert!(early.is_err());
+        held.iter().for_each(Slot::begin);
+        let begin = Instant::now();
         slots.make_room(&app).await;
+        assert!(begin.elapsed() >= LEAST_TIME);
         let ended = |slot: &Slot| {
             let evicted = Arc::clone(&slot.evicted);
             async move {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
+use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::held::{Held, unix};
 use crate::metrics::Metrics;
 use crate::settings::SourceSettings;
@@ -88,7 +88,7 @@ impl Source {
             return Ok(held);
         }
         let turn = Arc::clone(&self.fetching).lock_owned().await;
-        // Whoever fetched meanwhile has done it for this caller too.
+        // Whoever began to fetch meanwhile has done it for this caller too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
             && (ask == Ask::Valid || held.at >= asked_at)
@@ -101,11 +101,7 @@ impl Source {
         {
             return self.valid(now).ok_or(failed.error);
         }
-        let result = self.fetch_in_turn(turn).await;
-        if ask == Ask::Renewed && result.is_ok() {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.renewed_at = Some(Instant::now());
-        }
+        let result = self.fetch_in_turn(turn, ask).await;
         result.or_else(|error| self.valid(SystemTime::now()).ok_or(error))
     }
 
@@ -121,9 +117,10 @@ impl Source {
         self.state().failed.map(|failed| failed.error)
     }
 
-    /// From now on its fetches, if one is under way, are counted no more.
+    /// A reload has taken the name away: the metrics forget it.
     pub fn retire(&self) {
-        self.is_retired.store(true, Ordering::Relaxed);
+        self.is_retired.store(true, Ordering::SeqCst);
+        self.forget();
     }
 
     /// Refreshes ahead, without end.
@@ -137,18 +134,20 @@ impl Source {
             let turn = Arc::clone(&self.fetching).lock_owned().await;
             if self.until_due().is_zero() {
                 // A failure is logged, and kept for those who ask.
-                let _ = self.fetch_in_turn(turn).await;
+                let _ = self.fetch_in_turn(turn, Ask::Valid).await;
             }
         }
     }
 
-    /// By a clock that nobody sets, but for the end of what is held.
+    /// By the monotonic clock, which nobody sets but which stands still while a machine
+    /// sleeps; so the wall clock has a word too.
     fn until_due(&self) -> Duration {
         let State { held, failed, .. } = self.state();
         let due = held.map_or(Duration::ZERO, |held| {
-            let wait = match held.credential.is_valid(SystemTime::now()) {
-                true => held.refresh_after.max(SHORTEST_WAIT),
-                false => SHORTEST_WAIT,
+            let wait = if held.is_ageing(SystemTime::now()) {
+                SHORTEST_WAIT
+            } else {
+                held.refresh_after.max(SHORTEST_WAIT)
             };
             wait.saturating_sub(held.at.elapsed())
         });
@@ -164,35 +163,53 @@ impl Source {
     async fn fetch_in_turn(
         self: &Arc<Source>,
         turn: OwnedMutexGuard<()>,
+        ask: Ask,
     ) -> Result<Arc<Held>, FetchError> {
         let source = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let result = source.fetch_once().await;
+            let result = source.fetch_once(ask).await;
             drop(turn);
             result
         });
-        let ended = task.await;
-        ended.unwrap_or_else(|_| Err(FetchError::missing("the fetch was broken off")))
+        let broken_off = |_| self.keep(Err(FetchError::missing(BROKEN_OFF)), Instant::now());
+        task.await.unwrap_or_else(broken_off)
     }
 
     /// Asks the provider once and keeps the result; only with `fetching` locked.
-    async fn fetch_once(&self) -> Result<Arc<Held>, FetchError> {
+    async fn fetch_once(&self, ask: Ask) -> Result<Arc<Held>, FetchError> {
         let begin = Instant::now();
         let result = self.provider.fetch(Ask::Valid).await;
         let failed = result.as_ref().err().map(|error| error.cause.label());
-        if !self.is_retired.load(Ordering::Relaxed) {
-            let now = unix(SystemTime::now());
-            self.metrics
-                .fetched(&self.name, failed, begin.elapsed(), now);
+        let now = unix(SystemTime::now());
+        self.metrics
+            .fetched(&self.name, failed, begin.elapsed(), now);
+        // In this order, so that nothing is left of a name that is taken away meanwhile.
+        if self.is_retired.load(Ordering::SeqCst) {
+            self.forget();
         }
-        self.keep(result)
+        let result = self.keep(result, begin);
+        if ask == Ask::Renewed && result.is_ok() {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.renewed_at = Some(Instant::now());
+        }
+        result
     }
 
-    fn keep(&self, result: Result<Credential, FetchError>) -> Result<Arc<Held>, FetchError> {
+    fn forget(&self) {
+        let failed = Cause::LABELS.into_iter();
+        self.metrics.forget(&self.name, failed.chain(["ok"]));
+    }
+
+    /// `begin`: of the fetch.
+    fn keep(
+        &self,
+        result: Result<Credential, FetchError>,
+        begin: Instant,
+    ) -> Result<Arc<Held>, FetchError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(credential) => {
-                let held = Arc::new(Held::new(credential, SystemTime::now()));
+                let held = Arc::new(Held::new(credential, begin, SystemTime::now()));
                 tracing::info!(
                     name = self.name,
                     expires = held.expiration(),
@@ -233,6 +250,7 @@ impl State {
     }
 }
 
+const BROKEN_OFF: &str = "the fetch was broken off";
 /// A failure is the answer for this long, so that many callers make one fetch.
 const FAILURE_HOLDS: Duration = Duration::from_millis(500);
 /// Callers that ask for renewed credentials share one fetch for this long. That

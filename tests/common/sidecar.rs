@@ -46,12 +46,14 @@ pub fn start(alibaba: &FakeAlibaba, secret: &str) -> (Process, u16) {
     )
 }
 
-/// Sends SIGHUP, and waits until the log says `want`.
+/// Sends SIGHUP, and waits until the log says `want`, once more than before.
 pub fn hangup(process: &Process, want: &str) {
+    let said = || process.output().matches(want).count();
+    let before = said();
     let id = process.id().to_string();
     let sent = Command::new("kill").args(["-HUP", &id]).status();
     assert!(sent.unwrap().success());
-    wait_until(want, || process.output().contains(want));
+    wait_until(want, || said() > before);
 }
 
 /// A sidecar with one role, for tests that start it more than once.

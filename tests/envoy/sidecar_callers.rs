@@ -93,7 +93,6 @@ fn a_foreign_name_in_the_filters_settings_is_said() {
     let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
     let mut configuration = filter();
     configuration["credentials"]["default"]["sidecar"]["authority"] = json!("sts.example.com");
-    configuration["wait_timeout_ms"] = json!(500);
     let envoy = EnvoyBuilder::new(configuration, alibaba.oss_port, port).start();
     let response = Request::get("/a").send(envoy.port(Position::Upstream));
     assert_eq!(response.status, 503);

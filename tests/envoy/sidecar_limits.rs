@@ -96,32 +96,41 @@ fn a_head_has_a_time_and_a_size() {
 
     let before = process.resident_kib();
     let large = "a".repeat(400 * 1024);
-    let answers: Vec<Vec<u8>> = (0..50)
+    // All of them at the same time, and none has come to its end.
+    let held: Vec<TcpStream> = (0..50)
         .map(|_| {
             let mut stream = half_open(port);
-            let _ = stream.write_all(format!("a: {large}\r\n\r\n").as_bytes());
-            ended(&stream)
+            let _ = stream.write_all(format!("a: {large}").as_bytes());
+            stream
         })
         .collect();
-    for answer in answers {
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
-        assert!(!answer.contains("Success"), "{answer}");
-    }
     let grown = process.resident_kib().saturating_sub(before);
-    assert!(grown < 16 * 1024, "{grown} KiB");
+    assert!(grown < 12 * 1024, "{grown} KiB");
+    for stream in &held {
+        let answer = String::from_utf8_lossy(&ended(stream)).into_owned();
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+            "{answer}"
+        );
+    }
 }
 
 #[test]
 fn half_open_connections_do_not_keep_it_from_its_end() {
     let alibaba = alibaba();
     let (mut process, port) = start(&alibaba, CALLER_SECRET);
+    let begin = std::time::Instant::now();
     let held: Vec<TcpStream> = (0..50).map(|_| half_open(port)).collect();
-    held.iter().for_each(wait_until_read);
+    held.last().into_iter().for_each(wait_until_read);
+    // Unless the machine is so slow that they have had their time for a head.
+    let in_time = begin.elapsed() < Duration::from_secs(3);
     assert_eq!(process.terminate(), Some(0));
     for stream in &held {
         ended(stream);
     }
+    let output = process.output();
+    let broken_off = output.contains("broken off, without a request");
+    assert!(broken_off || !in_time, "{output}");
 }
 
 #[test]
@@ -164,9 +173,8 @@ fn a_caller_that_leaves_breaks_off_nothing_for_the_others() {
     wait_until_read(&second);
     drop(first);
     assert_eq!(Response::read(second, false).unwrap().status, 200);
-    // Asked anew after the fetch had begun, the second needs one of its own; broken
-    // off, the first one's would have left STS asked by nobody.
-    assert!(alibaba.sts_requests() <= 4);
+    // The second had asked when the first one's fetch was under way: it needs another.
+    assert_eq!(alibaba.sts_requests(), 4);
     let metrics = Request::get("/metrics").send(port).text();
     let fetched = format!(
         "fetches_total{{name=\"default\",result=\"ok\"}} {}",
@@ -176,6 +184,23 @@ fn a_caller_that_leaves_breaks_off_nothing_for_the_others() {
         metrics.contains(&fetched),
         "each fetch has come to its end: {metrics}"
     );
+}
+
+#[test]
+fn callers_that_leave_do_not_make_it_ask_without_end() {
+    let alibaba = alibaba();
+    let (_sidecar, port) = start(&alibaba, CALLER_SECRET);
+    let renewed = Request::local("/v1/credentials/default").header("cache-control", "no-cache");
+    assert_eq!(renewed.send(port).status, 200);
+    let begin = std::time::Instant::now();
+    let before = alibaba.sts_requests();
+    for _ in 0..100 {
+        drop(renewed.start(port).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // For those who ask at the same time one fetch is enough, which holds for a second.
+    let (asked, seconds) = (alibaba.sts_requests() - before, begin.elapsed().as_secs());
+    assert!(asked as u64 <= 2 * (seconds + 1), "{asked} in {seconds} s");
 }
 
 #[test]
@@ -201,28 +226,23 @@ fn too_many_callers_are_told_so_and_cost_nobody_his_place() {
     assert_eq!(good(port).status, 200);
     let asked = Request::local("/v1/credentials/slow");
     let asked = asked.header("authorization", format!("Bearer {TOKEN}"));
-    let mut waiting = Vec::new();
-    let busy = loop {
-        let stream = asked.start(port).unwrap();
-        wait_until_read(&stream);
-        waiting.push(stream);
-        assert!(waiting.len() < 100, "none is told");
-        if waiting.len() > 32 {
-            let last = waiting.pop().unwrap();
-            break Response::read(last, false).unwrap();
-        }
-    };
-    assert_eq!(
-        (busy.status, busy.json()["Code"].as_str()),
-        (429, Some("Busy"))
-    );
+    let waiting: Vec<TcpStream> = (0..33).map(|_| asked.start(port).unwrap()).collect();
+    wait_until("one too many", || {
+        let metrics = Request::get("/metrics").send(port).text();
+        metrics.contains("sts_sidecar_requests_total{status=\"429\"} 1\n")
+    });
     // What is held already is given to everybody.
     assert_eq!(good(port).status, 200);
     slow.set(good_answer());
-    let statuses = waiting
+    let answers = waiting
         .into_iter()
-        .map(|stream| Response::read(stream, false).unwrap().status);
-    assert!(statuses.into_iter().all(|status| status == 200));
+        .map(|stream| Response::read(stream, false).unwrap());
+    let (served, busy): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
+    assert_eq!((served.len(), busy.len()), (32, 1));
+    assert_eq!(
+        (busy[0].status, busy[0].json()["Code"].as_str()),
+        (429, Some("Busy"))
+    );
     assert_eq!(asked.send(port).status, 200, "their places are free again");
 }
 

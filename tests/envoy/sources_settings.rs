@@ -19,7 +19,7 @@ use common::certificate::self_signed;
 use common::sidecar::{CALLER_SECRET, ROLE, alibaba};
 use serde_json::{Value, json};
 use testkit::process::scratch;
-use testkit::{FakeAlibaba, tools};
+use testkit::{FakeAlibaba, free_port, tools};
 
 /// A proxy that hands on whatever it is asked for, to this machine whatever the host.
 struct Proxy {
@@ -224,9 +224,7 @@ fn a_proxy_that_cannot_be_used_is_said() {
     let with = |value: &str| check(&settings, &[("HTTPS_PROXY", value), KEY[0], KEY[1]]);
     let table = with("socks5://user:sesame@127.0.0.1:1");
     assert!(table.contains("HTTPS_PROXY: must be http://"), "{table}");
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = closed.local_addr().unwrap().port();
-    drop(closed);
+    let port = free_port();
     let table = with(&format!("http://user:sesame@127.0.0.1:{port}"));
     let want = "AssumeRole at sts.test: cannot be reached: the proxy that the environment names";
     assert!(table.contains(want), "{table}");
@@ -237,7 +235,7 @@ fn profile(fields: &Value) -> String {
     let file = scratch("cli.json");
     let config = json!({"current": "p", "profiles": [fields]});
     std::fs::write(&file, config.to_string()).unwrap();
-    format!("timeout_ms = 1000\n[credentials.p]\ntype = \"profile\"\nfile = {file:?}\n")
+    format!("[credentials.p]\ntype = \"profile\"\nfile = {file:?}\n")
 }
 
 #[test]
@@ -248,6 +246,9 @@ fn what_a_profile_of_the_cli_says_is_done() {
     alibaba.set("oidc_token", json!("eyJ.sesame"));
     let token = scratch("oidc");
     std::fs::write(&token, "eyJ.sesame").unwrap();
+    // Nobody is asked outside of this machine.
+    let proxy = Proxy::start();
+    let address = format!("http://127.0.0.1:{}", proxy.port);
     let narrow = "{\"Version\": \"1\", \"Statement\": []}";
     for fields in [
         json!({"mode": "RamRoleArn", "access_key_id": "LTAIcaller",
@@ -273,9 +274,12 @@ fn what_a_profile_of_the_cli_says_is_done() {
         // The profile's own region, and not the STS of the environment.
         fields["sts_region"] = json!("cn-nowhere");
         fields["enable_vpc"] = json!(true);
-        let table = check(&profile(&fields), &variables);
+        let by_proxy = [variables[0], ("https_proxy", address.as_str())];
+        let table = check(&profile(&fields), &by_proxy);
         let want = "at sts-vpc.cn-nowhere.aliyuncs.com: ";
         assert!(line(&table, "p").contains(want), "{table}");
+        let tunnel = "CONNECT sts-vpc.cn-nowhere.aliyuncs.com:443 HTTP/1.1";
+        assert!(proxy.seen().iter().any(|line| line == tunnel));
 
         fields["mfa_serial"] = json!("sesame");
         let table = check(&profile(&fields), &variables);
@@ -288,10 +292,13 @@ fn what_a_profile_of_the_cli_says_is_done() {
 
 #[test]
 fn a_variable_has_an_effect_or_is_named() {
-    let settings = format!(
-        "timeout_ms = 1000\n[credentials.a]\ntype = \"assume_role\"\nrole_arn = \"{ROLE}\"\n"
-    );
-    let with = |variables: &[(&str, &str)]| check(&settings, &[&KEY, variables].concat());
+    let settings = format!("[credentials.a]\ntype = \"assume_role\"\nrole_arn = \"{ROLE}\"\n");
+    let proxy = Proxy::start();
+    let address = format!("http://127.0.0.1:{}", proxy.port);
+    let by_proxy = [("https_proxy", address.as_str())];
+    let with = |variables: &[(&str, &str)]| {
+        check(&settings, &[KEY.as_slice(), &by_proxy, variables].concat())
+    };
     let region = ("ALIBABA_CLOUD_STS_REGION", "cn-nowhere");
     let table = with(&[region]);
     assert!(table.contains("at sts.cn-nowhere.aliyuncs.com"), "{table}");

@@ -129,8 +129,8 @@ const NOBODY: &str =
     "status 503: nobody answers; is the sidecar running, and is its address right in the cluster?";
 const WANTS_TOKEN: &str =
     "status 401: it wants a token; `token_env` names the variable that holds it";
-const FOREIGN_NAME: &str = "status 403: a sidecar without a token serves its own machine alone; \
-     `authority` must be an address, `localhost` or a name without a dot";
+const FOREIGN_NAME: &str = "status 403: if it is an sts-sidecar without a token, `authority` must be \
+     an address, `localhost` or a name without a dot";
 const SHORT_LIVED: &str = "`Expiration` leaves no more than `clock_margin_ms`, in which the \
      credentials are not used; let the source give them a longer life";
 const CLOCKS: &str = "compare the clocks of Envoy and the sidecar";

@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::Full;
 
 use super::{World, uri};
-use crate::client::{Answer, Client, Way};
+use crate::client::{Client, SourceAnswer, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::settings::{EcsSettings, check_url};
 
@@ -75,7 +75,7 @@ impl Metadata {
         })
     }
 
-    async fn get(&self, name: &str, token: Option<&str>) -> Result<Answer, FetchError> {
+    async fn get(&self, name: &str, token: Option<&str>) -> Result<SourceAnswer, FetchError> {
         let folder = "latest/meta-data/ram/security-credentials";
         let mut request = Request::get(format!("{}/{folder}/{name}", self.endpoint));
         if let Some(token) = token {
@@ -84,7 +84,7 @@ impl Metadata {
         self.send(request).await
     }
 
-    async fn send(&self, request: http::request::Builder) -> Result<Answer, FetchError> {
+    async fn send(&self, request: http::request::Builder) -> Result<SourceAnswer, FetchError> {
         let request = request.body(Full::new(Bytes::new()));
         let request = request.map_err(|_| {
             FetchError::missing("endpoint or role_name: make no address of the metadata server")
@@ -113,7 +113,7 @@ fn is_role(name: &str) -> bool {
 }
 
 /// The first line of an answer, if it is such a word.
-fn line(answer: &Answer, is_word: impl Fn(&str) -> bool) -> Result<String, FetchError> {
+fn line(answer: &SourceAnswer, is_word: impl Fn(&str) -> bool) -> Result<String, FetchError> {
     let first = answer.body.split(|byte| *byte == b'\n').next();
     let first = std::str::from_utf8(first.unwrap_or_default().trim_ascii());
     let word = first.ok().filter(|word| !word.is_empty() && is_word(word));

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::World;
-use crate::client::{Answer, Client, Way};
+use crate::client::{Client, SourceAnswer, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::file::{self, Aside};
 use crate::held::unix;
@@ -34,7 +34,7 @@ pub struct AssumeRole {
     session: Session,
     external_id: Option<String>,
     caller: Arc<dyn Fetch>,
-    /// The last use of the caller's credentials failed; perhaps they were revoked.
+    /// The last use of the caller's credentials was refused; perhaps they were revoked.
     failed: AtomicBool,
     client: Arc<Client>,
 }
@@ -87,7 +87,10 @@ impl AssumeRole {
         let query = signed_query(&caller, &form, now, &nonce()?);
         let client = &self.client;
         let assumed = self.session.send(client, "AssumeRole", &query, &form).await;
-        self.failed.store(assumed.is_err(), Ordering::Relaxed);
+        // Whoever gives no answer says nothing about the caller's credentials.
+        let refused = |error: &FetchError| matches!(error.cause, Cause::Refused { .. });
+        let is_refused = assumed.as_ref().is_err_and(refused);
+        self.failed.store(is_refused, Ordering::Relaxed);
         assumed
     }
 }
@@ -117,7 +120,8 @@ impl AssumeRoleWithOidc {
             session.session_name.as_deref(),
             "ALIBABA_CLOUD_ROLE_SESSION_NAME",
         );
-        let file = environment.get(OIDC_TOKEN_FILE);
+        let file = settings.oidc_token_file.clone();
+        let file = file.or_else(|| environment.get(OIDC_TOKEN_FILE).map(PathBuf::from));
         Ok(AssumeRoleWithOidc {
             session: Session::new(
                 settings.sts.endpoint(environment)?,
@@ -132,7 +136,7 @@ impl AssumeRoleWithOidc {
                     "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
                 )
                 .unwrap_or_default(),
-            token_file: settings.oidc_token_file.clone().or(file.map(PathBuf::from)),
+            token_file: file,
             client: Arc::clone(&world.client),
             aside: world.aside.clone(),
         })
@@ -279,7 +283,7 @@ fn component(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn read(answer: &Answer) -> Result<Credential, FetchError> {
+fn read(answer: &SourceAnswer) -> Result<Credential, FetchError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body {

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde::Deserialize;
 
 use super::World;
-use crate::client::{self, Answer, Client, Way};
+use crate::client::{self, Client, SourceAnswer, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::settings::check_url;
 
@@ -58,7 +58,7 @@ impl Fetch for CredentialsUri {
 }
 
 /// The credentials of an answer. Without a token they are a long-lived key.
-pub fn read(answer: &Answer) -> Result<Credential, FetchError> {
+pub fn read(answer: &SourceAnswer) -> Result<Credential, FetchError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body {

@@ -20,7 +20,8 @@ pub enum SourceSettings {
         #[serde(flatten)]
         key: KeySettings,
     },
-    /// ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and, if there is one, …_TOKEN.
+    /// ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and, if it is set,
+    /// ALIBABA_CLOUD_SECURITY_TOKEN.
     Environment {},
     /// STS AssumeRole, with a key pair or with the credentials of another name.
     AssumeRole(AssumeRoleSettings),
@@ -40,8 +41,8 @@ pub enum SourceSettings {
         /// The name of the profile; the current one unless given.
         profile: Option<String>,
     },
-    /// The first that has any: the environment, OIDC, the CLI's profile, a
-    /// credentials URI, the ECS instance.
+    /// The first that is set: the environment, OIDC, the CLI's profile, a credentials
+    /// URI; without any of them the ECS instance.
     Default {},
 }
 
