@@ -362,9 +362,9 @@ impl Report {
     }
 }
 
-/// As long as the sidecar waits for the head of a request, and so for the last of
-/// those who hold a place that a caller waits for.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A caller that wants newer credentials waits for two fetches at most, the one that is
+/// under way and the next, and each of them for `timeout_ms`, 10 seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Of resident memory, in KiB.
 const MOST_GROWTH: u64 = 16 * 1024;
 
