@@ -19,6 +19,14 @@ pub fn parse_server(text: &str) -> Option<Uri> {
     parse(text).filter(is_bare)
 }
 
+/// A host without the brackets of an IPv6 address.
+pub fn without_brackets(host: &str) -> &str {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -155,10 +155,7 @@ impl Client {
             return Err(Cause::Missing(NO_ROOTS.into()));
         }
         let host = uri.host().unwrap_or_default();
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let name = ServerName::try_from(bare.unwrap_or(host).to_owned());
+        let name = ServerName::try_from(address::without_brackets(host).to_owned());
         let name = name.map_err(|_| Cause::Unreachable(NO_HOST))?;
         let stream = match proxy {
             None => self.reach(uri, None).await?,
@@ -344,10 +341,7 @@ fn exempt(value: &str) -> Vec<&str> {
             is_port && (name.ends_with(']') || !name.contains(':'))
         });
         let host = without_port.map_or(host, |(name, _)| name);
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let host = bare.unwrap_or(host).trim_end_matches('.');
+        let host = address::without_brackets(host).trim_end_matches('.');
         match host.strip_prefix('*') {
             Some(domain) if domain.starts_with('.') => domain,
             _ => host,

@@ -13,6 +13,8 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use subtle::ConstantTimeEq;
 
+use crate::address;
+
 /// Why a caller gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -81,10 +83,7 @@ fn is_this_machine(host: &str) -> bool {
         return false;
     }
     let name = authority.host();
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    if bare.unwrap_or(name).parse::<IpAddr>().is_ok() {
+    if address::without_brackets(name).parse::<IpAddr>().is_ok() {
         return true;
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

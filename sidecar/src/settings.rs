@@ -176,7 +176,8 @@ fn without_values(message: &str) -> String {
     cut.unwrap_or_else(|| message.to_owned())
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a text is a name: of credentials here, and of a role in RAM.
+pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

@@ -194,9 +194,12 @@ fn callers_that_leave_do_not_make_it_ask_without_end() {
     assert_eq!(renewed.send(port).status, 200);
     let begin = std::time::Instant::now();
     let before = alibaba.sts_requests();
-    for _ in 0..100 {
-        drop(renewed.start(port).unwrap());
-        std::thread::sleep(Duration::from_millis(20));
+    // Each leaves while a fetch is under way.
+    alibaba.set("sts_delay", json!(0.1));
+    for _ in 0..60 {
+        let leaver = renewed.start(port).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        drop(leaver);
     }
     // For those who ask at the same time one fetch is enough, which holds for a second.
     let (asked, seconds) = (alibaba.sts_requests() - before, begin.elapsed().as_secs());

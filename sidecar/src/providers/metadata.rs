@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::{World, uri};
 use crate::client::{Client, SourceAnswer, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
-use crate::settings::{EcsSettings, check_url};
+use crate::settings::{EcsSettings, check_url, is_name};
 
 /// Asks the metadata server.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Metadata {
         check_url(place, Some(&endpoint))?;
         let role = environment.or(settings.role_name.as_deref(), ROLE);
         let place = settings.role_name.as_ref().map_or(ROLE, |_| "role_name");
-        if role.as_deref().is_some_and(|role| !is_role(role)) {
+        if role.as_deref().is_some_and(|role| !is_name(role)) {
             return Err(format!("{place}: must be the name of a role, not its ARN"));
         }
         Ok(Metadata {
@@ -60,7 +60,7 @@ impl Metadata {
             Some(role) => role.clone(),
             None => {
                 let answer = self.get("", token.as_deref()).await?;
-                line(&answer, is_role)?
+                line(&answer, is_name)?
             }
         };
         uri::read(&self.get(&role, token.as_deref()).await?)
@@ -105,12 +105,6 @@ const TOKEN_LIFE: &str = "21600";
 
 const ENDPOINT: &str = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT";
 const ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
-
-/// As RAM names roles.
-fn is_role(name: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
-}
 
 /// The first line of an answer, if it is such a word.
 fn line(answer: &SourceAnswer, is_word: impl Fn(&str) -> bool) -> Result<String, FetchError> {
