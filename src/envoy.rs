@@ -58,8 +58,8 @@ impl Host for Envoy {
         }
     }
 
-    fn gauge(&mut self, gauge: Gauge, account: &str, value: u64) {
-        if let Some(id) = self.metric(MetricType::Gauge, gauge_name(gauge, account)) {
+    fn gauge(&mut self, gauge: Gauge, value: u64) {
+        if let Some(id) = self.metric(MetricType::Gauge, gauge_name(gauge)) {
             let _ = abi::record(id, value);
         }
     }

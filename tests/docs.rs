@@ -65,6 +65,7 @@ fn default_of(field: &Field) -> Option<String> {
             [] => "none".into(),
             names => names.join(", "),
         },
+        Kind::Headers => "none".into(),
         Kind::Text | Kind::Object(_) | Kind::Named(_) => return None,
     })
 }

@@ -15,7 +15,7 @@ use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::oss::headers;
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::oss::time;
-use oss_origin_auth_core::signing::{self, Request, Scheme, Signer, v1, v4};
+use oss_origin_auth_core::signing::{self, Product, Request, Scheme, Signer, v1, v4};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn v4_signs_as_the_official_sdk() {
     for case in vectors("v4.json") {
         let (credentials, target, headers) = case.parts();
         let request = case.request(&target, &headers);
-        let stamp = v4::Stamp::new(case.unix_time, &case.region);
+        let stamp = v4::Stamp::new(case.unix_time, &case.region, Product::Oss);
         assert_eq!(stamp.x_oss_date, case.expected.x_oss_date, "{}", case.name);
         let canonical_request = v4::canonical_request(&credentials, &stamp, &request);
         assert_eq!(
@@ -58,7 +58,14 @@ fn v4_signs_as_the_official_sdk() {
             case.name
         );
         let region = case.region.clone();
-        case.check_headers(credentials, &request, &Scheme::V4 { region });
+        case.check_headers(
+            credentials,
+            &request,
+            &Scheme::V4 {
+                region,
+                product: Product::Oss,
+            },
+        );
     }
 }
 

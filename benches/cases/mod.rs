@@ -9,7 +9,7 @@ use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
-use oss_origin_auth_core::signing::{Scheme, Signer};
+use oss_origin_auth_core::signing::{Product, Scheme, Signer};
 
 pub struct Case {
     pub name: &'static str,
@@ -55,7 +55,8 @@ pub fn all() -> Vec<Case> {
 
 fn v4() -> Scheme {
     let region = "cn-hangzhou".into();
-    Scheme::V4 { region }
+    let product = Product::Oss;
+    Scheme::V4 { region, product }
 }
 
 fn case(

@@ -34,6 +34,12 @@ impl Credentials {
         }
     }
 
+    /// Whether it is a key of STS (its id begins with `STS.`) without the token that belongs to
+    /// it. OSS refuses these with EC 0002-00000003.
+    pub fn lacks_token(&self) -> bool {
+        self.security_token.is_none() && self.access_key_id.starts_with("STS.")
+    }
+
     /// `STS.…abcd`: enough to tell two keys apart in a log.
     pub fn masked_id(&self) -> String {
         let id = &self.access_key_id;

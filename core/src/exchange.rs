@@ -23,11 +23,13 @@ use std::rc::Rc;
 use crate::config::{Route, Settings, Treatment};
 use crate::host::{Host, Note, Response};
 use crate::metrics::{Counter, Leaving};
-use crate::oss::error::{Cause, ErrorResponse, MAX_BODY, diagnose, header_xml, is_error, judge};
+use crate::oss::error::{
+    Cause, ErrorResponse, MAX_BODY, Verdict, diagnose, header_xml, is_error, judge,
+};
 use crate::oss::headers;
 use crate::policy::edits::Edits;
-use crate::policy::redact::{Body, Redaction, needs_redaction, redact};
-use crate::policy::reply::{REASON_HEADER, Reason, Refusal};
+use crate::policy::redact::{Body, Redaction, forced_download, needs_redaction, redact};
+use crate::policy::reply::{REASON_HEADER, RETRY_HEADER, Reason, Refusal};
 use crate::policy::{Admission, Incoming, Outgoing, admit};
 use crate::words::Word;
 use crate::worker::{Wait, Worker};
@@ -98,18 +100,23 @@ enum State {
     /// It may leave, and is held until there are credentials.
     Waiting(Box<Waiting>),
     /// It has left.
-    Sent {
-        route: Rc<Route>,
-        /// The generation of the credentials. `None`: without a signature of ours, so
-        /// that an error says nothing of our credentials.
-        generation: Option<u64>,
-    },
+    Sent(Sent),
     /// It was answered here.
     Refused,
     /// OSS has answered, and something is left to do with the answer.
     Answered(Box<Answered>),
     /// Nothing is left to do.
     Over,
+}
+
+#[derive(Debug)]
+struct Sent {
+    route: Rc<Route>,
+    /// The generation of the credentials. `None`: without a signature of ours, so that an
+    /// error says nothing of our credentials.
+    generation: Option<u64>,
+    /// Whether a disposition in the answer is the client's own wish.
+    disposition_is_own: bool,
 }
 
 #[derive(Debug)]
@@ -147,6 +154,8 @@ struct Failure {
     status: u16,
     ec: Vec<u8>,
     request_id: Vec<u8>,
+    /// OSS's time.
+    date: Vec<u8>,
 }
 
 /// What a request becomes, and what the host does.
@@ -182,9 +191,9 @@ impl<H: Clone + PartialEq> Exchange<H> {
                 worker.forget(&self.handle);
                 (State::Over, go_on())
             }
-            (State::Sent { .. }, Event::EditsFailed) => refuse(Reason::InternalError, worker),
-            (State::Sent { route, generation }, Event::ResponseHeaders { response, last }) => {
-                answer((route, generation), response, last, worker)
+            (State::Sent(_), Event::EditsFailed) => refuse(Reason::InternalError, worker),
+            (State::Sent(sent), Event::ResponseHeaders { response, last }) => {
+                answer(sent, response, last, worker)
             }
             (State::Answered(answered), Event::ResponseBody { response, last }) => {
                 pass_body(answered, response, last, worker)
@@ -221,8 +230,12 @@ fn refuse(refusal: impl Into<Refusal>, worker: &mut Worker<impl Host>) -> Next {
 
 fn pass(route: Rc<Route>, edits: Edits, worker: &mut Worker<impl Host>) -> Next {
     worker.count(Counter::Requests(Leaving::Unsigned));
-    let generation = None;
-    (State::Sent { route, generation }, Action::Continue(edits))
+    let sent = Sent {
+        route,
+        generation: None,
+        disposition_is_own: true,
+    };
+    (State::Sent(sent), Action::Continue(edits))
 }
 
 /// A request has come.
@@ -284,36 +297,55 @@ fn send(route: Rc<Route>, outgoing: Outgoing, now: u64, worker: &mut Worker<impl
     {
         return refuse(Reason::InternalError, worker);
     }
+    let time = worker.time_of(&route.host, now);
     let Some(signer) = worker.signer(route.account, now) else {
         let refusal = worker.no_credentials(route.account);
         return refuse(refusal, worker);
     };
-    let edits = outgoing.sign(&route, signer, now / 1000);
     let generation = Some(signer.generation());
+    let disposition_is_own = outgoing.asks_for_disposition();
+    let edits = outgoing.sign(&route, signer, time);
     if let Some(name) = &route.log_credentials {
         worker.note(Note::Credentials, name);
     }
     worker.count(Counter::Requests(Leaving::Signed));
-    (State::Sent { route, generation }, Action::Continue(edits))
+    let sent = Sent {
+        route,
+        generation,
+        disposition_is_own,
+    };
+    (State::Sent(sent), Action::Continue(edits))
 }
 
 /// OSS has answered.
-fn answer(
-    (route, generation): (Rc<Route>, Option<u64>),
-    response: &dyn Response,
-    last: bool,
-    worker: &mut Worker<impl Host>,
-) -> Next {
+fn answer(sent: Sent, response: &dyn Response, last: bool, worker: &mut Worker<impl Host>) -> Next {
     let status = String::from_utf8(response.header(":status")).ok();
     let status = status.and_then(|text| text.parse().ok());
     // Envoy lets no response without one pass.
     let Some(status) = status else {
         return (State::Over, go_on());
     };
-    let generation = generation.filter(|_| is_error(status));
+    let Sent {
+        route, generation, ..
+    } = sent;
+    let has_id = || !response.header(headers::REQUEST_ID).is_empty();
+    let generation = generation.filter(|_| is_error(status, has_id));
     let redacts = needs_redaction(&route, status);
+    let forced = match sent.disposition_is_own {
+        true => Vec::new(),
+        false => forced_download(
+            &route,
+            status,
+            |name| response.header(name),
+            || response.names(),
+        ),
+    };
     if !redacts && generation.is_none() {
-        return (State::Over, go_on());
+        let edits = Edits {
+            remove: forced,
+            ..Edits::default()
+        };
+        return (State::Over, Action::Continue(edits));
     }
     let xml = match status >= 400 {
         true => header_xml(&response.header(headers::ERR)),
@@ -323,6 +355,7 @@ fn answer(
         true => redact(&route, status, || response.names(), &xml),
         false => Redaction::default(),
     };
+    edits.remove.extend(forced);
     let failure = generation.map(|generation| {
         let failure = Failure::new(route, generation, status, response);
         failure.act(&xml, &mut edits, worker);
@@ -398,6 +431,7 @@ impl Answered {
     fn diagnose(&mut self, worker: &mut Worker<impl Host>) -> Option<Cause> {
         let failure = self.failure.take()?;
         let cause = diagnose(&failure.response(&self.xml));
+        failure.correct_clock(cause, worker);
         worker.on_diagnosis(&failure.route, &failure.request_id, cause);
         Some(cause)
     }
@@ -411,6 +445,7 @@ impl Failure {
             status,
             ec: response.header(headers::EC),
             request_id: response.header(headers::REQUEST_ID),
+            date: response.header(headers::DATE),
         }
     }
 
@@ -419,16 +454,29 @@ impl Failure {
     fn act(&self, xml: &[u8], edits: &mut Edits, worker: &mut Worker<impl Host>) {
         let verdict = judge(&self.response(xml));
         let cause = diagnose(&self.response(xml));
-        let (account, generation) = (self.route.account, self.generation);
-        if worker.on_verdict(account, generation, &self.request_id, verdict) {
+        let generation = self.generation;
+        if worker.on_verdict(&self.route, generation, &self.request_id, verdict) {
             worker.note(Note::Suspect, &generation.to_string());
+        }
+        self.correct_clock(cause, worker);
+        let account = self.route.account;
+        let mut others = || worker.has_others(account, generation);
+        if cause == Cause::ClockSkew || (verdict != Verdict::Innocent && others()) {
+            edits.set.push((RETRY_HEADER.into(), Cow::Borrowed(b"1")));
         }
         if self.route.log_credentials.is_some() {
             worker.note(Note::Cause, cause.word());
         }
         if self.route.rules.cause_header {
             let word = cause.word().as_bytes();
-            edits.set.push((REASON_HEADER, Cow::Borrowed(word)));
+            let header = (REASON_HEADER.into(), Cow::Borrowed(word));
+            edits.set.push(header);
+        }
+    }
+
+    fn correct_clock(&self, cause: Cause, worker: &mut Worker<impl Host>) {
+        if cause == Cause::ClockSkew && self.status == 403 {
+            worker.on_clock_skew(&self.route.host, &self.date);
         }
     }
 

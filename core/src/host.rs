@@ -23,8 +23,8 @@ pub trait Host: SharedData {
     /// Adds to a counter.
     fn count(&mut self, counter: Counter, by: u64);
 
-    /// Sets a gauge of the credentials of this name.
-    fn gauge(&mut self, gauge: Gauge, account: &str, value: u64);
+    /// Sets a gauge.
+    fn gauge(&mut self, gauge: Gauge, value: u64);
 
     /// Records how long a request has waited for credentials, in milliseconds.
     fn record_wait(&mut self, milliseconds: u64);

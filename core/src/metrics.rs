@@ -28,14 +28,15 @@ pub enum Counter {
     Callouts(FetchOutcome),
 }
 
-words! {
-    /// How the credentials of one name stand.
-    pub enum Gauge {
-        /// 1 while there are good ones, else 0.
-        Valid = "valid",
-        /// Until their end.
-        SecondsLeft = "seconds_left",
-    }
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge<'a> {
+    /// 1 while there are good credentials of this name, else 0.
+    Valid(&'a str),
+    /// Until the end of the credentials of this name.
+    SecondsLeft(&'a str),
+    /// How far this machine's clock is off that of OSS, in seconds, where OSS has said so.
+    ClockCorrection,
 }
 
 /// The full name of a counter.
@@ -49,9 +50,14 @@ pub fn counter_name(counter: Counter) -> String {
     [PREFIX, group, ".", word].concat()
 }
 
-/// The full name of a gauge of the credentials of this name.
-pub fn gauge_name(gauge: Gauge, account: &str) -> String {
-    [PREFIX, "credentials.", gauge.word(), ".", account].concat()
+/// The full name of a gauge.
+pub fn gauge_name(gauge: Gauge) -> String {
+    let (group, account) = match gauge {
+        Gauge::Valid(account) => ("credentials.valid.", account),
+        Gauge::SecondsLeft(account) => ("credentials.seconds_left.", account),
+        Gauge::ClockCorrection => ("clock_correction_seconds", ""),
+    };
+    [PREFIX, group, account].concat()
 }
 
 /// The histogram of the times that requests have waited for credentials, in milliseconds.

@@ -9,7 +9,7 @@ use oss_origin_auth_core::fetch::entry::Entry;
 use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, judge};
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
-use oss_origin_auth_core::signing::{Scheme, Signer};
+use oss_origin_auth_core::signing::{Product, Scheme, Signer};
 use oss_origin_auth_core::words::Word;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -95,7 +95,7 @@ proptest! {
         method in "GET|HEAD|PUT|DELETE|[A-Z]{0,8}",
         v1 in any::<bool>(),
     ) {
-        let scheme = if v1 { Scheme::V1 } else { Scheme::V4 { region: "r".into() } };
+        let scheme = if v1 { Scheme::V1 } else { Scheme::V4 { region: "r".into(), product: Product::Oss } };
         let route = Route::new("bucket", "host", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] =
             &[(b":method", method.as_bytes()), (b":path", &path), (&name, &value)];

@@ -4,6 +4,7 @@
 
 mod hosts;
 
+use hosts::asked::{CONFIGURATION, key_of, respond, sent, with};
 use hosts::node::{Edited, Node, OssAnswer, Seen, untouched};
 use hosts::world::{Fleet, Solo, World};
 use oss_origin_auth_core::exchange::Event;
@@ -11,7 +12,6 @@ use oss_origin_auth_core::host::Note;
 use oss_origin_auth_core::oss::error::{header_xml, xml_header};
 
 on_both_hosts! {
-    a_good_answer_passes_untouched
     rejected_credentials_are_dropped_and_the_retry_is_signed_with_newer_ones
     a_storm_of_refusals_is_one_fetch
     newer_credentials_survive_a_refusal_of_the_old_ones
@@ -30,42 +30,13 @@ on_both_hosts! {
     an_error_of_oss_tells_nothing_of_the_signature_however_its_body_comes
     what_is_no_error_of_oss_is_not_shown
     the_header_that_explains_to_a_head_tells_nothing_of_the_signature
-    headers_are_stripped_from_good_answers_too
+    what_another_attempt_may_heal_is_marked
     a_signed_url_of_the_client_says_nothing_of_our_credentials
 }
 
-const CONFIGURATION: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "sts"}}},
-    "defaults": {"bucket": "my-bucket", "region": "cn-hangzhou", "endpoint": "oss"}}"#;
 const TOKEN_EXPIRED: &str = "0002-00000007";
 const SIGNATURE: &str = "0002-00000201";
 const ACCESS_DENIED: &str = "0003-00000001";
-
-fn with(defaults: &str) -> String {
-    let region = r#""region": "cn-hangzhou""#;
-    CONFIGURATION.replace(region, &format!("{region}, {defaults}"))
-}
-
-/// A host that has credentials, and a request that has left.
-fn sent<W: World>(configuration: &str) -> (W, u32) {
-    let mut world = W::new(configuration);
-    world.tick();
-    world.give("STS.first-of-them");
-    let stream = world.first(|node| node.request("/a"));
-    assert_eq!(
-        key_of(&mut world, stream).as_deref(),
-        Some("STS.first-of-them")
-    );
-    (world, stream)
-}
-
-/// The key that signed a request; `None` while it is held.
-fn key_of<W: World>(world: &mut W, stream: u32) -> Option<String> {
-    Some(world.first(move |node| node.fate(stream))?.key())
-}
-
-fn respond<W: World>(world: &mut W, stream: u32, answer: OssAnswer) -> Vec<Seen> {
-    world.first(move |node| node.respond(stream, &answer))
-}
 
 fn retry<W: World>(world: &mut W, stream: u32) -> u32 {
     world.first(move |node| node.retry(stream))
@@ -73,21 +44,6 @@ fn retry<W: World>(world: &mut W, stream: u32) -> u32 {
 
 fn xml(code: &str, message: &str) -> String {
     format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>")
-}
-
-fn a_good_answer_passes_untouched<W: World>() {
-    for status in [200, 206] {
-        let (mut world, stream) = sent::<W>(CONFIGURATION);
-        let seen = respond(
-            &mut world,
-            stream,
-            OssAnswer::new(status).piece("a").trailer("t"),
-        );
-        assert!(seen.iter().all(|seen| *seen == untouched()), "{status}");
-        assert!(!world.first(move |node| node.wants_body(stream)));
-        world.pass(1_000);
-        assert_eq!(world.fetching(), 0);
-    }
 }
 
 fn rejected_credentials_are_dropped_and_the_retry_is_signed_with_newer_ones<W: World>() {
@@ -415,19 +371,33 @@ fn the_header_that_explains_to_a_head_tells_nothing_of_the_signature<W: World>()
     }
 }
 
-fn headers_are_stripped_from_good_answers_too<W: World>() {
-    let settings = with(r#""strip_response_headers": ["x-oss-*"]"#);
-    let (mut world, stream) = sent::<W>(&settings);
-    let answer = OssAnswer::new(200)
-        .header("x-oss-storage-class", "Standard")
-        .header("etag", "\"1\"")
-        .piece("body");
-    let seen = respond(&mut world, stream, answer);
-    let edits = Edited {
-        remove: vec!["x-oss-storage-class".into()],
-        ..Edited::default()
-    };
-    assert_eq!(seen, [Seen::Passes(edits), untouched()]);
+fn what_another_attempt_may_heal_is_marked<W: World>() {
+    for (ec, marked) in [
+        (TOKEN_EXPIRED, true),
+        ("", true),
+        ("0002-00000504", true),
+        (ACCESS_DENIED, false),
+        (SIGNATURE, false),
+    ] {
+        let (mut world, stream) = sent::<W>(CONFIGURATION);
+        let seen = respond(&mut world, stream, OssAnswer::error(403, ec));
+        let mark = ("x-origin-auth-retry".into(), "1".into());
+        assert_eq!(seen[0].edited().set.contains(&mark), marked, "{ec}");
+    }
+    // It is no longer worth trying, if what it brought is refused without a reason, too.
+    let (mut world, stream) = sent::<W>(CONFIGURATION);
+    respond(&mut world, stream, OssAnswer::error(403, ""));
+    world.pass(5);
+    world.give("STS.second-of-them");
+    for _ in 0..2 {
+        let stream = world.first(|node| node.request("/a"));
+        let seen = respond(&mut world, stream, OssAnswer::error(403, ""));
+        let set = &seen[0].edited().set;
+        assert!(
+            !set.iter().any(|(name, _)| name == "x-origin-auth-retry"),
+            "{set:?}"
+        );
+    }
 }
 
 fn a_signed_url_of_the_client_says_nothing_of_our_credentials<W: World>() {

@@ -209,6 +209,7 @@ impl SourceAnswer {
         let end = |text| parse_rfc3339_utc(text).ok_or_else(malformed);
         let expires = expiration.map(end).transpose()?;
         Credential::new(id, secret, token, expires)
+            .ok()
             .filter(|credential| credential.is_valid(SystemTime::now()))
             .ok_or_else(malformed)
     }

@@ -23,13 +23,13 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// `None` for credentials that are incomplete or that no header can carry.
+    /// The error says, in our own words, why these are good for nothing.
     pub fn new(
         id: String,
         secret: String,
         token: Option<String>,
         expires: Option<u64>,
-    ) -> Option<Credential> {
+    ) -> Result<Credential, &'static str> {
         let credential = Credential {
             id,
             secret: Zeroizing::new(secret),
@@ -42,7 +42,14 @@ impl Credential {
         let fit = fits(&credential.id)
             && fits(&credential.secret)
             && credential.token.as_ref().is_none_or(|token| fits(token));
-        fit.then_some(credential)
+        match (
+            fit,
+            credential.token.is_none() && credential.id.starts_with("STS."),
+        ) {
+            (false, _) => Err(NO_HEADER),
+            (true, true) => Err(LACKS_TOKEN),
+            (true, false) => Ok(credential),
+        }
     }
 
     /// Whether they serve for at least one more second.
@@ -52,6 +59,11 @@ impl Credential {
             .is_none_or(|at| end(at).is_none_or(|end| end > now + Duration::from_secs(1)))
     }
 }
+
+const NO_HEADER: &str = "the AccessKey or its token holds what no header can carry";
+/// OSS refuses these with EC 0002-00000003.
+const LACKS_TOKEN: &str =
+    "the AccessKey begins with `STS.`: it is a role's, and the token that belongs to it is missing";
 
 /// No part of credentials is longer, in bytes; real tokens have about one thousand.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -200,9 +212,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_sts_without_its_token_is_none() {
+        let new = |token: Option<&str>| {
+            Credential::new("STS.id".into(), "s".into(), token.map(Into::into), None)
+        };
+        assert!(new(Some("token")).is_ok());
+        assert_eq!(new(None).unwrap_err(), LACKS_TOKEN);
+    }
+
+    #[test]
     fn what_no_header_can_carry_makes_no_credentials() {
         let is_good = |secret: &str, token: &str| {
-            Credential::new("id".into(), secret.into(), Some(token.into()), None).is_some()
+            Credential::new("id".into(), secret.into(), Some(token.into()), None).is_ok()
         };
         assert!(is_good("secret", "token"));
         let long = "a".repeat(MAX_LENGTH + 1);

@@ -84,8 +84,7 @@ impl KeyPair {
     fn read(&self) -> Result<Credential, String> {
         let [id, secret] =
             [&self.id, &self.secret].map(|place| place.read(&self.world.environment));
-        Credential::new(id?.to_string(), secret?.to_string(), None, None)
-            .ok_or_else(|| NO_HEADER.to_owned())
+        Credential::new(id?.to_string(), secret?.to_string(), None, None).map_err(str::to_owned)
     }
 }
 
@@ -113,7 +112,7 @@ impl Variables {
             return Err(FetchError::missing(needs));
         };
         Credential::new(id, secret, text("ALIBABA_CLOUD_SECURITY_TOKEN"), None)
-            .ok_or_else(|| FetchError::missing(NO_HEADER))
+            .map_err(FetchError::missing)
     }
 }
 
@@ -125,7 +124,6 @@ impl Fetch for Variables {
 
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
-const NO_HEADER: &str = "the AccessKey or its token holds what no header can carry";
 
 /// The first that is set: the environment, OIDC, the CLI's profile, a credentials
 /// URI, and without any of them the ECS instance. One that is set and fails is not

@@ -25,6 +25,7 @@ fn check(wrong: &Wrong) {
     let mut builder = EnvoyBuilder::new(json!(wrong.configuration), 1, 1);
     builder.environment = vec![
         ("ID".into(), "LTAIexample".into()),
+        ("STS_ID".into(), "STS.sesame".into()),
         ("SECRET".into(), "sesame".into()),
         ("EMPTY".into(), String::new()),
         ("SPACED".into(), "a b".into()),

@@ -102,6 +102,27 @@ words! {
 }
 
 words! {
+    /// `ranges`: what becomes of a range that reaches past the end.
+    pub enum Ranges {
+        /// What HTTP says: what there is of it, or 416.
+        Standard = "standard",
+        /// What OSS does by itself: the whole object.
+        Oss = "oss",
+    }
+}
+
+words! {
+    /// `forced_download`: what becomes of the mark by which OSS has an object downloaded
+    /// instead of shown.
+    pub enum ForcedDownload {
+        /// It stays.
+        Keep = "keep",
+        /// Clients do not see it.
+        Remove = "remove",
+    }
+}
+
+words! {
     /// `errors`: what a client sees of an error.
     pub enum Errors {
         /// Nothing that names the origin.

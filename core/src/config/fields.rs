@@ -2,9 +2,10 @@
 //! JSON Schema, and by the test of the documents.
 
 use super::choices::{
-    Addressing, DotSegments, Errors, MetadataOf, Method, PathEncoding, PresignedUrls,
-    SignatureVersion, UnknownParameters,
+    Addressing, DotSegments, Errors, ForcedDownload, MetadataOf, Method, PathEncoding,
+    PresignedUrls, Ranges, SignatureVersion, UnknownParameters,
 };
+use crate::signing::Product;
 use crate::words::Word;
 
 /// A setting. Its meaning is told in README.md.
@@ -38,6 +39,8 @@ pub enum Kind {
     },
     /// A list of strings, and its default.
     Texts(&'static [&'static str]),
+    /// An object of headers of OSS: names and values.
+    Headers,
     /// A list of some of these strings, and its default.
     Choices {
         /// These.
@@ -111,6 +114,7 @@ pub const ROUTE: &[Field] = &[
     field("bucket", Kind::Text),
     field("region", Kind::Text),
     field("signature_version", Kind::Choice(SignatureVersion::WORDS)),
+    field("product", Kind::Choice(Product::WORDS)),
     field("credentials", Kind::Text),
     ENABLED,
     DENY,
@@ -131,6 +135,9 @@ pub const ROUTE: &[Field] = &[
     CAUSE_HEADER,
     ACCESS_LOG_FIELDS,
     field("strip_response_headers", Kind::Texts(&[])),
+    field("ranges", Kind::Choice(Ranges::WORDS)),
+    field("forced_download", Kind::Choice(ForcedDownload::WORDS)),
+    field("add_headers", Kind::Headers),
 ];
 
 const fn field(name: &'static str, kind: Kind) -> Field {

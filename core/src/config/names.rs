@@ -104,6 +104,32 @@ pub fn check_header(name: &str) -> Check {
     )
 }
 
+/// A header that is added to what leaves.
+pub fn check_added_header(name: &str) -> Check {
+    ensure(is_lower_case(name), "must be in lower case")?;
+    let own = name.strip_prefix(headers::PREFIX).unwrap_or_default();
+    let fits = own.bytes().all(is_label_byte) && !own.is_empty();
+    ensure(fits, ADDED_HEADER)?;
+    ensure(
+        name != headers::RANGE_BEHAVIOR,
+        "is set as `ranges` says; leave it out",
+    )?;
+    ensure(
+        !headers::is_of_signature(name.as_bytes()),
+        "is a header of the signature, which the filter makes; leave it out",
+    )
+}
+
+/// The value of a header that is added.
+pub fn check_header_value(value: &str) -> Check {
+    let printable = |b: u8| b.is_ascii_graphic() || b == b' ';
+    let fits = (1..=4_096).contains(&value.len()) && value.trim() == value;
+    ensure(
+        fits && value.bytes().all(printable),
+        "must be the value of a header: 1 to 4096 bytes of printable ASCII, with no spaces around it",
+    )
+}
+
 /// A header that may be stripped.
 pub fn check_response_header(name: &str) -> Check {
     ensure(is_lower_case(name), "must be in lower case")?;
@@ -165,6 +191,8 @@ const HEADER_OF_SIGNATURE: &str =
     "would let a client set a header of a signature; name the headers that you need";
 const HEADER_OF_CONNECTION: &str =
     "would let a client set a header that is Envoy's; name the headers that you need";
+const ADDED_HEADER: &str = "must be a header of OSS, `x-oss-…`: these are signed; others are added by \
+     `request_headers_to_add` of Envoy's route";
 /// They are of one connection (RFC 9110, section 7.6.1), or say where the request goes.
 const OF_CONNECTION: &[&str] = &[
     "connection",

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::fields::{Field, Kind};
 use crate::json::{self, Value};
+use crate::signing::Header;
 use crate::words::Word;
 
 /// What is wrong with a configuration, and what to do: shown to an operator.
@@ -142,12 +143,18 @@ impl<'a> Object<'a> {
 
     /// One of the members of a closed set; the first by default.
     pub fn choice<T: Word>(&self, name: &str) -> Result<T, ConfigError> {
-        match self.text(name)? {
-            None => Ok(T::default()),
-            Some((path, text)) => {
-                T::of(text).ok_or_else(|| ConfigError::new(path, must_be_one_of(T::WORDS)))
-            }
-        }
+        let place = self.word(name, T::WORDS)?;
+        Ok(T::ALL.get(place).copied().unwrap_or_default())
+    }
+
+    /// The place of a string among some; of the first by default. It is code that all choices
+    /// share, so that each costs the module little.
+    fn word(&self, name: &str, of: &[&str]) -> Result<usize, ConfigError> {
+        let Some((path, text)) = self.text(name)? else {
+            return Ok(0);
+        };
+        let place = of.iter().position(|word| *word == text);
+        place.ok_or_else(|| ConfigError::new(path, must_be_one_of(of)))
     }
 
     /// A boolean.
@@ -166,6 +173,25 @@ impl<'a> Object<'a> {
             Err(problem) => Err(problem.to_owned()),
         })
         .map(Option::unwrap_or_default)
+    }
+
+    /// An object of headers whose names and values pass these checks; empty by default.
+    pub fn headers(
+        &self,
+        name: &str,
+        check_name: Check,
+        check_value: Check,
+    ) -> Result<Vec<Header>, ConfigError> {
+        let Some((path, value)) = self.get(name) else {
+            return Ok(Vec::new());
+        };
+        let object = Object::open(path, value)?;
+        let read = |name: &str| {
+            check_name(name).map_err(|problem| object.error(name, problem))?;
+            let value = object.checked_text(name, check_value)?;
+            Ok((name.to_owned(), value.unwrap_or_default().into()))
+        };
+        object.names().map(read).collect()
     }
 
     /// A list of members of a closed set, if it is given.

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::choices::{
-    Addressing, DotSegments, Errors, Method, PathEncoding, PresignedUrls, SignatureVersion,
-    UnknownParameters,
+    Addressing, DotSegments, Errors, ForcedDownload, Method, PathEncoding, PresignedUrls, Ranges,
+    SignatureVersion, UnknownParameters,
 };
 use super::fields;
 use super::names;
@@ -13,7 +13,7 @@ use super::reader::{ConfigError, Object};
 use crate::fetch::account::AccountId;
 use crate::json::Value;
 use crate::oss::parameters::is_newer_operation;
-use crate::signing::Scheme;
+use crate::signing::{Header, Product, Scheme};
 
 /// How the requests of a route are signed, and which of them may leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,12 @@ pub struct Rules {
     pub cause_header: bool,
     /// Headers of answers that a client does not see.
     pub strip_response_headers: Patterns,
+    /// What becomes of a range that reaches past the end.
+    pub ranges: Ranges,
+    /// What becomes of OSS's mark of a download.
+    pub forced_download: ForcedDownload,
+    /// Headers of OSS that every signed request gets.
+    pub add_headers: Vec<Header>,
 }
 
 /// What becomes of the requests of a route.
@@ -129,10 +135,23 @@ pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
     let bucket = object.checked_text("bucket", names::check_bucket)?;
     let region = object.checked_text("region", names::check_region)?;
     let version = object.choice("signature_version")?;
+    let product = object.choice("product")?;
+    if version == SignatureVersion::V1 && product != Product::Oss {
+        return Err(object.error("product", PRODUCT_OF_V1));
+    }
+    let is_of_cloud_box = region.map(|region| region.starts_with("cb-"));
+    if is_of_cloud_box.is_some_and(|is| is != (product == Product::CloudBox))
+        && version == SignatureVersion::V4
+    {
+        return Err(object.error("product", PRODUCT_OF_REGION));
+    }
     let account = account(object, sources)?;
     let rules = Rules::read(object)?;
     let host = read_host(object, rules.addressing, bucket)?;
     let in_log = object.flag(&fields::ACCESS_LOG_FIELDS)?;
+    if rules.presigned_urls == PresignedUrls::Require && !rules.add_headers.is_empty() {
+        return Err(object.error("add_headers", ADDS_TO_NONE));
+    }
     let newer = |name: &String| is_newer_operation(name.as_bytes());
     if version == SignatureVersion::V1 && rules.operations.iter().any(newer) {
         return Err(object.error("operations", NEWER));
@@ -152,7 +171,7 @@ pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
     };
     let scheme = match (version, region.map(str::to_owned)) {
         (SignatureVersion::V1, _) => Scheme::V1,
-        (SignatureVersion::V4, Some(region)) => Scheme::V4 { region },
+        (SignatureVersion::V4, Some(region)) => Scheme::V4 { region, product },
         (SignatureVersion::V4, None) => {
             return missing("region", "V4 signs it, for example \"cn-hangzhou\"");
         }
@@ -178,6 +197,15 @@ const CONTRADICTS: &str = "contradicts `enabled`: false; keep one: `deny` refuse
 
 const MISSING_ENDPOINT: &str = "the host of OSS, without the bucket, for example \
      \"oss-cn-hangzhou.aliyuncs.com\"; signed requests leave for no other";
+
+const PRODUCT_OF_V1: &str = "is part of V4's scope, and `signature_version` is \"v1\"; leave one of \
+     them out";
+
+const PRODUCT_OF_REGION: &str = "does not belong to `region`: regions of \"oss-cloudbox\" are named `cb-…`, \
+     and no others are";
+
+const ADDS_TO_NONE: &str = "is for requests that the filter signs, and with `presigned_urls`: \
+     \"require\" it signs none; leave one of them out";
 
 const NEWER: &str = "names an operation that signature version v1 does not know; set \
      `signature_version` to \"v4\", or leave it out";
@@ -207,6 +235,13 @@ impl Rules {
             strip_response_headers: {
                 patterns("strip_response_headers", names::check_response_header)?
             },
+            ranges: object.choice("ranges")?,
+            forced_download: object.choice("forced_download")?,
+            add_headers: object.headers(
+                "add_headers",
+                names::check_added_header,
+                names::check_header_value,
+            )?,
         })
     }
 }

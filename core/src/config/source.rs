@@ -105,13 +105,20 @@ fn read_access_key(
         }
     }
     let object = Object::new(path, value, fields::ACCESS_KEY)?;
-    Ok(Credentials {
+    let credentials = Credentials {
         access_key_id: variable(&object, "id_env", environment)?,
         access_key_secret: Secret::new(variable(&object, "secret_env", environment)?),
         security_token: None,
         expires_at: None,
-    })
+    };
+    match credentials.lacks_token() {
+        true => Err(object.error("id_env", KEY_OF_STS)),
+        false => Ok(credentials),
+    }
 }
+
+const KEY_OF_STS: &str = "names a variable with a key of STS, which begins with `STS.`, expires, and is \
+     good for nothing without its token; use a `sidecar`, or an AccessKey of a RAM user";
 
 /// The value of the environment variable that a setting names.
 fn variable(object: &Object, field: &str, environment: Environment) -> Result<String, ConfigError> {

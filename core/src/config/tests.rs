@@ -1,7 +1,7 @@
 use super::*;
 use crate::fetch::account::AccountId;
 use crate::fetch::source::SourceKind;
-use crate::signing::Scheme;
+use crate::signing::{Product, Scheme};
 use crate::words::Word;
 use choices::Method;
 
@@ -12,6 +12,7 @@ const MINIMAL: &str = r#"{"credentials": {"default": {"sidecar": {"cluster": "st
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text.as_bytes(), |name| match name {
         "ID" => Some("LTAIexample".into()),
+        "STS_ID" => Some("STS.sesame".into()),
         "SECRET" => Some(" sesame\n".into()),
         "EMPTY" => Some(String::new()),
         "SPACED" => Some("a b".into()),
@@ -29,7 +30,8 @@ fn route<'a>(config: &'a Config, name: &[u8]) -> &'a Route {
 
 fn v4(region: &str) -> Scheme {
     let region = region.to_owned();
-    Scheme::V4 { region }
+    let product = Product::Oss;
+    Scheme::V4 { region, product }
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub enum FetchError {
     Missing(&'static str),
     /// This field holds what no header can carry.
     Malformed(&'static str),
+    /// Its key is one of STS, and `SecurityToken` is missing.
+    LacksToken,
     /// `Expiration` is this time, in seconds since 1970, and has passed.
     Expired(u64),
     /// `Expiration` leaves no time in which the credentials could be used.
@@ -84,6 +86,7 @@ impl FetchError {
             | FetchError::NotJson
             | FetchError::Code
             | FetchError::Missing(_)
+            | FetchError::LacksToken
             | FetchError::Malformed(_) => FetchOutcome::Malformed,
         }
     }
@@ -92,8 +95,8 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         use FetchError::{
-            Code, Expired, Malformed, Missing, NotJson, NotSent, ShortLived, Status, TooLarge,
-            Unreachable,
+            Code, Expired, LacksToken, Malformed, Missing, NotJson, NotSent, ShortLived, Status,
+            TooLarge, Unreachable,
         };
         f.write_str(match self {
             NotSent => "Envoy has no cluster of the name in `sidecar.cluster`",
@@ -115,6 +118,7 @@ impl fmt::Display for FetchError {
                 return write!(f, "`{field}` holds spaces or other than ASCII characters");
             }
             ShortLived => SHORT_LIVED,
+            LacksToken => LACKS_TOKEN,
             Expired(at) => {
                 return write!(
                     f,
@@ -131,6 +135,8 @@ const WANTS_TOKEN: &str =
     "status 401: it wants a token; `token_env` names the variable that holds it";
 const FOREIGN_NAME: &str = "status 403: if it is an sts-sidecar without a token, `authority` must be \
      an address, `localhost` or a name without a dot";
+const LACKS_TOKEN: &str = "`AccessKeyId` begins with `STS.`, and `SecurityToken`, without which OSS takes \
+     no such key, is missing";
 const SHORT_LIVED: &str = "`Expiration` leaves no more than `clock_margin_ms`, in which the \
      credentials are not used; let the source give them a longer life";
 const CLOCKS: &str = "compare the clocks of Envoy and the sidecar";
@@ -187,12 +193,16 @@ fn parse(body: &[u8], now: u64) -> Result<Credentials, FetchError> {
         let found = fields.header_text(name)?;
         found.ok_or(FetchError::Missing(name))
     };
-    Ok(Credentials {
+    let credentials = Credentials {
         access_key_id: required("AccessKeyId")?.to_owned(),
         access_key_secret: Secret::new(required("AccessKeySecret")?),
         security_token,
         expires_at,
-    })
+    };
+    match credentials.lacks_token() {
+        true => Err(FetchError::LacksToken),
+        false => Ok(credentials),
+    }
 }
 
 /// Fields are looked up one by one, so that the one that is wrong is named.
@@ -292,6 +302,7 @@ mod tests {
                 GOOD.replace("CAIS", r"CA\nIS"),
                 Malformed("SecurityToken"),
             ),
+            ("no token", 200, without("SecurityToken"), LacksToken),
             (
                 "no expiry",
                 200,

@@ -65,6 +65,12 @@ words! {
         WrongRegion = "wrong_region",
         /// The endpoint is not the bucket's.
         WrongEndpoint = "wrong_endpoint",
+        /// The account may not use the public endpoints of the mainland.
+        PublicEndpoint = "public_endpoint",
+        /// The object is archived, and must be restored before it can be read.
+        Archived = "archived",
+        /// There are more requests, or more bytes, than OSS serves at a time.
+        Throttled = "throttled",
         /// There is a signature in the header and one in the URL.
         TwoSignatures = "two_signatures",
         /// An error of which nothing more is known.
@@ -113,6 +119,21 @@ impl Cause {
             Cause::WrongEndpoint => {
                 "the bucket lies in another region than the cluster's endpoint; use its own"
             }
+            Cause::PublicEndpoint => {
+                "accounts of after 20 March 2025 may not read objects by a public endpoint of the \
+                 mainland; set `endpoint` (and the cluster) to the internal one, \
+                 oss-<region>-internal.aliyuncs.com, or to the bucket's own domain with \
+                 `addressing`: \"cname\""
+            }
+            Cause::Archived => {
+                "the object is archived; restore it, or turn on the bucket's direct read of \
+                 archived objects"
+            }
+            Cause::Throttled => {
+                "OSS serves no more requests or bytes of this bucket or account at a time; with \
+                 `retry_policy` Envoy backs off and asks again; put a cache in front, or have the \
+                 limit raised"
+            }
             Cause::TwoSignatures => {
                 "the request had a signature in its URL as well as the one in its header"
             }
@@ -121,9 +142,10 @@ impl Cause {
     }
 }
 
-/// Whether there is anything to find out: an error that OSS may have sent.
-pub fn is_error(status: u16) -> bool {
-    (400..500).contains(&status)
+/// Whether there is anything to find out: an error that OSS may have sent. A 5xx is one if it
+/// has a request id of OSS: others are Envoy's own. `has_id` is asked only for these.
+pub fn is_error(status: u16, has_id: impl FnOnce() -> bool) -> bool {
+    (400..500).contains(&status) || (status >= 500 && has_id())
 }
 
 /// What the headers of an error say of the credentials. `error.xml` is that of
@@ -147,6 +169,7 @@ pub fn judge(error: &ErrorResponse) -> Verdict {
 /// The cause of an error, from all that is known of it.
 pub fn diagnose(error: &ErrorResponse) -> Cause {
     known_cause(error.xml, error.ec).unwrap_or(match error.status {
+        429 => Cause::Throttled,
         404 if element(error.xml, "Code").is_none() => Cause::NoSuchKey,
         _ => Cause::Unknown,
     })
@@ -185,46 +208,70 @@ pub fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
 /// OSS, "Error codes"; shared by all operations on objects.
 fn by_code(code: &[u8], message: &[u8], ec: &[u8]) -> Option<Cause> {
     let says = |words: &str| find(message, words.as_bytes()).is_some();
-    Some(match code {
-        b"SecurityTokenExpired" => Cause::TokenExpired,
-        b"InvalidSecurityToken" | b"AccessKeyIdAndSecurityTokenNotMatch" => Cause::TokenInvalid,
-        b"InvalidAccessKeyId" => Cause::KeyUnknown,
-        b"SignatureDoesNotMatch" => Cause::SignatureMismatch,
-        b"RequestTimeTooSkewed" => Cause::ClockSkew,
-        b"AccessDenied" if says("forbidden by kms") => Cause::KmsForbidden,
-        b"AccessDenied" if says("specified endpoint") => Cause::WrongEndpoint,
-        b"KmsServiceNotEnabled" => Cause::KmsNotActivated,
-        b"AccessDenied" => match by_ec(ec) {
-            Some(Cause::KmsNotActivated) => Cause::KmsNotActivated,
-            _ => Cause::AccessDenied,
-        },
-        b"NoSuchKey" => Cause::NoSuchKey,
-        b"NoSuchBucket" => Cause::NoSuchBucket,
-        b"InvalidArgument" if says("region") => Cause::WrongRegion,
-        b"InvalidArgument" if ec == b"0002-00000039" => Cause::TwoSignatures,
-        _ => return None,
-    })
+    match code {
+        b"AccessDenied" if says("forbidden by kms") => Some(Cause::KmsForbidden),
+        b"AccessDenied" if says("specified endpoint") => Some(Cause::WrongEndpoint),
+        b"AccessDenied" if by_ec(ec) == Some(Cause::KmsNotActivated) => {
+            Some(Cause::KmsNotActivated)
+        }
+        b"InvalidArgument" if says("region") => Some(Cause::WrongRegion),
+        b"InvalidArgument" if by_ec(ec) == Some(Cause::TwoSignatures) => Some(Cause::TwoSignatures),
+        // QpsLimitExceeded, TotalQpsLimitExceeded, DownloadTrafficRateLimitExceeded and others.
+        code if code.ends_with(b"LimitExceeded") => Some(Cause::Throttled),
+        code => look_up(CODES, code),
+    }
 }
 
 /// OSS, "Error codes": those that name one cause.
 fn by_ec(ec: &[u8]) -> Option<Cause> {
-    Some(match ec {
-        b"0002-00000007" => Cause::TokenExpired,
-        b"0002-00000006" | b"0002-00000008" => Cause::TokenInvalid,
-        b"0002-00000002" | b"0002-00000902" => Cause::KeyUnknown,
-        // V1, and V4 in the header.
-        b"0002-00000040" | b"0002-00000201" => Cause::SignatureMismatch,
-        // The region or the product in V4's scope: in the header, in a URL.
-        b"0002-00000226" | b"0002-00000227" | b"0002-00000228" => Cause::WrongRegion,
-        b"0002-00000504" => Cause::ClockSkew,
-        b"0002-00000039" => Cause::TwoSignatures,
-        b"0003-00000001" => Cause::AccessDenied,
-        b"0005-00000218" => Cause::KmsNotActivated,
-        b"0015-00000101" => Cause::NoSuchBucket,
-        b"0026-00000001" => Cause::NoSuchKey,
-        _ => return None,
-    })
+    look_up(ECS, ec)
 }
+
+fn look_up(among: &[(&str, Cause)], wanted: &[u8]) -> Option<Cause> {
+    let mut among = among.iter();
+    let found = among.find(|(known, _)| known.as_bytes() == wanted);
+    found.map(|(_, cause)| *cause)
+}
+
+/// The codes that name one cause, whatever their message.
+const CODES: &[(&str, Cause)] = &[
+    ("SecurityTokenExpired", Cause::TokenExpired),
+    ("InvalidSecurityToken", Cause::TokenInvalid),
+    ("AccessKeyIdAndSecurityTokenNotMatch", Cause::TokenInvalid),
+    ("InvalidAccessKeyId", Cause::KeyUnknown),
+    ("SignatureDoesNotMatch", Cause::SignatureMismatch),
+    ("RequestTimeTooSkewed", Cause::ClockSkew),
+    ("KmsServiceNotEnabled", Cause::KmsNotActivated),
+    ("AccessDenied", Cause::AccessDenied),
+    ("PublicEndpointForbidden", Cause::PublicEndpoint),
+    ("InvalidObjectState", Cause::Archived),
+    ("NoSuchKey", Cause::NoSuchKey),
+    ("NoSuchBucket", Cause::NoSuchBucket),
+];
+
+const ECS: &[(&str, Cause)] = &[
+    ("0002-00000007", Cause::TokenExpired),
+    ("0002-00000006", Cause::TokenInvalid),
+    ("0002-00000008", Cause::TokenInvalid),
+    ("0002-00000002", Cause::KeyUnknown),
+    ("0002-00000902", Cause::KeyUnknown),
+    // V1, and V4 in the header.
+    ("0002-00000040", Cause::SignatureMismatch),
+    ("0002-00000201", Cause::SignatureMismatch),
+    // The region or the product in V4's scope: in the header, in a URL.
+    ("0002-00000226", Cause::WrongRegion),
+    ("0002-00000227", Cause::WrongRegion),
+    ("0002-00000228", Cause::WrongRegion),
+    ("0002-00000504", Cause::ClockSkew),
+    ("0002-00000039", Cause::TwoSignatures),
+    ("0003-00000001", Cause::AccessDenied),
+    ("0004-00000302", Cause::Throttled),
+    ("0004-00000304", Cause::Throttled),
+    ("0005-00000218", Cause::KmsNotActivated),
+    ("0015-00000101", Cause::NoSuchBucket),
+    ("0026-00000001", Cause::NoSuchKey),
+    ("0048-00000401", Cause::PublicEndpoint),
+];
 
 /// Where `wanted` begins in a text.
 pub(super) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -276,6 +323,10 @@ mod tests {
             ),
             ("NoSuchKey", "", Cause::NoSuchKey),
             ("NoSuchBucket", "", Cause::NoSuchBucket),
+            ("PublicEndpointForbidden", "", Cause::PublicEndpoint),
+            ("InvalidObjectState", "", Cause::Archived),
+            ("QpsLimitExceeded", "", Cause::Throttled),
+            ("DownloadTrafficRateLimitExceeded", "", Cause::Throttled),
             (
                 "InvalidArgument",
                 "Invalid signing region in Authorization header",
@@ -309,6 +360,10 @@ mod tests {
             (403, "0002-00000902", Cause::KeyUnknown),
             (403, "0002-00000201", Cause::SignatureMismatch),
             (400, "0002-00000226", Cause::WrongRegion),
+            (400, "0048-00000401", Cause::PublicEndpoint),
+            (503, "0004-00000302", Cause::Throttled),
+            (429, "", Cause::Throttled),
+            (503, "", Cause::Unknown),
             (403, "9999-00000001", Cause::Unknown),
             (403, "", Cause::Unknown),
             (404, "", Cause::NoSuchKey),
@@ -401,6 +456,21 @@ mod tests {
                 xml: &xml,
             };
             assert_eq!(judge(&answer), Rejected(Cause::TokenExpired));
+        }
+    }
+
+    #[test]
+    fn a_5xx_is_of_oss_if_it_has_its_id() {
+        for (status, has_id, want) in [
+            (400, false, true),
+            (499, false, true),
+            (500, true, true),
+            (503, true, true),
+            (503, false, false),
+            (399, true, false),
+            (200, true, false),
+        ] {
+            assert_eq!(is_error(status, || has_id), want, "{status}");
         }
     }
 

@@ -18,6 +18,12 @@ pub const CONTENT_TYPE: &str = "content-type";
 /// Of a body; signed where it is given.
 pub const CONTENT_MD5: &str = "content-md5";
 
+/// Which part of a range past the end is answered: `standard` is that of HTTP (OSS,
+/// "GetObject").
+pub const RANGE_BEHAVIOR: &str = "x-oss-range-behavior";
+/// `true` where OSS has made a download of an object that is to be shown (OSS, "What do I do
+/// if an object is downloaded instead of previewed").
+pub const FORCE_DOWNLOAD: &str = "x-oss-force-download";
 /// The number of an error (OSS, "Error codes").
 pub const EC: &str = "x-oss-ec";
 /// The XML of an error to a HEAD, in Base64.

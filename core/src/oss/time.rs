@@ -11,11 +11,22 @@ pub fn basic(unix_time: u64) -> String {
 /// `Fri, 05 Dec 2025 14:48:03 GMT`, as in `Date` (RFC 9110, section 5.6.7).
 pub fn http_date(unix_time: u64) -> String {
     const WEEKDAYS: &str = "Thu Fri Sat Sun Mon Tue Wed";
-    const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
     let name = |of: &'static str, place| of.split(' ').nth(place as usize).unwrap_or_default();
     let [year, month, day, hour, minute, second] = civil(unix_time);
     let (weekday, month) = (name(WEEKDAYS, unix_time / DAY % 7), name(MONTHS, month - 1));
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+/// Reads what [`http_date`] writes. The day of the week is taken for what it is.
+pub fn parse_http_date(text: &str) -> Option<u64> {
+    let (_, text) = text.split_once(", ")?;
+    let mut parts = text.strip_suffix(" GMT")?.split(' ');
+    let (day, month, year, clock) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = (1..)
+        .zip(MONTHS.split(' '))
+        .find(|(_, name)| *name == month);
+    let date = format!("{year}-{:02}-{day}T{clock}Z", month?.0);
+    parts.next().is_none().then(|| parse_rfc3339_utc(&date))?
 }
 
 /// `2025-12-05T14:48:03Z`, as in the credentials-URI protocol and in requests to STS.
@@ -42,6 +53,7 @@ pub fn parse_rfc3339_utc(text: &str) -> Option<u64> {
 }
 
 const DAY: u64 = 24 * 3600;
+const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
 
 /// Year, month, day, hour, minute, second. Days are counted in eras of 400 years that
 /// begin on 1 March, so that the leap day is the last of its year.
@@ -148,6 +160,7 @@ mod tests {
             let b = basic(unix_time);
             let text = format!("{}-{}-{}T01:01:01Z", &b[..4], &b[4..6], &b[6..8]);
             assert_eq!(rfc3339_utc(unix_time), text);
+            assert_eq!(parse_http_date(&http_date(unix_time)), Some(unix_time));
             assert_eq!(parse_rfc3339_utc(&text), Some(unix_time), "{text}");
         }
     }
@@ -174,5 +187,18 @@ mod tests {
             assert_eq!(parse_rfc3339_utc(text), None, "{text}");
         }
         assert_eq!(parse_rfc3339_utc("1970-01-01T00:00:01.999Z"), Some(1));
+        for text in [
+            "",
+            "Fri, 05 Dec 2025 14:48:03",
+            "Fri, 05 Dez 2025 14:48:03 GMT",
+            "Fri, 5 Dec 2025 14:48:03 GMT",
+            "Fri, 31 Feb 2025 14:48:03 GMT",
+            "Fri, 05 Dec 2025 14:48:03 +0800 GMT",
+            "Friday, 05-Dec-25 14:48:03 GMT",
+            "Fri Dec  5 14:48:03 2025",
+            "05 Dec 2025 14:48:03 GMT",
+        ] {
+            assert_eq!(parse_http_date(text), None, "{text}");
+        }
     }
 }

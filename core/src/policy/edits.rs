@@ -10,7 +10,7 @@ pub struct Edits {
     /// Names to remove, in lower case.
     pub remove: Vec<Vec<u8>>,
     /// Headers to set, in place of any of their names.
-    pub set: Vec<(&'static str, Cow<'static, [u8]>)>,
+    pub set: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
     /// Headers to add: none of their names is there any more.
     pub add: Option<SignedHeaders>,
 }

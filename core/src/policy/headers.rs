@@ -3,7 +3,7 @@
 use super::Incoming;
 use super::reply::Reason;
 use crate::config::Route;
-use crate::config::choices::Method;
+use crate::config::choices::{Method, Ranges};
 use crate::oss::headers::{self, AWS_PREFIX, OF_REQUESTS, OF_WRITES};
 use crate::signing::Header;
 
@@ -12,14 +12,25 @@ use crate::signing::Header;
 pub struct Split {
     /// The names of those that must not leave.
     pub remove: Vec<Vec<u8>>,
-    /// Those of the rest that a signature covers.
+    /// Those of ours, in place of a client's.
+    pub set: Vec<Header>,
+    /// Those of all that leave that a signature covers.
     pub signed: Vec<Header>,
 }
 
 /// Tells the headers of a request that we sign apart.
 pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split, Reason> {
-    let mut split = Split::default();
+    check_range(incoming)?;
+    let set = ours(route, method, incoming);
+    let mut split = Split {
+        signed: set.clone(),
+        set,
+        ..Split::default()
+    };
     for &(name, value) in incoming.headers {
+        if split.set.iter().any(|(known, _)| known.as_bytes() == name) {
+            continue;
+        }
         if !may_leave(route, method, name) {
             split.remove(name);
         } else if headers::is_signed(name) {
@@ -39,16 +50,49 @@ pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split
     Ok(split)
 }
 
+/// The headers that we add to a request, and sign. Those of an attempt before still stand on it.
+fn ours(route: &Route, method: Method, incoming: &Incoming) -> Vec<Header> {
+    let mut ours = route.rules.add_headers.clone();
+    // Of several ranges in one header, OSS serves the first (OSS, "Range"), but refuses them
+    // where it is told to be as strict as HTTP. Other units mean nothing to either.
+    let is_one = |range: &[u8]| range.starts_with(b"bytes=") && !range.contains(&b',');
+    let is_read = method == Method::Get && route.rules.ranges == Ranges::Standard;
+    if is_read && ranges(incoming).next().is_some_and(is_one) {
+        ours.push((headers::RANGE_BEHAVIOR.into(), b"standard".into()));
+    }
+    ours
+}
+
+/// Two ranges are none of HTTP's (RFC 9110, section 5.3), and whoever stands between may take
+/// either.
+fn check_range(incoming: &Incoming) -> Result<(), Reason> {
+    match ranges(incoming).nth(1) {
+        None => Ok(()),
+        Some(_) => Err(Reason::DuplicateHeader),
+    }
+}
+
+fn ranges<'a>(incoming: &Incoming<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let headers = incoming.headers.iter();
+    let ranges = headers.filter(|(name, _)| *name == b"range");
+    ranges.map(|(_, value)| *value)
+}
+
 /// The names of those headers that must not leave with a client's signed URL. What
 /// describes a body may be part of its signature, even of a read.
-pub fn unwanted(route: &Route, method: Method, incoming: &Incoming) -> Vec<Vec<u8>> {
+pub fn unwanted(
+    route: &Route,
+    method: Method,
+    incoming: &Incoming,
+) -> Result<Vec<Vec<u8>>, Reason> {
+    check_range(incoming)?;
     let mut split = Split::default();
     for (name, _) in incoming.headers {
         if !may_leave(route, method, name) && !headers::describes_body(name) {
             split.remove(name);
         }
     }
-    split.remove
+    Ok(split.remove)
 }
 
 impl Split {

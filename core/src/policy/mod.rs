@@ -218,9 +218,9 @@ impl Asked<'_> {
         }
         let sets_host =
             host_now != route.host.as_bytes() && (self.incoming.place)() != Place::Listener;
-        let host = || (":authority", route.host.clone().into_bytes().into());
+        let host = || (":authority".into(), route.host.clone().into_bytes().into());
         Ok(Admission::Presigned(Edits {
-            remove: headers::unwanted(route, method, &self.incoming),
+            remove: headers::unwanted(route, method, &self.incoming)?,
             set: sets_host.then(host).into_iter().collect(),
             add: None,
         }))
@@ -228,6 +228,12 @@ impl Asked<'_> {
 }
 
 impl Outgoing {
+    /// Whether the client has asked for an answer with a disposition of its own.
+    pub fn asks_for_disposition(&self) -> bool {
+        let mut parameters = self.target.parameters().iter();
+        parameters.any(|parameter| parameter.name == b"response-content-disposition")
+    }
+
     /// Signs the request as of `now`, in seconds since 1970: what to do to its headers.
     pub fn sign(self, route: &Route, signer: &mut Signer, now: u64) -> Edits {
         let host = route.host.as_str();
@@ -240,10 +246,14 @@ impl Outgoing {
         };
         let host = (self.host == Host::Set).then(|| (":authority", host.as_bytes().to_vec()));
         let path = self.path.map(|path| (":path", path));
-        let set = host.into_iter().chain(path);
+        let mapped = host.into_iter().chain(path);
+        let mapped = mapped.map(|(name, value)| (name.into(), value.into()));
+        let ours = self.headers.set.into_iter();
         Edits {
             add: Some(signer.sign(&route.scheme, &request, now)),
-            set: set.map(|(name, value)| (name, value.into())).collect(),
+            set: mapped
+                .chain(ours.map(|(name, value)| (name.into(), value.into())))
+                .collect(),
             remove: self.headers.remove,
         }
     }

@@ -8,7 +8,7 @@
 
 use super::edits::Edits;
 use crate::config::Route;
-use crate::config::choices::Errors;
+use crate::config::choices::{Errors, ForcedDownload};
 use crate::oss::error::xml_header;
 use crate::oss::headers;
 use crate::oss::shown::{error_with_code, is_complete, without_secrets};
@@ -60,6 +60,31 @@ pub fn needs_redaction(route: &Route, status: u16) -> bool {
     !route.rules.strip_response_headers.is_empty() || status >= 300
 }
 
+/// The headers by which OSS has made a download of an object, where it says that it did so. An
+/// object with a disposition of its own keeps it, as far as it can be told from OSS's.
+/// `header`: the value of one of the response, empty if there is none; `names`: of all.
+pub fn forced_download(
+    route: &Route,
+    status: u16,
+    header: impl Fn(&str) -> Vec<u8>,
+    names: impl FnOnce() -> Vec<Vec<u8>>,
+) -> Vec<Vec<u8>> {
+    let removes = route.rules.forced_download == ForcedDownload::Remove;
+    let may_be = removes && matches!(status, 200 | 206 | 304);
+    if !may_be || !header(headers::FORCE_DOWNLOAD).eq_ignore_ascii_case(b"true") {
+        return Vec::new();
+    }
+    let name = "content-disposition";
+    let disposition = header(name);
+    let is_bare = disposition.trim_ascii().eq_ignore_ascii_case(b"attachment");
+    let of_this_name = |known: &&Vec<u8>| known.as_slice() == name.as_bytes();
+    let is_forced = is_bare && names().iter().filter(of_this_name).count() == 1;
+    let disposition = is_forced.then_some(name);
+    // The EC says by which rule it did so.
+    let names = [headers::FORCE_DOWNLOAD, headers::EC].into_iter();
+    names.chain(disposition).map(Vec::from).collect()
+}
+
 /// What to do to a response. `names`: of its headers, in lower case, asked for only where
 /// it takes them; `xml`: that of `x-oss-err`.
 pub fn redact(
@@ -93,12 +118,12 @@ pub fn redact(
         Errors::Neutral => ("application/json", true),
         Errors::Oss => ("application/xml", false),
     };
-    redaction.edits.set = vec![("content-type", kind.as_bytes().into())];
+    redaction.edits.set = vec![("content-type".into(), kind.as_bytes().into())];
     if is_neutral {
-        let cache_control = ("cache-control", b"no-store".as_slice().into());
+        let cache_control = ("cache-control".into(), b"no-store".as_slice().into());
         redaction.edits.set.push(cache_control);
     } else if let Some(shown) = without_secrets(xml) {
-        let err = (headers::ERR, xml_header(&shown).into());
+        let err = (headers::ERR.into(), xml_header(&shown).into());
         redaction.edits.set.push(err);
     }
     redaction
@@ -147,6 +172,7 @@ fn words(status: u16) -> &'static str {
         404 => "not_found",
         412 => "precondition_failed",
         416 => "range_not_satisfiable",
+        429 => "too_many_requests",
         400..=499 => "bad_request",
         _ => "origin_unavailable",
     }
@@ -195,6 +221,42 @@ mod tests {
     }
 
     #[test]
+    fn what_oss_has_made_a_download_is_shown() {
+        let mark = (headers::FORCE_DOWNLOAD, "true");
+        let own = ("content-disposition", "attachment; filename=a");
+        let forced = ("content-disposition", "Attachment");
+        let removed = |route: &Route, status, sent: &[(&str, &str)]| {
+            let header = |name: &str| {
+                let found = sent.iter().find(|(known, _)| *known == name);
+                found.map_or(Vec::new(), |(_, value)| Vec::from(*value))
+            };
+            let names = || sent.iter().map(|(name, _)| Vec::from(*name)).collect();
+            forced_download(route, status, header, names)
+        };
+        let mut route = route(Errors::Neutral);
+        route.rules.forced_download = ForcedDownload::Remove;
+        let both = [
+            &b"x-oss-force-download"[..],
+            b"x-oss-ec",
+            b"content-disposition",
+        ];
+        for status in [200, 206, 304] {
+            assert_eq!(removed(&route, status, &[mark, forced]), both);
+        }
+        // Some are the owner's own.
+        assert_eq!(removed(&route, 200, &[mark, own]), both[..2]);
+        assert_eq!(removed(&route, 200, &[mark, forced, own]), both[..2]);
+        assert_eq!(removed(&route, 200, &[mark, own, forced]), both[..2]);
+        let none: [&[u8]; 0] = [];
+        assert_eq!(removed(&route, 200, &[forced]), none);
+        let unmarked = (headers::FORCE_DOWNLOAD, "false");
+        assert_eq!(removed(&route, 200, &[unmarked, forced]), none);
+        assert_eq!(removed(&route, 404, &[mark, forced]), none);
+        route.rules.forced_download = ForcedDownload::Keep;
+        assert_eq!(removed(&route, 200, &[mark, forced]), none);
+    }
+
+    #[test]
     fn a_neutral_error_has_only_headers_that_are_known_to_name_nothing() {
         let route = route(Errors::Neutral);
         let redaction = redact(&route, 403, names, b"");
@@ -202,6 +264,8 @@ mod tests {
         assert_eq!(redaction.edits.remove, removed);
         let body = redaction.body.unwrap();
         assert_eq!(body.of(b"<Code>x</Code>"), b"{\"error\":\"forbidden\"}\n");
+        let throttled = redact(&route, 429, names, b"").body.unwrap();
+        assert_eq!(throttled.of(b""), b"{\"error\":\"too_many_requests\"}\n");
         let redirect = redact(&route, 302, names, b"");
         assert_eq!(redirect.edits.remove, removed[..2]);
     }

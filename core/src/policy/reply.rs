@@ -98,6 +98,10 @@ const PARAMETER: &str =
 /// The header that says why: of a local reply its reason, of an error of OSS its cause.
 pub const REASON_HEADER: &str = "x-oss-origin-auth";
 
+/// The header on an error of OSS that another attempt may heal, for Envoy's
+/// `retriable_headers`: an attempt at what is denied would be one in vain.
+pub const RETRY_HEADER: &str = "x-origin-auth-retry";
+
 /// A local reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use crate::credentials::Credentials;
 use crate::oss::headers;
 use crate::oss::target::Target;
+use crate::words::words;
 use moment::Moment;
 
 /// What OSS reads when it verifies a signature.
@@ -42,7 +43,20 @@ pub enum Scheme {
     V4 {
         /// The general region id, for example `cn-hangzhou`.
         region: String,
+        /// Whose buckets they are.
+        product: Product,
     },
+}
+
+words! {
+    /// The services whose buckets there are, as V4 names them in its scope (the constants of
+    /// `alibabacloud-oss-v2`).
+    pub enum Product {
+        /// OSS itself.
+        Oss = "oss",
+        /// OSS on a CloudBox, whose regions are named `cb-…`.
+        CloudBox = "oss-cloudbox",
+    }
 }
 
 /// The headers that a signed request has more, with none of their names on it

@@ -47,14 +47,14 @@ impl Moment {
                 let date = time::http_date(at);
                 (v1::shared_headers(credentials, &date), State::V1 { date })
             }
-            Scheme::V4 { region } => {
-                let stamp = v4::Stamp::new(at, region);
+            Scheme::V4 { region, product } => {
+                let stamp = v4::Stamp::new(at, region, *product);
                 let shared = v4::shared_headers(credentials, &stamp);
                 let key = match before.map(|before| &before.state) {
                     Some(State::V4 { stamp: s, key, .. }) if s.date() == stamp.date() => {
                         key.clone()
                     }
-                    _ => v4::signing_key(credentials, &stamp, region).into(),
+                    _ => v4::signing_key(credentials, &stamp).into(),
                 };
                 let begun = key.after(&stamp.string_to_sign());
                 (shared, State::V4 { stamp, key, begun })
@@ -92,7 +92,7 @@ impl fmt::Debug for Moment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Signer;
+    use super::super::{Product, Signer};
     use super::*;
     use crate::credentials::Secret;
     use crate::oss::target::Target;
@@ -111,8 +111,10 @@ mod tests {
     }
 
     fn v4(region: &str) -> Scheme {
-        let region = region.to_owned();
-        Scheme::V4 { region }
+        Scheme::V4 {
+            region: region.to_owned(),
+            product: Product::Oss,
+        }
     }
 
     fn sign(signer: &mut Signer, scheme: &Scheme, key: &str, at: u64) -> SignedHeaders {
@@ -158,7 +160,11 @@ mod tests {
     fn regions_and_versions_are_told_apart() {
         let mut signer = signer();
         for _ in 0..2 {
-            for scheme in [v4("one"), v4("two"), Scheme::V1] {
+            let cloud_box = Scheme::V4 {
+                region: "one".into(),
+                product: Product::CloudBox,
+            };
+            for scheme in [v4("one"), v4("two"), cloud_box, Scheme::V1] {
                 let signed = sign(&mut signer, &scheme, "a", NOON);
                 assert!(signed == fresh(&scheme, "a", NOON), "{scheme:?}");
             }

@@ -2,12 +2,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Request;
 use super::hmac::Sha256Key;
+use super::{Product, Request};
 use crate::credentials::Credentials;
 use crate::oss::encoding::{Pair, hex};
 use crate::oss::headers::{CONTENT_SHA256, OSS_DATE, SECURITY_TOKEN};
 use crate::oss::time;
+use crate::words::Word;
 
 /// The time of a signature, and its credential scope.
 #[derive(Clone, Debug)]
@@ -20,11 +21,11 @@ pub struct Stamp {
 
 impl Stamp {
     /// `region`: the general region id, for example `cn-hangzhou`.
-    pub fn new(unix_time: u64, region: &str) -> Stamp {
+    pub fn new(unix_time: u64, region: &str, product: Product) -> Stamp {
         let x_oss_date = time::basic(unix_time);
         let date = x_oss_date.get(..8).unwrap_or_default();
         Stamp {
-            scope: [date, "/", region, "/oss/", TERMINATOR].concat(),
+            scope: [date, region, product.word(), TERMINATOR].join("/"),
             x_oss_date,
         }
     }
@@ -134,11 +135,11 @@ fn hash(canonical_request: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The key of a day and region.
-pub fn signing_key(credentials: &Credentials, stamp: &Stamp, region: &str) -> Sha256Key {
+/// The key of a scope.
+pub fn signing_key(credentials: &Credentials, stamp: &Stamp) -> Sha256Key {
     let secret = ["aliyun_v4", credentials.access_key_secret.expose()].concat();
     let mut key = Sha256Key::new(secret.as_bytes());
-    for step in [stamp.date(), region, "oss", TERMINATOR] {
+    for step in stamp.scope.split('/') {
         key = Sha256Key::new(&key.sign(step.as_bytes()));
     }
     key

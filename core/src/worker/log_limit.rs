@@ -1,22 +1,31 @@
-//! One log line for each cause every ten seconds and worker: enough to see it,
+//! One log line of each kind every ten seconds and worker: enough to see it,
 //! and no more at any rate of requests.
 
 use crate::oss::error::Cause;
 
-/// When each cause was last logged.
+/// What a line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Why OSS refused.
+    Refused(Cause),
+    /// What OSS's time says of this machine's.
+    Clock,
+}
+
+/// When each was last logged.
 #[derive(Debug, Default)]
 pub struct LogLimit {
     /// In milliseconds since 1970.
-    last: Vec<(Cause, u64)>,
+    last: Vec<(Line, u64)>,
 }
 
 impl LogLimit {
-    /// Whether a line of this cause may be logged now.
-    pub fn allows(&mut self, cause: Cause, now: u64) -> bool {
-        match self.last.iter_mut().find(|(known, _)| *known == cause) {
+    /// Whether such a line may be logged now.
+    pub fn allows(&mut self, line: Line, now: u64) -> bool {
+        match self.last.iter_mut().find(|(known, _)| *known == line) {
             Some((_, last)) if (*last..*last + PAUSE).contains(&now) => return false,
             Some((_, last)) => *last = now,
-            None => self.last.push((cause, now)),
+            None => self.last.push((line, now)),
         }
         true
     }
@@ -29,14 +38,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_has_its_own_limit() {
+    fn each_line_has_its_own_limit() {
         let mut limit = LogLimit::default();
-        assert!(limit.allows(Cause::ClockSkew, 50_000));
-        assert!(!limit.allows(Cause::ClockSkew, 59_999));
-        assert!(limit.allows(Cause::AccessDenied, 59_999));
-        assert!(limit.allows(Cause::ClockSkew, 60_000));
+        let skew = Line::Refused(Cause::ClockSkew);
+        assert!(limit.allows(skew, 50_000));
+        assert!(!limit.allows(skew, 59_999));
+        assert!(limit.allows(Line::Refused(Cause::AccessDenied), 59_999));
+        assert!(limit.allows(Line::Clock, 59_999));
+        assert!(limit.allows(skew, 60_000));
         assert!(
-            limit.allows(Cause::ClockSkew, 1_000),
+            limit.allows(skew, 1_000),
             "a clock set back silences nothing"
         );
     }

@@ -5,6 +5,7 @@
 //! serve: [`Worker::fetch`] and [`Worker::on_answer`] are for whoever fetches,
 //! [`Worker::look`] for whoever has requests that wait.
 
+mod clock;
 mod counters;
 mod log_limit;
 
@@ -21,8 +22,9 @@ use crate::policy::Place;
 use crate::policy::reply::{Reason, Refusal};
 use crate::signing::Signer;
 use crate::words::Word;
+use clock::{Clocks, Learned};
 use counters::Counters;
-use log_limit::LogLimit;
+use log_limit::{Line, LogLimit};
 
 /// The state of one thread.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub struct Worker<H: Host> {
     metadata: RouteCache,
     counters: Counters,
     log_limit: LogLimit,
+    clocks: Clocks,
     /// The second in which the gauges were last set.
     gauged_at: Option<u64>,
     /// When all accounts were last looked at, in milliseconds since 1970.
@@ -67,6 +70,7 @@ impl<H: Host> Worker<H> {
             metadata: RouteCache::default(),
             counters: Counters::default(),
             log_limit: LogLimit::default(),
+            clocks: Clocks::default(),
             gauged_at: None,
             looked_at: None,
         }
@@ -159,14 +163,18 @@ impl<H: Host> Worker<H> {
             let signer = account.signer(now, &self.host);
             let expiry = signer.map(|signer| signer.credentials().expires_at);
             let valid = expiry.is_some().into();
-            self.host.gauge(Gauge::Valid, &account.name, valid);
+            self.host.gauge(Gauge::Valid(&account.name), valid);
             let left = match expiry {
                 // They have no end.
                 Some(None) => continue,
                 Some(Some(time)) => time.saturating_sub(now / 1000),
                 None => 0,
             };
-            self.host.gauge(Gauge::SecondsLeft, &account.name, left);
+            self.host.gauge(Gauge::SecondsLeft(&account.name), left);
+        }
+        // Each worker learns by itself, and all have one gauge.
+        if let Some(seconds) = self.clocks.largest() {
+            self.host.gauge(Gauge::ClockCorrection, seconds);
         }
     }
 
@@ -200,6 +208,30 @@ impl<H: Host> Worker<H> {
                     false => Vec::new(),
                 },
             },
+        }
+    }
+
+    /// The time that a signature for a host has to bear, in seconds since 1970, when it is
+    /// `now` here, in milliseconds since 1970.
+    pub(crate) fn time_of(&self, host: &str, now: u64) -> u64 {
+        self.clocks.of_host(host, now / 1000)
+    }
+
+    /// A host has refused a signature for its time, in an answer of this `Date`: those that
+    /// follow, a retry's among them, bear its time.
+    pub(crate) fn on_clock_skew(&mut self, host: &str, date: &[u8]) {
+        let Some(now) = self.host.now() else { return };
+        let (ahead, what) = match self.clocks.learn(host, date, now / 1000) {
+            Learned::Nothing => return,
+            Learned::Ahead(ahead) => (ahead, "signatures for it bear its time from now on"),
+            Learned::TooFar(ahead) => (ahead, "that is too much to be corrected"),
+        };
+        if self.log_limit.allows(Line::Clock, now) {
+            let message = format!(
+                "the clock of {host} is {ahead} s ahead of this machine's (less than 0: behind \
+                 it): {what}; synchronize this machine's (NTP)"
+            );
+            self.host.log(Level::Warn, &message);
         }
     }
 
@@ -279,12 +311,16 @@ impl<H: Host> Worker<H> {
     /// for newer ones, if it comes again.
     pub(crate) fn on_verdict(
         &mut self,
-        account: AccountId,
+        route: &Route,
         generation: u64,
         id: &[u8],
         verdict: Verdict,
     ) -> bool {
-        let (Some(now), Some(account)) = (self.host.now(), self.accounts.get_mut(account)) else {
+        if verdict == Verdict::Suspect {
+            self.clocks.forget(&route.host);
+        }
+        let account = self.accounts.get_mut(route.account);
+        let (Some(now), Some(account)) = (self.host.now(), account) else {
             return false;
         };
         let host = &mut self.host;
@@ -308,6 +344,16 @@ impl<H: Host> Worker<H> {
         verdict == Verdict::Suspect && account.suspected == Some(generation)
     }
 
+    /// Whether another attempt may be signed with others than these, now or soon.
+    pub(crate) fn has_others(&mut self, id: AccountId, generation: u64) -> bool {
+        let Some(now) = self.host.now() else {
+            return false;
+        };
+        let suspected = self.accounts.get(id).and_then(|account| account.suspected);
+        let held = self.signer(id, now).map(|signer| signer.generation());
+        suspected == Some(generation) || held != Some(generation)
+    }
+
     /// Tells the operator why OSS refused a request on this route. `id`: OSS's name of it.
     pub(crate) fn on_diagnosis(&mut self, route: &Route, id: &[u8], cause: Cause) {
         self.counters.count(Counter::OssErrors(cause));
@@ -315,7 +361,7 @@ impl<H: Host> Worker<H> {
         let Some(now) = self.host.now().filter(|_| cause != Cause::NoSuchKey) else {
             return;
         };
-        if self.log_limit.allows(cause, now) {
+        if self.log_limit.allows(Line::Refused(cause), now) {
             let (word, fix, id) = (cause.word(), cause.fix(), id.escape_ascii());
             let (name, bucket) = (&route.name, &route.bucket);
             let credentials = self.accounts.name(route.account);

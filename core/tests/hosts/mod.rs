@@ -6,6 +6,7 @@
     reason = "test support, of which no test file uses all"
 )]
 
+pub mod asked;
 pub mod node;
 pub mod store;
 pub mod world;

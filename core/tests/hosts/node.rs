@@ -98,8 +98,8 @@ impl Host for Memory {
         *self.metrics.entry(counter_name(counter)).or_default() += by;
     }
 
-    fn gauge(&mut self, gauge: Gauge, account: &str, value: u64) {
-        self.metrics.insert(gauge_name(gauge, account), value);
+    fn gauge(&mut self, gauge: Gauge, value: u64) {
+        self.metrics.insert(gauge_name(gauge), value);
     }
 
     fn record_wait(&mut self, milliseconds: u64) {

@@ -286,9 +286,7 @@ impl Fields {
         else {
             return Err("has no AccessKey".into());
         };
-        let credential = Credential::new(id, secret, token, None);
-        let credential =
-            credential.ok_or("its AccessKey or token is one that no header can carry")?;
+        let credential = Credential::new(id, secret, token, None)?;
         Ok(Arc::new(Fixed(credential)))
     }
 

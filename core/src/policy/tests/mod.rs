@@ -8,11 +8,19 @@ use crate::config::Patterns;
 use crate::config::choices::{Addressing, UnknownParameters};
 use crate::credentials::{Credentials, Secret};
 use crate::fetch::account::AccountId;
-use crate::signing::Scheme;
+use crate::signing::{Product, Scheme};
 
 fn route() -> Route {
     let region = "cn-hangzhou".into();
-    Route::new("bucket", HOST, Scheme::V4 { region }, AccountId(0))
+    Route::new(
+        "bucket",
+        HOST,
+        Scheme::V4 {
+            region,
+            product: Product::Oss,
+        },
+        AccountId(0),
+    )
 }
 
 const HOST: &str = "bucket.oss-cn-hangzhou.aliyuncs.com";
@@ -294,7 +302,7 @@ fn on_the_cluster_the_host_is_that_of_the_settings() {
         let request = [(":method", "GET"), (":path", "/a"), (":authority", host)];
         let route = route();
         let edits = edits(&route, on_a_cluster(&route, &request).unwrap());
-        let want = set.then(|| (":authority", HOST.as_bytes().into()));
+        let want = set.then(|| (":authority".into(), HOST.as_bytes().into()));
         assert_eq!(edits.set, Vec::from_iter(want));
     }
 }

@@ -1,6 +1,7 @@
 //! What a route's settings let pass.
 
 use super::*;
+use crate::config::choices::Ranges;
 
 const SIGNED_URL: &str = "OSSAccessKeyId=i&Expires=1&Signature=s";
 
@@ -40,7 +41,7 @@ fn a_signed_url_is_held_to_the_rules_of_its_route() {
             if let Ok(admission) = got {
                 let edits = edits(route, admission);
                 assert_eq!(edits.add, None);
-                assert_eq!(edits.set, [(":authority", HOST.as_bytes().into())]);
+                assert_eq!(edits.set, [(":authority".into(), HOST.as_bytes().into())]);
                 let removed = [&b"x-oss-object-acl"[..], b"authorization", b"cookie"];
                 assert_eq!(edits.remove, removed);
             }
@@ -192,6 +193,83 @@ fn the_spaces_around_a_value_are_not_signed() {
     };
     assert_eq!(signed("  a b\t"), signed("a b"));
     assert_ne!(signed("a  b"), signed("a b"));
+}
+
+#[test]
+fn the_headers_of_a_route_stand_in_place_of_a_clients() {
+    let mut route = route();
+    route.rules.forward_headers = Patterns::of(&["x-oss-*"]);
+    route.rules.add_headers = vec![("x-oss-request-payer".into(), b"requester".into())];
+    let asked = |more: &[(&'static str, &'static str)]| {
+        let mut request = vec![(":method", "GET"), (":path", "/a"), (":authority", HOST)];
+        request.extend(more);
+        let signed = || on_a_cluster(&route, &request).unwrap();
+        (edits(&route, signed()), authorization(&route, signed()))
+    };
+    let (plain, signature) = asked(&[]);
+    let payer = ("x-oss-request-payer".into(), b"requester".into());
+    assert_eq!(plain.set, std::slice::from_ref(&payer));
+    // A client's is replaced; that of an earlier attempt is ours.
+    for value in ["somebody-else", "requester"] {
+        let (edits, again) = asked(&[("x-oss-request-payer", value)]);
+        assert_eq!((&edits.set, &edits.remove), (&plain.set, &plain.remove));
+        assert_eq!(again, signature);
+    }
+    let (ranged, of_range) = asked(&[("range", "bytes=0-1")]);
+    let standard = ("x-oss-range-behavior".into(), b"standard".into());
+    assert_eq!(ranged.set, [payer, standard]);
+    assert_ne!(of_range, signature, "it is signed");
+    let (_, without) = asked(&[("range", "bytes=0-1"), ("x-oss-range-behavior", "other")]);
+    assert_eq!(without, of_range);
+}
+
+#[test]
+fn ranges_are_those_of_http_unless_the_settings_say_else() {
+    let mut route = route();
+    let sets = |route: &Route, method, header| {
+        let request = [
+            (":method", method),
+            (":path", "/a"),
+            (":authority", HOST),
+            header,
+        ];
+        !edits(route, on_a_cluster(route, &request).unwrap())
+            .set
+            .is_empty()
+    };
+    let range = ("range", "bytes=0-1");
+    assert!(sets(&route, "GET", range));
+    assert!(
+        !sets(&route, "GET", ("accept", "a")),
+        "only a range takes it"
+    );
+    assert!(
+        !sets(&route, "GET", ("range", "bytes=0-1,5-6")),
+        "OSS refuses these"
+    );
+    assert!(!sets(&route, "HEAD", range), "HeadObject has no ranges");
+    route.rules.ranges = Ranges::Oss;
+    assert!(!sets(&route, "GET", range));
+}
+
+#[test]
+fn two_ranges_are_refused() {
+    let mut route = route();
+    let two = [("range", "bytes=0-1"), ("range", "bytes=5-6")];
+    for path in ["/a", "/a?OSSAccessKeyId=i&Expires=1&Signature=s"] {
+        let mut request = vec![(":method", "GET"), (":path", path), (":authority", HOST)];
+        request.extend(two);
+        let refused = on_a_cluster(&route, &request).unwrap_err();
+        let want = match path.contains('?') {
+            true => Reason::PresignedUrl,
+            false => Reason::DuplicateHeader,
+        };
+        assert_eq!(refused, want);
+        route.rules.presigned_urls = PresignedUrls::Pass;
+        let refused = on_a_cluster(&route, &request).unwrap_err();
+        assert_eq!(refused, Reason::DuplicateHeader);
+        route.rules.presigned_urls = PresignedUrls::Refuse;
+    }
 }
 
 #[test]
