@@ -160,7 +160,12 @@ class Checker:
         names, optional, patterns = model.allowed_headers(
             route.settings, request.method, leave.kind
         )
-        ours = facts.OUR_HEADERS if leave.kind == "signed" else frozenset()
+        is_signed = leave.kind == "signed"
+        added = model.ours(route.settings, request) if is_signed else {}
+        ours = facts.OUR_HEADERS | added.keys() if is_signed else frozenset()
+        for name, value in added.items():
+            if arrival.values(name) != [value.encode()]:
+                yield Finding(f"signed: the header {name} is not the route's", arrival.text())
         others = set() if route.on_cluster else facts.ROUTER_HEADERS
         for name, value in arrival.headers:
             if name in facts.ROUTER_HEADERS and is_forged(request, name, value):
@@ -174,7 +179,7 @@ class Checker:
         for name, value in request.headers:
             name = name.lower().decode("latin-1")
             is_wanted = name in names or model.matches(patterns, name)
-            if is_wanted and name not in facts.OUR_HEADERS:
+            if is_wanted and name not in facts.OUR_HEADERS and name not in added:
                 wanted.setdefault(name, []).append(value.strip(b" \t"))
         for name, values in wanted.items():
             if pieces(arrival.values(name)) != pieces(values):

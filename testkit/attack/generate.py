@@ -313,7 +313,7 @@ PARTS = [
     b"ossaccesskeyid", b"X-OSS-Signature", b"X-AMZ-Security-Token", b"Security-Token",
 ]  # fmt: skip
 LISTED = [
-    'if-match:"e"', 'if-none-match:"x"', "range:bytes=0-4", "range:bytes=5-", "accept:*/*",
+    'if-match:"e"', 'if-none-match:"x"', "range:bytes=0-4", "range:bytes=5-", "range:bytes=0-1,5-6", "accept:*/*",
     "accept-charset",
     "if-modified-since:Wed, 01 Jan 2025 00:00:00 GMT", "if-unmodified-since", "if-range",
     "accept-encoding:gzip",
@@ -331,6 +331,7 @@ FORBIDDEN = [
     "x-oss-date:20200101T000000Z", "x-oss-security-token:forged", "x-oss-content-sha256", "date",
     "referer",
     "x-oss-object-acl:public-read-write", "x-oss-copy-source:/other/secret", "x-oss-callback:e30=",
+    "x-oss-range-behavior:other", "x-oss-request-payer:other", "x-oss-traffic-limit:1",
     "x-oss-meta-other", "x-amz-acl:public-read", "x-amz-security-token", "x-amz-date",
     "x-forwarded-for:10.1.2.3",
     "x-forwarded-host:evil.example", "x-forwarded-proto:https", "x-forwarded-port:1",

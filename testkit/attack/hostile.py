@@ -303,7 +303,7 @@ class Origin(Round):
 
 # What stays of an error, what our text brings, and what Envoy adds.
 KEPT = facts.NEUTRAL_HEADERS | {"content-type", "cache-control", "content-length", "server", "date"}
-KEPT |= {"x-envoy-upstream-service-time", "x-oss-origin-auth"}
+KEPT |= {"x-envoy-upstream-service-time", "x-oss-origin-auth", "x-origin-auth-retry"}
 
 
 def random_errors(chance):

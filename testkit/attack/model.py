@@ -13,6 +13,7 @@ DEFAULTS = {
     "bucket": None,
     "region": None,
     "signature_version": "v4",
+    "product": "oss",
     "credentials": "default",
     "enabled": True,
     "deny": False,
@@ -33,6 +34,9 @@ DEFAULTS = {
     "cause_header": False,
     "access_log_fields": False,
     "strip_response_headers": [],
+    "ranges": "standard",
+    "forced_download": "remove",
+    "add_headers": {},
 }
 
 
@@ -108,6 +112,7 @@ class Judgement:
             self.reasons.add("malformed_path")
             return Verdict(self.reasons)
         self.judge_spelling()
+        self.judge_range()
         decoded = unquote_to_bytes(self.path)
         if self.settings["dot_segments"] == "refuse":
             if {b".", b".."} & set(decoded.split(b"/")):
@@ -271,11 +276,19 @@ class Judgement:
     def forwards(self, name):
         return self.settings["unknown_parameters"] == "forward" or self.settings.names(name)
 
+    def judge_range(self):
+        if self.header_names().count("range") > 1:
+            self.reasons.add("duplicate_header")
+
+    def header_names(self):
+        return [name.lower().decode("latin-1") for name, _ in self.request.headers]
+
     def judge_headers(self):
         """A header that would be signed and is given twice."""
-        names = [name.lower().decode("latin-1") for name, _ in self.request.headers]
+        names = self.header_names()
+        replaced = ours(self.settings, self.request)
         for name in set(names):
-            if names.count(name) < 2:
+            if names.count(name) < 2 or name == "range" or name in replaced:
                 continue
             is_content = name in ("content-type", "content-md5")
             if is_content and self.request.method in facts.WRITES:
@@ -283,6 +296,16 @@ class Judgement:
                 (self.maybe if name == "content-type" else self.reasons).add("duplicate_header")
             elif name.startswith("x-oss-") and matches(self.settings["forward_headers"], name):
                 self.reasons.add("duplicate_header")
+
+
+def ours(settings, request):
+    """The headers of OSS's own that a signed request gets from its route."""
+    headers = dict(settings["add_headers"])
+    ranges = [value for name, value in request.headers if name.lower() == b"range"]
+    is_one = bool(ranges) and b"," not in ranges[0]
+    if settings["ranges"] == "standard" and request.method == "GET" and is_one:
+        headers["x-oss-range-behavior"] = "standard"
+    return headers
 
 
 def allowed_headers(settings, method, kind):

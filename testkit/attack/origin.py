@@ -327,9 +327,10 @@ def v1_header(asked, key_id, secret):
 
 
 def v4_header(asked, key_id, key, region, additional):
+    scope = region, "oss"
     if is_for_sdk(asked):
-        return judge.v4_header(asked, key_id, key.secret, key.token, region, additional)
-    return judge.v4_header_of_bytes(asked, key_id, key.secret, region, additional)
+        return judge.v4_header(asked, key_id, key.secret, key.token, scope, additional)
+    return judge.v4_header_of_bytes(asked, key_id, key.secret, scope, additional)
 
 
 def known_keys(random):

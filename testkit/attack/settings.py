@@ -57,6 +57,10 @@ def random_own(random, on_cluster):
     maybe(0.2, "cause_header", lambda: True)
     maybe(0.2, "access_log_fields", lambda: True)
     maybe(0.2, "strip_response_headers", lambda: some(random, ["x-oss-*", "server", "etag"]))
+    maybe(0.3, "ranges", lambda: random.choice(["standard", "oss"]))
+    maybe(0.3, "forced_download", lambda: random.choice(["remove", "keep"]))
+    adds = 0.0 if own.get("presigned_urls") == "require" else 0.3
+    maybe(adds, "add_headers", lambda: dict(some(random, ADDED, 1)))
     return own
 
 
@@ -81,6 +85,11 @@ PARAMETERS = (
     "x-oss-traffic-limit"
 ).split()
 HEADERS = "x-oss-meta-* x-oss-storage-class x-custom x-tenant-* referer cookie".split()
+ADDED = [
+    ("x-oss-request-payer", "requester"),
+    ("x-oss-traffic-limit", "819200"),
+    ("x-oss-meta-a", "of the route"),
+]
 STRIPS = ["/", "/media/", "/m-1/deep/"]
 ODD_STRIPS = ["/a b/", "/m/\u00e9/", "/100%/", "/media//"]
 PREFIXES = ["", "site/", "site", "deep/er/x-"]

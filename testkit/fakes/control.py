@@ -3,6 +3,7 @@
 import json
 
 import judge
+from oss_objects import Generated, Object, Stored
 from server import Handler
 
 
@@ -15,6 +16,7 @@ class Control(Handler):
                 "oss": self.state.oss_log,
                 "sts": self.state.sts_log,
                 "server_names": self.state.server_names,
+                "resets": self.state.resets,
                 "keys": {key_id: key["state"] for key_id, key in self.state.keys.items()},
             }
             body = json.dumps(answer).encode()
@@ -34,9 +36,11 @@ class Control(Handler):
     def command_clear_log(self):
         self.state.oss_log, self.state.sts_log = [], []
 
-    def command_put(self, bucket, key, content, content_type="application/octet-stream"):
-        objects = self.state.buckets.setdefault(bucket, {})
-        objects[bytes.fromhex(key)] = (bytes.fromhex(content), content_type)
+    def command_put(self, bucket, key, content=None, size=None, **more):
+        """`size`: an object that is generated; `more`: what `Object` takes."""
+        whole = Generated(size) if content is None else Stored(bytes.fromhex(content))
+        stored = Object(whole, self.state.now(), **more)
+        self.state.buckets.setdefault(bucket, {})[bytes.fromhex(key)] = stored
 
     def command_key(self, id, secret, token=None, expires=None):
         self.state.keys[id] = {
@@ -62,8 +66,8 @@ class Control(Handler):
 
     def command_set(self, **settings):
         for name, value in settings.items():
-            if name not in SETTINGS:
-                raise ValueError(name)
+            if name not in SETTINGS or value not in CHOICES.get(name, [value]):
+                raise ValueError(f"{name}: {value}")
             setattr(self.state, name, value)
 
 
@@ -79,4 +83,20 @@ SETTINGS = (
     "ecs_tokens",
     "refusal",
     "cache_control",
+    "throttle",
+    "idle_timeout",
+    "reset_reused",
+    "gzip",
+    "public_endpoint",
+    "forced_download",
+    "key_rules",
+    "product",
+    "region",
 )
+CHOICES = {
+    "gzip": [True, False],
+    "public_endpoint": ["forbidden", "allowed"],
+    "forced_download": ["all", "html", "never"],
+    "key_rules": ["strict", "any"],
+    "product": ["oss", "oss-cloudbox"],
+}

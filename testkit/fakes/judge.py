@@ -63,13 +63,14 @@ def v1_header(request, access_key_id, secret):
     return f"OSS {access_key_id}:{signature}"
 
 
-def v4_header(request, access_key_id, secret, token, region, additional_headers):
-    """The Authorization of V4, by alibabacloud-oss-v2."""
+def v4_header(request, access_key_id, secret, token, scope, additional_headers):
+    """The Authorization of V4, by alibabacloud-oss-v2. `scope`: region and product."""
+    region, product = scope
     time = datetime.datetime.strptime(
         request.headers.get("x-oss-date", ""), "%Y%m%dT%H%M%SZ"
     ).replace(tzinfo=datetime.timezone.utc)
     if not request.is_text():
-        return v4_header_of_bytes(request, access_key_id, secret, region, additional_headers)
+        return v4_header_of_bytes(request, access_key_id, secret, scope, additional_headers)
     query = "&".join(
         quote(name, safe="") + ("=" + quote(value, safe="") if value else "")
         for name, value in request.params
@@ -80,7 +81,7 @@ def v4_header(request, access_key_id, secret, token, region, additional_headers)
             sdk_request.headers[name] = value
     SignerV4().sign(
         SigningContext(
-            product="oss",
+            product=product,
             region=region,
             bucket=request.bucket,
             key=request.key.decode(),
@@ -135,7 +136,8 @@ def v1_header_of_bytes(request, access_key_id, secret):
     return f"OSS {access_key_id}:{base64.b64encode(digest).decode()}"
 
 
-def v4_header_of_bytes(request, access_key_id, secret, region, additional_headers):
+def v4_header_of_bytes(request, access_key_id, secret, scope, additional_headers):
+    region, product = scope
     additional = sorted(additional_headers)
     signed = sorted(
         (n, v)
@@ -155,7 +157,7 @@ def v4_header_of_bytes(request, access_key_id, secret, region, additional_header
         ]
     )
     time = request.headers["x-oss-date"]
-    scope = f"{time[:8]}/{region}/oss/aliyun_v4_request"
+    scope = f"{time[:8]}/{region}/{product}/aliyun_v4_request"
     hashed = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
     key = ("aliyun_v4" + secret).encode()
     for part in [*scope.split("/"), "\n".join(["OSS4-HMAC-SHA256", time, scope, hashed])]:

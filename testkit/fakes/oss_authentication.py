@@ -14,12 +14,13 @@ from state import MAX_SKEW
 
 
 def authenticate(state, request, target):
-    """Raises Refused unless a key that OSS knows, and that may, has signed it."""
+    """Raises Refused unless a key that OSS knows, and that may, has signed it; gives what
+    is known of that key."""
     authorization = request.headers.get("authorization")
     names = {name for name, _ in request.params}
-    if names & {b"Signature", b"x-oss-signature"}:
-        check_signed_url(state, request, target)
-        return
+    if names & {b"Signature", b"x-oss-signature"} or names & AWS:
+        check_signed_url(state, request, target, names)
+        return {}
     if not authorization:
         raise Refused(
             403,
@@ -35,6 +36,8 @@ def authenticate(state, request, target):
     with state.lock:
         key = dict(state.keys.get(key_id) or {})
         now = state.now()
+        product = state.product
+    check_that_a_token_came(request, key_id)
     if not key:
         raise Refused(
             403,
@@ -45,25 +48,53 @@ def authenticate(state, request, target):
         )
     check_token(request, key, now)
     check_time(request, v4, now)
-    check_signature(state.region, request, key_id, key, v4)
+    check_signature(state.region, product, request, key_id, key, v4)
     check_permission(key)
+    return key
 
 
 V1 = re.compile(r"OSS ([^:]+):(\S+)")
 V4 = re.compile(
-    r"OSS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/oss/aliyun_v4_request"
+    r"OSS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([a-z0-9-]+)/([^/]+)/aliyun_v4_request"
     r"(?:,AdditionalHeaders=([^,]+))?,Signature=([0-9a-f]{64})"
 )
 
 
-def check_signed_url(state, request, target):
+# OSS, "Use Amazon S3 SDKs to access OSS": URLs that are signed so are known, too.
+AWS = {
+    b"X-Amz-Algorithm",
+    b"X-Amz-Credential",
+    b"X-Amz-Date",
+    b"X-Amz-Expires",
+    b"X-Amz-SignedHeaders",
+    b"X-Amz-Signature",
+}
+
+
+def check_signed_url(state, request, target, names):
     if request.headers.get("authorization"):
         raise Refused(400, "InvalidArgument", "Signature in both header and URL", "0002-00000039")
+    if names & AWS and not AWS <= names:
+        # The EC is that of a missing X-Amz-Expires; the others are beside it.
+        raise Refused(400, "InvalidArgument", "The signed URL is not whole.", "0002-00000416")
     with state.lock:
         issued = (request.method, target.decode("latin-1")) in state.presigned
     if not issued:
         raise Refused(
             403, "SignatureDoesNotMatch", "This URL was not signed here.", "0002-00000040"
+        )
+
+
+def check_that_a_token_came(request, key_id):
+    """OSS, EC 0002-00000003."""
+    if key_id.startswith("STS.") and not request.headers.get("x-oss-security-token"):
+        raise Refused(
+            403,
+            "InvalidAccessKeyId",
+            "The OSS Access Key Id you provided does not exist in our records. "
+            "The Security Token may be lost to specify that it is a STS Access Id.",
+            "0002-00000003",
+            OSSAccessKeyId=key_id,
         )
 
 
@@ -102,11 +133,25 @@ def check_time(request, v4, now):
             "RequestTimeTooSkewed",
             "The difference between the request time and the current time is too large.",
             "0002-00000504",
+            MaxAllowedSkewMilliseconds=str(MAX_SKEW * 1000),
+            RequestTime=iso(signed_at),
+            ServerTime=iso(now),
         )
 
 
-def check_signature(region, request, key_id, key, v4):
+def iso(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
+
+
+def check_signature(region, product, request, key_id, key, v4):
     """`v4`: the parts of an Authorization of V4; else it is one of V1."""
+    if v4 and v4.group(4) != product:
+        raise Refused(
+            400,
+            "InvalidArgument",
+            f"Invalid signing product in Authorization header: {v4.group(4)}",
+            "0002-00000227",
+        )
     if v4 and v4.group(3) != region:
         raise Refused(
             400,
@@ -115,9 +160,9 @@ def check_signature(region, request, key_id, key, v4):
             "0002-00000226",
         )
     if v4:
-        additional = v4.group(4).split(";") if v4.group(4) else []
+        additional = v4.group(5).split(";") if v4.group(5) else []
         expected = judge.v4_header(
-            request, key_id, key["secret"], key.get("token"), region, additional
+            request, key_id, key["secret"], key.get("token"), (region, product), additional
         )
     else:
         expected = judge.v1_header(request, key_id, key["secret"])
@@ -139,5 +184,3 @@ def check_permission(key):
         raise Refused(
             403, "AccessDenied", "You have no right to access this object.", "0003-00000001"
         )
-    if key.get("state") == "kms":
-        raise Refused(403, "AccessDenied", "This request is forbidden by kms.", "0005-00000217")

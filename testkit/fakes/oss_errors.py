@@ -5,18 +5,25 @@ import gzip
 import time
 from xml.sax.saxutils import escape
 
+# OSS, "Error responses": each error has an EC, in the body and as `x-oss-ec`. For those
+# whose EC is published nowhere, this one is one that nobody can know.
+UNDOCUMENTED = "0099-00000001"
+
 
 class Refused(Exception):
     def __init__(self, status, code, message, ec, **fields):
         super().__init__(code)
         self.status, self.code, self.message, self.ec = status, code, message, ec
         self.fields = fields
+        # Headers that no other error has.
+        self.headers = []
 
 
 def send_refusal(handler, refused, form, request_id, common):
     """Answers with an error, in the form that the setting `refusal` gives."""
     is_head = handler.command == "HEAD"
     headers = [("content-type", "application/xml")]
+    headers += refused.headers
     if refused.ec:
         headers.append(("x-oss-ec", refused.ec))
     body = error_xml(refused, request_id, handler.headers.get("host", ""))

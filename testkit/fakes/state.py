@@ -35,6 +35,16 @@ class State:
         self.refusal = {}
         self.refused = {}
         self.cache_control = None
+        # How strict OSS is: as the documentation says, unless a test asks for less.
+        self.public_endpoint = "forbidden"
+        self.forced_download = "all"
+        self.gzip = True
+        self.key_rules = "strict"
+        self.product = "oss"
+        self.throttle = None
+        self.idle_timeout = 60
+        self.reset_reused = 0
+        self.resets = 0
         self.server_names = []
 
     def now(self):

@@ -5,15 +5,16 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+pub use crate::generated::{generated, is_generated};
 use crate::http::{Request, values};
 use crate::process::Process;
 use crate::tools;
 
 pub const BUCKET: &str = "demo-bucket";
 pub const REGION: &str = "cn-hangzhou";
-pub const ENDPOINT: &str = "oss-cn-hangzhou.aliyuncs.com";
+pub const ENDPOINT: &str = "oss-cn-hangzhou-internal.aliyuncs.com";
 /// The bucket's at the endpoint.
-pub const HOST: &str = "demo-bucket.oss-cn-hangzhou.aliyuncs.com";
+pub const HOST: &str = "demo-bucket.oss-cn-hangzhou-internal.aliyuncs.com";
 
 #[derive(Debug)]
 pub struct FakeAlibaba {
@@ -84,6 +85,25 @@ impl FakeAlibaba {
         );
     }
 
+    /// An object of which `more` says what is special, by any of `content_type`, `headers`
+    /// (an object), `storage_class` (`Archive`: a GET is refused), `encrypted` (`KMS`: not
+    /// for keys whose state is `kms`), `redirect` (a URL: 302), `mirror_failed` (424), and of
+    /// the body: `pace` (bytes per second), `stall` (`{"at": byte, "seconds": s}`) and `cut`
+    /// (the byte at which the connection ends; `cuts`: so often, else each time). With `size`
+    /// in place of a content: so many bytes that are nowhere stored, those of [`generated`].
+    pub fn put_object(&self, key: impl AsRef<[u8]>, content: impl AsRef<[u8]>, more: Value) {
+        let mut command = json!({"command": "put", "bucket": BUCKET, "key": hex(key.as_ref())});
+        for (name, value) in more.as_object().expect("an object") {
+            command[name] = value.clone();
+        }
+        if command["size"].is_null() {
+            command["content"] = json!(hex(content.as_ref()));
+        } else {
+            assert!(content.as_ref().is_empty(), "a size or a content");
+        }
+        self.control(command);
+    }
+
     /// Makes OSS and STS know a key; `expires` in seconds since 1970.
     pub fn add_key(&self, id: &str, secret: &str, token: Option<&str>, expires: Option<u64>) {
         self.control(
@@ -96,7 +116,7 @@ impl FakeAlibaba {
         self.control(json!({"command": "role", "arn": arn, "external_id": external_id}));
     }
 
-    /// `ok`, `revoked`, `denied` or `kms`.
+    /// `ok`, `revoked`, `denied` or `kms` (it may not use KMS).
     pub fn set_key_state(&self, id: &str, state: &str) {
         self.control(json!({"command": "state", "id": id, "state": state}));
     }
@@ -104,7 +124,13 @@ impl FakeAlibaba {
     /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
     /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`,
     /// `ecs_tokens` (false: an old metadata server),
-    /// `cache_control` (of all objects) or `refusal`: how OSS's errors come, an
+    /// `cache_control` (of all objects); what makes OSS kinder than the real one:
+    /// `public_endpoint` (`forbidden`, or `allowed`), `forced_download` (`all`, `html` or
+    /// `never`), `gzip` (true or false), `key_rules` (`strict`, or `any`); what makes it
+    /// harder: `throttle` (`{"code": "QpsLimitExceeded", "times": 3, "retry_after": 1}`),
+    /// `idle_timeout` (of connections), `reset_reused` (how many requests on used
+    /// connections get a reset); `product` and `region` (of V4: `oss`, or `oss-cloudbox`);
+    /// or `refusal`: how OSS's errors come, an
     /// object of `delay` (in seconds, like all here, before the headers),
     /// `body_delay` (before the body), `stall` (between its two halves), `cut` (the
     /// connection ends there), `framing` (`length`, `chunked` or `close`), `empty`
@@ -165,6 +191,11 @@ impl FakeAlibaba {
         let names = log["server_names"].as_array().expect("names");
         let text = |name: &Value| name.as_str().unwrap_or_default().to_owned();
         names.iter().map(text).collect()
+    }
+
+    /// How many requests were answered by a reset.
+    pub fn resets(&self) -> u64 {
+        self.log()["resets"].as_u64().expect("a number")
     }
 
     /// The ids of the keys that OSS knows.

@@ -9,8 +9,10 @@
 
 pub mod alibaba;
 pub mod attack;
+pub mod clients;
 pub mod docker;
 pub mod envoy;
+pub mod generated;
 pub mod http;
 pub mod keys;
 pub mod load;

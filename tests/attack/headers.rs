@@ -96,13 +96,15 @@ const OF_NEITHER: [(&str, &str); 45] = [
     ("x_range", "underscore"),
 ];
 
-/// What is ours, the protocol's, or what Envoy selects routes by.
-const ADDED: [&str; 7] = [
+/// What is ours, the protocol's, or what Envoy selects routes by. Builds that are attacked
+/// need not set all of it.
+const ADDED: [&str; 8] = [
     "host",
     "authorization",
     "x-oss-date",
     "x-oss-security-token",
     "x-oss-content-sha256",
+    "x-oss-range-behavior",
     "content-length",
     "x-forwarded-proto",
 ];

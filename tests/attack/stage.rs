@@ -25,7 +25,7 @@ macro_rules! in_both_positions {
     )*};
 }
 
-pub const ENDPOINT: &str = "oss-cn-hangzhou.aliyuncs.com";
+pub const ENDPOINT: &str = "oss-cn-hangzhou-internal.aliyuncs.com";
 
 /// What OSS is to be called: by the filter on the cluster, by the routes in front of it.
 pub fn oss_host() -> String {

@@ -47,6 +47,12 @@ impl Stack {
         }
     }
 
+    /// The object `a` is encrypted by KMS, which a key may not use whose state is `kms`.
+    pub fn encrypt(&self) {
+        let encrypted = json!({"encrypted": "KMS"});
+        self.alibaba.put_object("a", "content", encrypted);
+    }
+
     /// From now on the sidecar has other credentials, of this id, which OSS knows
     /// too; each answer takes `delay`.
     pub fn give_others(&self, id: &str, delay: Duration) {

@@ -13,7 +13,8 @@ use testkit::{FakeAlibaba, Request, StubSidecar};
 
 use crate::common::{SECRET, TOKEN, good_answer};
 use crate::manifests::documents;
-use crate::shipped::{jwt, start, start_cached};
+use crate::shipped::{jwt, start};
+use crate::shipped_cache::start_cached;
 
 /// What a client writes to look like another.
 fn forged() -> Vec<(&'static str, String)> {

@@ -4,12 +4,12 @@ use crate::common;
 
 use common::{SECRET, Stack, TOKEN};
 use serde_json::json;
-use testkit::alibaba::BUCKET;
+use testkit::alibaba::HOST;
 use testkit::{Position, Request};
 
 #[test]
 fn upstream_signs_what_leaves_behind_host_and_path_rewrites() {
-    let host = format!("{BUCKET}.oss-cn-hangzhou.aliyuncs.com");
+    let host = HOST.to_owned();
     let stack = Stack::start_with(|builder| {
         builder.oss_host = Some(host.clone());
         builder.routes = vec![
@@ -38,7 +38,7 @@ fn upstream_signs_what_leaves_behind_host_and_path_rewrites() {
 #[test]
 fn downstream_signs_behind_a_host_rewrite() {
     let stack = Stack::start_with(|builder| {
-        builder.oss_host = Some(format!("{BUCKET}.oss-cn-hangzhou.aliyuncs.com"));
+        builder.oss_host = Some(HOST.into());
     });
     let response = Request::get("/a").send(stack.envoy.port(Position::Downstream));
     assert_eq!(response.status, 200, "{}", response.text());

@@ -103,6 +103,7 @@ fn what_newer_credentials_would_not_heal_fetches_none() {
     stack.alibaba.set_key_state("STS.example", "denied");
     check("access_denied");
     stack.alibaba.set_key_state("STS.example", "kms");
+    stack.encrypt();
     check("kms_forbidden");
     stack
         .alibaba
@@ -111,7 +112,8 @@ fn what_newer_credentials_would_not_heal_fetches_none() {
     stack
         .alibaba
         .add_key("STS.example", SECRET, Some(TOKEN), None);
-    stack.alibaba.set("clock_offset", json!(3600));
+    // More than is corrected.
+    stack.alibaba.set("clock_offset", json!(100_000));
     check("clock_skew");
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(stack.stub.hits(), hits, "no refetch");

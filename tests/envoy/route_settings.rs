@@ -5,7 +5,7 @@ use crate::common;
 
 use common::Stack;
 use serde_json::{Value, json};
-use testkit::alibaba::{BUCKET, HOST};
+use testkit::alibaba::{BUCKET, ENDPOINT, HOST};
 use testkit::process::wait_until;
 use testkit::{EnvoyBuilder, Position, Request, Response};
 
@@ -113,13 +113,13 @@ fn the_bucket_is_addressed_as_the_settings_say() {
         for (name, host, settings) in [
             (
                 "host",
-                "demo-bucket.oss-cn-hangzhou-internal.aliyuncs.com",
-                json!({"endpoint": "oss-cn-hangzhou-internal.aliyuncs.com"}),
+                "demo-bucket.oss-cn-hongkong.aliyuncs.com",
+                json!({"endpoint": "oss-cn-hongkong.aliyuncs.com"}),
             ),
             (
                 "path",
-                "oss-cn-hangzhou.aliyuncs.com",
-                json!({"endpoint": "oss-cn-hangzhou.aliyuncs.com", "addressing": "path_style"}),
+                ENDPOINT,
+                json!({"endpoint": ENDPOINT, "addressing": "path_style"}),
             ),
             (
                 "cname",
@@ -145,14 +145,10 @@ fn the_bucket_is_addressed_as_the_settings_say() {
         for (name, host, target) in [
             (
                 "host",
-                format!("{BUCKET}.oss-cn-hangzhou-internal.aliyuncs.com"),
+                format!("{BUCKET}.oss-cn-hongkong.aliyuncs.com"),
                 "/a".to_owned(),
             ),
-            (
-                "path",
-                "oss-cn-hangzhou.aliyuncs.com".into(),
-                format!("/{BUCKET}/a"),
-            ),
+            ("path", ENDPOINT.into(), format!("/{BUCKET}/a")),
             ("cname", "static.example.com".into(), "/a".into()),
             ("default", HOST.into(), "/a".into()),
         ] {
@@ -188,6 +184,7 @@ fn a_client_sees_no_more_of_an_error_than_the_settings_say() {
         );
     });
     stack.alibaba.put("dir/a", "content");
+    stack.encrypt();
     for position in POSITIONS {
         let port = stack.envoy.port(position);
         let get = |path: &str| Request::get(path).send(port);
@@ -288,6 +285,7 @@ fn counters_tell_what_happened() {
     Request::new("DELETE", "/a").send(port);
     Request::get("/absent").send(port);
     stack.alibaba.set_key_state("STS.example", "kms");
+    stack.encrypt();
     Request::get("/a").send(port);
     for (name, count) in [
         ("requests.signed", 5),
@@ -357,7 +355,7 @@ fn add_settings_in_metadata(builder: &mut EnvoyBuilder) {
     });
     builder.cluster_metadata = metadata(
         r#"{"bucket": "demo-bucket", "region": "cn-hangzhou", "key_prefix": "of-cluster/",
-            "endpoint": "oss-cn-hangzhou.aliyuncs.com"}"#,
+            "endpoint": "oss-cn-hangzhou-internal.aliyuncs.com"}"#,
     );
     for (name, text) in [
         ("plain", None),
@@ -388,6 +386,8 @@ fn add_settings_in_metadata(builder: &mut EnvoyBuilder) {
 #[test]
 fn smuggling_has_its_stated_answers() {
     let stack = Stack::start();
+    // Such as `//`, which OSS itself refuses: what counts here is what reaches it.
+    stack.alibaba.set("key_rules", json!("any"));
     for (request, want) in smuggling() {
         for position in POSITIONS {
             stack.alibaba.clear_log();

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::alibaba::{BUCKET, REGION};
+use testkit::alibaba::{BUCKET, HOST, REGION};
 use testkit::envoy::serve;
 use testkit::shipped::render;
 use testkit::{FakeAlibaba, Request, tools};
@@ -121,6 +121,7 @@ impl Origin {
                 ("OSS_REGION", REGION.into()),
                 ("OSS_ADDRESS", format!("127.0.0.1:{}", alibaba.oss_port)),
                 ("OSS_TLS", "off".into()),
+                ("OSS_HOST", HOST.into()),
             ],
             object: "hello.txt".into(),
             environment: vec![
