@@ -157,34 +157,37 @@ fn skipped_answers_are_stripped(found: &Found) -> Vec<Finding> {
             continue;
         };
         let reads_metadata = parse(settings).is_ok_and(|config| !config.metadata.is_empty());
-        let in_metadata = || found.metadata.iter().any(|one| strips(&one.settings));
-        if strips(settings) || (reads_metadata && in_metadata()) {
-            let field = format!("{}.strip_response_headers", filter.field);
+        let mut metadata = found.metadata.iter();
+        let in_metadata = || metadata.find_map(|one| acts_on_good_answers(&one.settings));
+        let of_metadata = reads_metadata.then(in_metadata).flatten();
+        if let Some(setting) = acts_on_good_answers(settings).or(of_metadata) {
+            let field = format!("{}.{setting}", filter.field);
             findings.push(Finding::error(
                 &filter.place,
                 &field,
                 "the filter stands in envoy.filters.http.match_delegate, which keeps good answers \
-                 from it, so that their headers would not be stripped; let the filter stand there \
-                 alone, or use Envoy's response_headers_to_remove",
+                 from it, so that their headers would stay; let the filter stand there alone, or use \
+                 Envoy's response_headers_to_remove",
             ));
         }
     }
     findings
 }
 
-/// Whether settings act on answers that are no errors.
-fn strips(settings: &str) -> bool {
-    fn has(value: &Value) -> bool {
-        match value {
-            Value::Object(fields) => fields.iter().any(|(name, value)| {
-                let list = value.as_array();
-                let own = name == "strip_response_headers" && list.is_some_and(|l| !l.is_empty());
-                own || has(value)
-            }),
-            _ => false,
+/// The setting by which answers that are no errors are changed, if there is one.
+fn acts_on_good_answers(settings: &str) -> Option<&'static str> {
+    fn setting(value: &Value) -> Option<&'static str> {
+        let fields = value.as_object()?;
+        let is_some = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
+        if field(value, "strip_response_headers").is_some_and(is_some) {
+            return Some("strip_response_headers");
         }
+        if field(value, "forced_download").is_some_and(|one| one == "remove") {
+            return Some("forced_download");
+        }
+        fields.values().find_map(setting)
     }
-    serde_json::from_str(settings).is_ok_and(|settings: Value| has(&settings))
+    setting(&serde_json::from_str(settings).ok()?)
 }
 
 fn a_failure_lasts_or_lets_pass(found: &Found) -> Vec<Finding> {

@@ -56,6 +56,10 @@ fn value(kind: &Kind) -> Value {
             }
             integer
         }
+        Kind::Headers => {
+            json!({"type": "object", "propertyNames": {"pattern": "^x-oss-[a-z0-9-]+$"},
+                   "additionalProperties": {"type": "string", "minLength": 1}, "default": {}})
+        }
         Kind::Texts(default) => {
             json!({"type": "array", "items": {"type": "string"}, "default": default})
         }

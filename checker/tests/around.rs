@@ -89,7 +89,7 @@ fn a_redirect_policy_of_a_route_counts() {
     let mut config = parsed("envoy/site.yaml");
     let custom = manager(&mut config)["http_filters"][1]["typed_config"].take();
     manager(&mut config)["http_filters"] = json!([]);
-    routes(&mut config)[0]["typed_per_filter_config"] = json!({"custom": custom});
+    routes(&mut config)[1]["typed_per_filter_config"] = json!({"custom": custom});
     let fields = warned(&config.to_string(), REDIRECTS);
     let place = "http_connection_manager[ingress].routes[objects].typed_per_filter_config";
     assert_eq!(fields, [place]);

@@ -15,6 +15,9 @@ fn what_is_shipped_is_good() {
         ("envoy/protected.yaml", 1),
         ("envoy/cached.yaml", 1),
         ("envoy/accounts.yaml", 2),
+        ("envoy/cors.yaml", 1),
+        ("envoy/spa.yaml", 1),
+        ("envoy/domain.yaml", 1),
         ("deploy/istio/envoy-filter.yaml", 1),
         ("deploy/istio/wasm-plugin.yaml", 1),
         ("deploy/higress/wasm-plugin.yaml", 1),
@@ -209,6 +212,8 @@ fn no_setting_that_acts_on_good_answers_stands_in_match_delegate() {
             .unwrap_err()
             .contains("strip_response_headers")
     );
+    let shows = edge.replace("\"bucket\"", r#""forced_download": "remove", "bucket""#);
+    assert!(check_text(&shows).unwrap_err().contains("forced_download"));
     let nothing = edge.replace("\"bucket\"", r#""strip_response_headers": [], "bucket""#);
     assert_eq!(check_text(&nothing), Ok(1));
 

@@ -11,6 +11,14 @@ use crate::tools;
 
 /// Runs `envoy/render.sh` for a file with these settings; where its output is.
 pub fn render(name: &str, settings: &[(&str, &str)]) -> PathBuf {
+    let text = run_render(name, settings).unwrap_or_else(|problem| panic!("{problem}"));
+    let file = scratch(name);
+    std::fs::write(&file, text).expect("Envoy's configuration");
+    file
+}
+
+/// What `envoy/render.sh` writes, or its problem.
+pub fn run_render(name: &str, settings: &[(&str, &str)]) -> Result<String, String> {
     let output = Command::new("sh")
         .arg(tools::root().join("envoy/render.sh"))
         .arg(name)
@@ -18,18 +26,21 @@ pub fn render(name: &str, settings: &[(&str, &str)]) -> PathBuf {
         .envs(settings.iter().copied())
         .output()
         .expect("sh");
-    let problem = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "envoy/render.sh: {problem}");
-    let file = scratch(name);
-    std::fs::write(&file, output.stdout).expect("Envoy's configuration");
-    file
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(text(&output.stderr)),
+    }
 }
 
 /// An Envoy with a shipped configuration, on plain HTTP to a fake OSS.
 #[derive(Debug)]
 pub struct Shipped {
     pub process: Process,
+    /// Of clients.
     pub port: u16,
+    /// Of the listener `refresh` of cached.yaml.
+    pub refresh_port: Option<u16>,
     pub admin_port: u16,
 }
 
@@ -56,6 +67,7 @@ impl Shipped {
             ("OSS_TLS", "off"),
             ("SIDECAR_ADDRESS", &sidecar),
             ("LISTEN_PORT", "0"),
+            ("REFRESH_PORT", "0"),
             ("ADMIN_PORT", "0"),
         ];
         settings.extend(more);
@@ -66,9 +78,14 @@ impl Shipped {
         command.arg("--config-path").arg(file);
         command.args(["--concurrency", "2", "--disable-hot-restart"]);
         let (process, ports) = serve(&mut command);
+        let has_cache = name == "cached.yaml";
         Shipped {
             process,
-            port: ports.only(),
+            port: match has_cache {
+                true => ports.of("public"),
+                false => ports.only(),
+            },
+            refresh_port: has_cache.then(|| ports.of("refresh")),
             admin_port: ports.admin,
         }
     }

@@ -15,17 +15,22 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use testkit::alibaba::HOST;
+use testkit::envoy::stat;
 use testkit::process::{scratch, wait_until};
 use testkit::shipped::{Shipped, render};
 use testkit::{FakeAlibaba, Process, Request, StubSidecar, tools};
 
-const FILES: [&str; 6] = [
+pub const FILES: [&str; 9] = [
     "minimal.yaml",
     "site.yaml",
     "protected.yaml",
     "accounts.yaml",
     "cached.yaml",
     "edge.yaml",
+    "cors.yaml",
+    "spa.yaml",
+    "domain.yaml",
 ];
 
 #[test]
@@ -48,17 +53,21 @@ fn each_is_valid_as_it_is_shipped() {
         let tls = self_signed("media.example.com");
         let tls = tls.folder.display().to_string();
         let cache = scratch("cache").display().to_string();
-        let file = render(
-            name,
-            &[
-                ("OSS_BUCKET", "my-bucket"),
-                ("OSS_REGION", "cn-hangzhou"),
-                ("TLS_FOLDER", &tls),
-                ("CACHE_FOLDER", &cache),
-            ],
-        );
+        let users = users_of_refresh();
+        let mut settings = vec![
+            ("OSS_BUCKET", "my-bucket"),
+            ("OSS_REGION", "cn-hangzhou"),
+            ("TLS_FOLDER", &tls),
+            ("CACHE_FOLDER", &cache),
+            ("REFRESH_USERS", &users),
+        ];
+        if name == "domain.yaml" {
+            settings.push(("OSS_HOST", "static.example.com"));
+        }
+        let file = render(name, &settings);
         let rendered = std::fs::read_to_string(&file).unwrap();
         let rendered = rendered.replace(&cache, "/var/cache/envoy");
+        let rendered = rendered.replace(&users, "/etc/envoy/refresh.htpasswd");
         let rendered = rendered.replace(&tls, "/etc/envoy");
         let wasm = tools::filter_wasm().display().to_string();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -197,7 +206,7 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
             ]),
     );
     let fake = format!("address: 127.0.0.1, port_value: {}", alibaba.oss_port);
-    let shipped = "address: their-bucket.oss-cn-hangzhou.aliyuncs.com, port_value: 443";
+    let shipped = "address: their-bucket.oss-cn-hangzhou-internal.aliyuncs.com, port_value: 443";
     let (port, sidecar_port) = (alibaba.oss_port, sidecar_port);
     let envoy = Shipped::start_with("accounts.yaml", port, sidecar_port, &[], |text| {
         text.replace(shipped, &fake)
@@ -210,7 +219,7 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
     assert_eq!(get("/partner/a").status, 403);
     assert_eq!(
         alibaba.seen().last().unwrap().header("host"),
-        ["their-bucket.oss-cn-hangzhou.aliyuncs.com"]
+        ["their-bucket.oss-cn-hangzhou-internal.aliyuncs.com"]
     );
 
     let mut lines: Vec<Value> = Vec::new();
@@ -250,14 +259,17 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
 
 #[test]
 fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
-    let host = "demo-bucket.oss-cn-hangzhou.aliyuncs.com";
-    let (good, of_another) = (self_signed(host), self_signed("other.example.com"));
-    for (certificate, trusted, want) in [
-        (&good, &good, 200),
+    let domain = "media.example.org";
+    let (good, of_another) = (self_signed(HOST), self_signed("other.example.com"));
+    let of_domain = self_signed(domain);
+    for (name, host, certificate, trusted, want) in [
+        ("minimal.yaml", HOST, &good, &good, 200),
         // Signed by somebody whom we do not trust.
-        (&good, &of_another, 503),
+        ("minimal.yaml", HOST, &good, &of_another, 503),
         // Trusted, but somebody else.
-        (&of_another, &of_another, 503),
+        ("minimal.yaml", HOST, &of_another, &of_another, 503),
+        ("domain.yaml", domain, &of_domain, &of_domain, 200),
+        ("domain.yaml", domain, &good, &good, 503),
     ] {
         let alibaba = FakeAlibaba::start_with_tls(&certificate.folder.join("both.pem"));
         let tls_port = alibaba.oss_tls_port.unwrap();
@@ -265,127 +277,32 @@ fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
         alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
         let stub = StubSidecar::start(good_answer());
         let ca = trusted.folder.join("tls.crt").display().to_string();
-        let more = [("OSS_TLS", "on"), ("CA_FILE", ca.as_str())];
-        let envoy = Shipped::start_with("minimal.yaml", tls_port, stub.port, &more, |text| text);
-        assert_eq!(Request::get("/a").send(envoy.port).status, want);
+        let more = [
+            ("OSS_TLS", "on"),
+            ("OSS_HOST", host),
+            ("CA_FILE", ca.as_str()),
+        ];
+        let envoy = Shipped::start_with(name, tls_port, stub.port, &more, |text| text);
+        let response = Request::get("/a").send(envoy.port);
+        assert_eq!(response.status, want, "{name}");
+        // A domain of the bucket's own has no downloads that OSS has forced.
+        let forced = (want == 200 && name != "domain.yaml").then_some("attachment");
+        assert_eq!(response.header("content-disposition"), forced, "{name}");
+        let refused = ["fail_verify_error", "fail_verify_san"];
+        let refused = refused.map(|name| format!("cluster.oss.ssl.{name}"));
+        let refused = refused.iter().any(|name| stat(envoy.admin_port, name) > 0);
+        assert_eq!(refused, want != 200, "{name}: for its certificate");
         assert!(alibaba.server_names().iter().all(|name| name == host));
         assert_eq!(alibaba.seen().len(), usize::from(want == 200));
     }
 }
 
-/// An Envoy with a cache of its own.
-pub fn start_cached() -> (FakeAlibaba, StubSidecar, Shipped) {
-    let alibaba = FakeAlibaba::start();
-    alibaba.set("cache_control", json!("public, max-age=3600"));
-    alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
-    for number in 0..10 {
-        alibaba.put(format!("{number}"), format!("content of {number}"));
-    }
-    alibaba.put("members/a", "content of members/a");
-    let stub = StubSidecar::start(good_answer());
-    let cache = scratch("cache");
-    std::fs::create_dir_all(&cache).unwrap();
-    let cache = cache.display().to_string();
-    let more = [("CACHE_FOLDER", cache.as_str())];
-    let envoy = Shipped::start_with("cached.yaml", alibaba.oss_port, stub.port, &more, |text| {
-        text
-    });
-    (alibaba, stub, envoy)
-}
-
-#[test]
-fn hits_cost_no_fetch_and_no_signature() {
-    let (alibaba, _stub, envoy) = start_cached();
-    let get = |number: u64| Request::get(format!("/{number}")).send(envoy.port);
-    // The first of each, and a while for the cache to write it down.
-    for number in 0..10 {
-        assert_eq!(get(number).status, 200);
-    }
-    for number in 0..10 {
-        wait_until("a hit", || get(number).header("age").is_some());
-    }
-    let (before, mut hits) = (alibaba.seen().len(), 0_u32);
-    // As objects are asked for: some of them often.
-    let mut state: u64 = 7;
-    const REQUESTS: u32 = 500;
-    for _ in 0..REQUESTS {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        let number = ((state >> 33) % 100) * ((state >> 40) % 100) / 1_000;
-        let response = get(number);
-        assert_eq!(response.text(), format!("content of {number}"));
-        hits += u32::from(response.header("age").is_some());
-    }
-    let fetched = alibaba.seen().len() - before;
-    println!("{hits} hits in {REQUESTS} requests; {fetched} requests to the origin");
-    assert!(f64::from(hits) >= 0.95 * f64::from(REQUESTS), "{hits} hits");
-    assert_eq!(REQUESTS - hits, fetched as u32, "each hit saved a fetch");
-
-    // A range of what is held needs no fetch either.
-    let before = alibaba.seen().len();
-    let range = Request::get("/3")
-        .header("range", "bytes=0-6")
-        .send(envoy.port);
-    assert_eq!((range.status, range.text()), (206, "content".into()));
-    assert_eq!(alibaba.seen().len(), before);
-    // HEAD is answered from what is held.
-    let head = Request::new("HEAD", "/3").send(envoy.port);
-    assert_eq!(head.status, 200);
-    assert_eq!(alibaba.seen().len(), before);
-    // Envoy's cache leaves it to the origin to say that a client's copy is good:
-    // a signed request, and an answer without a body.
-    let etag = get(3).header("etag").unwrap().to_owned();
-    let same = Request::get("/3")
-        .header("if-none-match", &etag)
-        .send(envoy.port);
-    assert_eq!((same.status, same.body.len()), (304, 0));
-    let seen = alibaba.seen();
-    assert_eq!(seen.len(), before + 1);
-    assert_eq!(seen.last().unwrap().status, 304);
-}
-
-#[test]
-fn what_is_stale_is_validated_with_a_signature() {
-    let (alibaba, _stub, envoy) = start_cached();
-    alibaba.set("cache_control", json!("public, max-age=1"));
-    let get = || Request::get("/1").send(envoy.port);
-    assert_eq!(get().status, 200);
-    wait_until("a hit", || get().header("age").is_some());
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    alibaba.clear_log();
-    assert_eq!((get().status, get().text()), (200, "content of 1".into()));
-    let seen = alibaba.seen();
-    assert_eq!(seen[0].status, 304, "{seen:?}");
-    assert!(seen[0].header("authorization")[0].starts_with("OSS4-HMAC-SHA256"));
-}
-
-#[test]
-fn what_is_cached_for_members_is_served_to_members_alone() {
-    let (alibaba, _stub, envoy) = start_cached();
-    let claims =
-        json!({"iss": "https://login.example.com", "aud": "objects", "exp": 4_000_000_000_u64});
-    let member = || {
-        let request = Request::get("/members/a");
-        request
-            .header("authorization", format!("Bearer {}", jwt(&claims)))
-            .send(envoy.port)
-    };
-    assert_eq!(member().status, 200);
-    wait_until("a hit", || member().header("age").is_some());
-    for path in [
-        "/members/a",
-        "/%6Dembers/a",
-        "//members/a",
-        "/x/../members/a",
-    ] {
-        assert_eq!(Request::get(path).send(envoy.port).status, 401, "{path}");
-    }
-    assert_eq!(Request::get("/members%2Fa").send(envoy.port).status, 400);
-    // Revoking the role does not take back what is cached.
-    alibaba.set_key_state("STS.example", "revoked");
-    assert_eq!(member().status, 200);
-    assert_eq!(Request::get("/5").send(envoy.port).status, 403);
+/// A file of the user `refresh`, whose password is `sesame`.
+pub fn users_of_refresh() -> String {
+    let file = scratch("refresh.htpasswd");
+    // printf sesame | openssl dgst -sha1 -binary | base64
+    std::fs::write(&file, "refresh:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n").unwrap();
+    file.display().to_string()
 }
 
 /// A token under the example key of protected.yaml.
