@@ -2,6 +2,9 @@
 //! heals, tries again and refuses, in both positions, however Envoy is set up.
 
 use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::common::refusals::{check, check_versions_of_http, paired_setups, setups};
 use crate::common::sidecar::{self, CALLER_SECRET};
@@ -36,6 +39,7 @@ fn try_version(version: &str) {
     assert!(told.contains(&format!("/{version}/")), "{version}: {told}");
     drop(stack);
     serves_with_a_real_sidecar(&envoy);
+    heals_where_the_filter_says_so(&envoy);
 
     let number = ENVOYS.iter().position(|known| *known == version).unwrap();
     let setups = match pairwise() {
@@ -44,6 +48,36 @@ fn try_version(version: &str) {
     };
     testkit::in_parallel(setups, |setup| check(&setup));
     check_versions_of_http(&envoy);
+}
+
+/// By the retry policy of the shipped configurations.
+fn heals_where_the_filter_says_so(envoy: &Path) {
+    let stack = Stack::start_with(|builder| {
+        builder.binary = envoy.to_owned();
+        // Each learns of the others' credentials and of OSS's time by itself.
+        builder.workers = 1;
+        builder.retry_policy = json!({
+            "retry_on": "reset,retriable-headers,retriable-status-codes", "num_retries": 3,
+            "retriable_headers": [{"name": "x-origin-auth-retry", "present_match": true}],
+            "retriable_status_codes": [429, 503]});
+    });
+    let get = || {
+        Request::get("/a")
+            .send(stack.envoy.port(Position::Upstream))
+            .status
+    };
+    assert_eq!(get(), 200);
+    stack.give_others("STS.second", Duration::ZERO);
+    stack.alibaba.set_key_state("STS.example", "revoked");
+    assert_eq!(get(), 200, "newer credentials");
+    stack.alibaba.set("clock_offset", json!(1_800));
+    assert_eq!(get(), 200, "OSS's time");
+    stack
+        .alibaba
+        .set("throttle", json!({"code": "QpsLimitExceeded", "times": 2}));
+    assert_eq!(get(), 200, "throttling");
+    stack.alibaba.set("reset_reused", json!(1));
+    assert_eq!(get(), 200, "a connection that OSS has closed");
 }
 
 /// A sidecar that needs no token takes no callout for that of a browser or a proxy.

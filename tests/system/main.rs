@@ -1,5 +1,5 @@
-//! What needs more than `cargo xtask setup` installs: Docker, Prometheus, curl,
-//! other versions of Envoy. `cargo xtask test --all` provides them.
+//! What needs more than `cargo xtask setup` installs: Docker, Prometheus, other
+//! versions of Envoy, the clients that people have. `cargo xtask test --all` provides them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clients;
 mod compose;
 mod edge;
 mod envoys;

@@ -7,8 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
-use testkit::docker::{SKIP, is_skipped};
-use testkit::tools;
+use testkit::{clients, docker as engine, tools};
 
 use crate::command::{Result, cargo, step};
 use crate::runner::{self, Outcome, Test};
@@ -21,9 +20,10 @@ use crate::{docker, install, instructions, setup};
 /// `tests: N passed, N failed, N skipped`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Also the tests that need Docker, Prometheus, curl, valgrind or other
-    /// versions of Envoy. Asks before it installs Debian packages as root;
-    /// OSS_SKIP_DOCKER=1 leaves out those with Docker
+    /// Also the tests that need Docker, Prometheus, valgrind, other versions of Envoy, or
+    /// clients: curl, wget, aria2, ffmpeg, Chromium, git. Asks before it installs Debian
+    /// packages as root; OSS_SKIP_DOCKER=1 leaves out those with Docker,
+    /// OSS_SKIP_CLIENTS=1 those with clients
     #[arg(long)]
     all: bool,
     /// Install Debian packages without asking
@@ -51,6 +51,8 @@ struct Sum {
     failed: usize,
     skipped: usize,
 }
+
+const WITHOUT: &str = "without it `cargo xtask test --all` runs them";
 
 /// What stands for the count of instructions among the names of tests.
 const INSTRUCTIONS: &str = "instructions";
@@ -135,8 +137,11 @@ fn packages() -> Vec<(&'static str, &'static str)> {
         ("prometheus", "prometheus"),
         ("valgrind", "valgrind"),
     ];
-    if !is_skipped() {
+    if !engine::is_skipped() {
         needs.extend(docker::packages());
+    }
+    if !clients::is_skipped() {
+        needs.extend(clients::PACKAGES);
     }
     needs
 }
@@ -154,7 +159,8 @@ impl Plan {
             run: Vec::new(),
             skipped: Vec::new(),
         };
-        let (mut ignored, mut of_all, mut with_docker, mut unwanted) = (0, 0, 0, 0);
+        let (mut ignored, mut of_all, mut unwanted) = (0, 0, 0);
+        let (mut with_docker, mut with_clients) = (0, 0);
         // All are built, so that what is left out is counted and compiles.
         let names = ["envoy", "attack", "system"];
         for (target, program) in names.iter().zip(runner::build(&names)?) {
@@ -168,8 +174,10 @@ impl Plan {
                     of_all += 1;
                 } else if test.ignored {
                     ignored += 1;
-                } else if is_system && is_skipped() && test.name.starts_with("compose::") {
+                } else if engine::is_skipped() && test.name.starts_with("compose::") {
                     with_docker += 1;
+                } else if clients::is_skipped() && test.name.starts_with("clients::") {
+                    with_clients += 1;
                 } else {
                     plan.run.push(test);
                 }
@@ -181,15 +189,17 @@ impl Plan {
         let reasons = [
             (
                 of_all,
-                "that need Docker, Prometheus, curl, valgrind or other versions of Envoy; \
+                "that need Docker, Prometheus, valgrind, clients or other versions of Envoy; \
                  `cargo xtask test --all` runs them"
                     .to_owned(),
             ),
             (
                 with_docker,
-                format!(
-                    "that need Docker, as {SKIP} says; without it `cargo xtask test --all` runs them"
-                ),
+                format!("that need Docker, as {} says; {WITHOUT}", engine::SKIP),
+            ),
+            (
+                with_clients,
+                format!("that need clients, as {} says; {WITHOUT}", clients::SKIP),
             ),
             (ignored, "that are marked `#[ignore]`".to_owned()),
             (unwanted, "as --skip says".to_owned()),
