@@ -10,7 +10,7 @@ use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
-use oss_origin_auth_core::signing::{Scheme, Signer};
+use oss_origin_auth_core::signing::{Product, Scheme, Signer};
 use oss_origin_auth_core::words::Word;
 
 fuzz_target!(|input: (u32, u8, &[u8], &[u8])| {
@@ -51,15 +51,18 @@ fuzz_target!(|input: (u32, u8, &[u8], &[u8])| {
         }
     };
     assert_eq!(edits.add.is_some(), is_signed);
-    let set = |wanted| edits.set.iter().find(|(name, _)| *name == wanted);
+    let set = |wanted: &str| edits.set.iter().find(|(name, _)| name == wanted);
     let leaves = set(":path").map_or(path, |(_, path)| path);
     assert_eq!(signs_itself(leaves), !is_signed, "one signature, and no other");
     match is_listener {
-        true => assert!(edits.set.is_empty()),
+        true => assert!(edits.set.iter().all(|(name, _)| !name.starts_with(':'))),
         false => {
             let (_, host) = set(":authority").expect("the host of the settings");
             assert_eq!(&host[..], route.host.as_bytes());
         }
+    }
+    for (name, _) in &route.rules.add_headers {
+        assert_eq!(set(name).is_some(), is_signed);
     }
     if matches!(name, b"cookie" | b"x-forwarded-for" | b"authorization" | b"x-oss-object-acl") {
         assert!(edits.remove.iter().any(|removed| removed == name));
@@ -67,8 +70,11 @@ fuzz_target!(|input: (u32, u8, &[u8], &[u8])| {
 });
 
 fn route(choices: u32) -> Route {
-    let region = "cn-hangzhou".into();
-    let mut route = Route::new("bucket", "host", Scheme::V4 { region }, AccountId(0));
+    let scheme = Scheme::V4 {
+        region: "cn-hangzhou".into(),
+        product: Product::Oss,
+    };
+    let mut route = Route::new("bucket", "host", scheme, AccountId(0));
     let bit = |number: u32| choices >> number & 1 == 1;
     let rules = &mut route.rules;
     rules.presigned_urls = PresignedUrls::ALL[(choices & 3) as usize];
@@ -83,6 +89,9 @@ fn route(choices: u32) -> Route {
     rules.forward_headers = Patterns::of(if bit(10) { &["x-oss-meta-*"] } else { &[] });
     let operations: &[&str] = if bit(11) { &["list", "bucket", "tagging"] } else { &[] };
     rules.operations = operations.iter().map(|name| (*name).to_owned()).collect();
+    if bit(13) {
+        rules.add_headers = vec![("x-oss-request-payer".into(), b"requester".into())];
+    }
     if bit(12) {
         rules.methods = Methods(Method::ALL.into());
     }

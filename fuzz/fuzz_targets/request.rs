@@ -8,7 +8,7 @@ use oss_origin_auth_core::config::Route;
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
-use oss_origin_auth_core::signing::{Scheme, SignedHeaders, Signer};
+use oss_origin_auth_core::signing::{Product, Scheme, SignedHeaders, Signer};
 
 fn on_cluster() -> Place {
     Place::Cluster { earlier: Vec::new() }
@@ -22,7 +22,11 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
         assert_eq!(again.wire(), wire);
         assert_eq!(again.key(), target.key());
     }
-    for scheme in [Scheme::V4 { region: "cn-hangzhou".into() }, Scheme::V1] {
+    let v4 = Scheme::V4 {
+        region: "cn-hangzhou".into(),
+        product: Product::Oss,
+    };
+    for scheme in [v4, Scheme::V1] {
         let route = Route::new("bucket", "host", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path), (name, value)];
         if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, place: &on_cluster }) {
