@@ -179,10 +179,13 @@ fn acts_on_good_answers(settings: &str) -> Option<&'static str> {
     fn setting(value: &Value) -> Option<&'static str> {
         let fields = value.as_object()?;
         let is_some = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
-        if field(value, "strip_response_headers").is_some_and(is_some) {
+        if fields.get("strip_response_headers").is_some_and(is_some) {
             return Some("strip_response_headers");
         }
-        if field(value, "forced_download").is_some_and(|one| one == "remove") {
+        if fields
+            .get("forced_download")
+            .is_some_and(|one| one == "remove")
+        {
             return Some("forced_download");
         }
         fields.values().find_map(setting)

@@ -154,7 +154,7 @@ struct Failure {
     status: u16,
     ec: Vec<u8>,
     request_id: Vec<u8>,
-    /// OSS's time.
+    /// OSS's time, of a 403: what else there is says nothing of ours.
     date: Vec<u8>,
 }
 
@@ -445,7 +445,10 @@ impl Failure {
             status,
             ec: response.header(headers::EC),
             request_id: response.header(headers::REQUEST_ID),
-            date: response.header(headers::DATE),
+            date: match status {
+                403 => response.header(headers::DATE),
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -475,7 +478,7 @@ impl Failure {
     }
 
     fn correct_clock(&self, cause: Cause, worker: &mut Worker<impl Host>) {
-        if cause == Cause::ClockSkew && self.status == 403 {
+        if cause == Cause::ClockSkew {
             worker.on_clock_skew(&self.route.host, &self.date);
         }
     }

@@ -33,6 +33,15 @@ pub fn run_render(name: &str, settings: &[(&str, &str)]) -> Result<String, Strin
     }
 }
 
+/// The file of who may refresh objects: `refresh`, with the password `sesame`.
+pub fn users_of_refresh() -> String {
+    let file = scratch("refresh.htpasswd");
+    // printf sesame | openssl dgst -sha1 -binary | base64
+    let line = "refresh:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n";
+    std::fs::write(&file, line).expect("the file of users");
+    file.display().to_string()
+}
+
 /// An Envoy with a shipped configuration, on plain HTTP to a fake OSS.
 #[derive(Debug)]
 pub struct Shipped {
@@ -60,12 +69,17 @@ impl Shipped {
     ) -> Shipped {
         let oss = format!("127.0.0.1:{oss_port}");
         let sidecar = format!("127.0.0.1:{sidecar_port}");
+        let (cache, users) = (scratch("cache"), users_of_refresh());
+        std::fs::create_dir_all(&cache).expect("the cache's folder");
+        let cache = cache.display().to_string();
         let mut settings = vec![
             ("OSS_BUCKET", BUCKET),
             ("OSS_REGION", REGION),
             ("OSS_ADDRESS", &oss),
             ("OSS_TLS", "off"),
             ("SIDECAR_ADDRESS", &sidecar),
+            ("CACHE_FOLDER", &cache),
+            ("REFRESH_USERS", &users),
             ("LISTEN_PORT", "0"),
             ("REFRESH_PORT", "0"),
             ("ADMIN_PORT", "0"),

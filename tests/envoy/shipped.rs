@@ -1,10 +1,4 @@
 //! The configurations in `envoy/` as they are shipped.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +12,7 @@ use serde_json::{Value, json};
 use testkit::alibaba::HOST;
 use testkit::envoy::stat;
 use testkit::process::{scratch, wait_until};
-use testkit::shipped::{Shipped, render};
+use testkit::shipped::{Shipped, render, users_of_refresh};
 use testkit::{FakeAlibaba, Process, Request, StubSidecar, tools};
 
 pub const FILES: [&str; 9] = [
@@ -295,14 +289,6 @@ fn oss_is_reached_by_tls_and_only_if_it_is_oss() {
         assert!(alibaba.server_names().iter().all(|name| name == host));
         assert_eq!(alibaba.seen().len(), usize::from(want == 200));
     }
-}
-
-/// A file of the user `refresh`, whose password is `sesame`.
-pub fn users_of_refresh() -> String {
-    let file = scratch("refresh.htpasswd");
-    // printf sesame | openssl dgst -sha1 -binary | base64
-    std::fs::write(&file, "refresh:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n").unwrap();
-    file.display().to_string()
 }
 
 /// A token under the example key of protected.yaml.

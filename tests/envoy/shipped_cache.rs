@@ -1,10 +1,4 @@
 //! envoy/cached.yaml: what is stored, for whom, and what it costs OSS.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use std::collections::BTreeSet;
 
@@ -12,21 +6,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use testkit::alibaba::generated;
-use testkit::process::{scratch, wait_until};
+use testkit::process::wait_until;
 use testkit::shipped::Shipped;
 use testkit::stub::Behaviour;
 use testkit::{FakeAlibaba, Request, StubSidecar};
 
 use crate::common::{SECRET, TOKEN, good_answer, good_json};
-use crate::shipped::{jwt, users_of_refresh};
+use crate::shipped::jwt;
 
 /// An Envoy with a cache of its own.
 pub fn start_cached() -> (FakeAlibaba, StubSidecar, Shipped) {
-    // No hour ends in the middle of a test.
-    start_cached_with(|text| {
-        assert!(text.contains("local LIFE = 3600"));
-        text.replace("local LIFE = 3600", "local LIFE = 10000000000")
-    })
+    start_cached_with(without_hours)
+}
+
+/// No hour ends in the middle of a test.
+pub fn without_hours(text: String) -> String {
+    assert!(text.contains("local LIFE = 3600"));
+    text.replace("local LIFE = 3600", "local LIFE = 10000000000")
 }
 
 pub fn start_cached_with(adapt: impl Fn(String) -> String) -> (FakeAlibaba, StubSidecar, Shipped) {
@@ -38,15 +34,8 @@ pub fn start_cached_with(adapt: impl Fn(String) -> String) -> (FakeAlibaba, Stub
     }
     alibaba.put("members/a", "content of members/a");
     let stub = StubSidecar::start(good_answer());
-    let cache = scratch("cache");
-    std::fs::create_dir_all(&cache).unwrap();
-    let cache = cache.display().to_string();
-    let users = users_of_refresh();
-    let more = [
-        ("CACHE_FOLDER", cache.as_str()),
-        ("REFRESH_USERS", users.as_str()),
-    ];
-    let envoy = Shipped::start_with("cached.yaml", alibaba.oss_port, stub.port, &more, adapt);
+    let (oss, sidecar) = (alibaba.oss_port, stub.port);
+    let envoy = Shipped::start_with("cached.yaml", oss, sidecar, &[], adapt);
     (alibaba, stub, envoy)
 }
 

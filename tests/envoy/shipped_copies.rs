@@ -1,10 +1,4 @@
 //! envoy/cached.yaml: the right bytes, whatever comes in which order.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use std::io::Read;
 

@@ -1,10 +1,4 @@
 //! envoy/cached.yaml: what OSS cuts, what is too large for the cache, and what was missing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use std::io::Read;
 

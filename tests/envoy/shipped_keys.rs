@@ -1,11 +1,5 @@
 //! The script of envoy/cached.yaml: which copy a request gets, and what becomes of its
 //! conditions.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +8,7 @@ use testkit::process::wait_until;
 use testkit::shipped::Shipped;
 use testkit::{FakeAlibaba, Request, Response};
 
-use crate::shipped_cache::{start_cached, start_cached_with};
+use crate::shipped_cache::{start_cached, start_cached_with, without_hours};
 
 fn get(envoy: &Shipped, path: &str, headers: &[(&str, &str)]) -> Response {
     let request = Request::get(path);
@@ -105,7 +99,7 @@ fn what_was_refreshed_may_be_forgotten_while_envoy_runs() {
     let (alibaba, _stub, envoy) = start_cached_with(|text| {
         let file = text.split("local FILE = \"").nth(1).unwrap();
         *folder.borrow_mut() = file.split('"').next().unwrap().to_owned();
-        text.replace("local LIFE = 3600", "local LIFE = 10000000000")
+        without_hours(text)
     });
     let no_cache = || Request::get("/3").header("cache-control", "no-cache");
     for round in 0..3 {

@@ -1,10 +1,4 @@
 //! The shipped configurations before an OSS that is slow, throttles, resets, stalls and cuts.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use std::collections::BTreeMap;
 use std::io::Read;

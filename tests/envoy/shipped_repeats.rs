@@ -1,10 +1,4 @@
 //! What the configurations in `envoy/` have in common is the same in all of them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use serde_json::{Value, json};
 use testkit::tools;

@@ -1,11 +1,5 @@
 //! envoy/cors.yaml, envoy/spa.yaml, envoy/site.yaml and envoy/domain.yaml; and what
 //! envoy/render.sh makes of them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test support"
-)]
 
 use serde_json::json;
 use testkit::http::Version;

@@ -120,8 +120,8 @@ impl Cause {
                 "the bucket lies in another region than the cluster's endpoint; use its own"
             }
             Cause::PublicEndpoint => {
-                "accounts of after 20 March 2025 may not read objects by a public endpoint of the \
-                 mainland; set `endpoint` (and the cluster) to the internal one, \
+                "accounts opened after 20 March 2025 may not read objects by a public endpoint of \
+                 the mainland; set `endpoint` (and the cluster) to the internal one, \
                  oss-<region>-internal.aliyuncs.com, or to the bucket's own domain with \
                  `addressing`: \"cname\""
             }

@@ -39,18 +39,8 @@ impl World {
         alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
         let stub = StubSidecar::start(good_answer());
         let folder = scratch("client");
-        let cache = folder.join("cache");
-        std::fs::create_dir_all(&cache).unwrap();
-        let cache = cache.display().to_string();
-        // The password is `test`; nobody uses it here.
-        let users = folder.join("refresh.htpasswd");
-        std::fs::write(&users, "refresh:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n").unwrap();
-        let users = users.display().to_string();
-        let more = [
-            ("CACHE_FOLDER", cache.as_str()),
-            ("REFRESH_USERS", users.as_str()),
-        ];
-        let envoy = Shipped::start_with(file, alibaba.oss_port, stub.port, &more, adapt);
+        std::fs::create_dir_all(&folder).unwrap();
+        let envoy = Shipped::start_with(file, alibaba.oss_port, stub.port, &[], adapt);
         World {
             alibaba,
             envoy,
