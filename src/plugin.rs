@@ -210,6 +210,6 @@ fn apply(edits: &Edits, part: MapType) -> abi::Result<()> {
 }
 
 fn reply(refusal: &Refusal) -> abi::Result<()> {
-    let (status, headers) = (refusal.reason.status(), refusal.headers());
+    let (status, headers) = (refusal.status(), refusal.headers());
     abi::reply(status.into(), &refusal.details(), &headers, &refusal.body())
 }

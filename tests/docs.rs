@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use oss_origin_auth_checker::schema::schema;
+use oss_origin_auth_core::access::Key;
 use oss_origin_auth_core::config::fields::{self, Field, Kind};
 use oss_origin_auth_core::fetch::answer::FetchOutcome;
 use oss_origin_auth_core::metrics::Leaving;
@@ -19,10 +20,13 @@ fn read(path: &str) -> String {
 #[test]
 fn the_table_of_settings_has_every_setting_and_no_other() {
     let readme = read("README.md");
-    let section = readme.split("\n## Settings\n").nth(1).unwrap();
-    let section = section.split("\n## ").next().unwrap();
+    let section = |title: &str| {
+        let section = readme.split(&format!("\n## {title}\n")).nth(1).unwrap();
+        section.split("\n## ").next().unwrap().to_owned()
+    };
+    let sections = [section("Settings"), section("Who may read")].concat();
     let mut listed = BTreeMap::new();
-    for row in section.lines().filter(|line| line.starts_with("| `")) {
+    for row in sections.lines().filter(|line| line.starts_with("| `")) {
         let mut columns = row.split('|').skip(1).map(str::trim);
         let (name, default) = (columns.next().unwrap(), columns.next().unwrap());
         listed.insert(name.trim_matches('`').to_owned(), default.replace('`', ""));
@@ -32,7 +36,12 @@ fn the_table_of_settings_has_every_setting_and_no_other() {
         ("", fields::TOP),
         ("credentials.*.sidecar.", fields::SIDECAR),
         ("credentials.*.access_key.", fields::ACCESS_KEY),
+        ("url_keys.*.", fields::URL_KEYS),
         ("", fields::ROUTE),
+        ("access.", fields::ACCESS),
+        ("access.url_signing.", fields::URL_SIGNING),
+        ("access.referer.", fields::REFERER),
+        ("access.user_agent.", fields::USER_AGENT),
     ] {
         for field in fields {
             // `credentials` is a name on both levels.
@@ -57,7 +66,7 @@ fn the_table_of_settings_has_every_setting_and_no_other() {
 /// As README.md writes it, where the code has one.
 fn default_of(field: &Field) -> Option<String> {
     Some(match &field.kind {
-        Kind::RequiredText => "required".into(),
+        Kind::RequiredText | Kind::RequiredChoice(_) | Kind::RequiredFlag => "required".into(),
         Kind::Choice(of) => of[0].into(),
         Kind::Flag(default) => default.to_string(),
         Kind::Integer { default, .. } => (*default)?.to_string(),
@@ -108,6 +117,7 @@ fn the_statistics_are_listed_with_all_their_words() {
     let operations = read("docs/OPERATIONS.md");
     for (metric, words) in [
         ("requests{kind}", Leaving::WORDS),
+        ("url_keys{key}", Key::WORDS),
         ("callouts{result}", FetchOutcome::WORDS),
     ] {
         let row = operations.split(metric).nth(1).unwrap();
@@ -170,6 +180,7 @@ fn the_links_of_the_documents_lead_somewhere() {
         "deploy/README.md",
         "docs/ALIBABA-SETUP.md",
         "docs/CACHE.md",
+        "docs/FROM-CDN.md",
         "docs/OPERATIONS.md",
         "docs/SECURITY.md",
         "docs/DESIGN.md",

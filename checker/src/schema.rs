@@ -9,8 +9,12 @@ pub fn schema() -> Value {
     let mut schema = object(fields::TOP);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("oss-origin-auth, configuration of the filter");
-    schema["required"] = json!(["credentials"]);
+    // What signs nothing says who may read.
+    schema["anyOf"] = json!([{"required": ["credentials"]}, {"required": ["url_keys"]},
+        {"properties": {"defaults": {"required": ["access"]}}, "required": ["defaults"]},
+        {"required": ["routes"]}]);
     schema["$defs"] = json!({"route": object(fields::ROUTE)});
+    describe_access(&mut schema["$defs"]["route"]["properties"]["access"]);
     let route = json!({"$ref": "#/$defs/route"});
     schema["properties"]["defaults"] = route.clone();
     schema["properties"]["routes"]["additionalProperties"] = route;
@@ -21,6 +25,23 @@ pub fn schema() -> Value {
     schema
 }
 
+/// What the fields alone do not say: either everybody may read, or there is a check; and a
+/// list names who may read, or who may not.
+fn describe_access(access: &mut Value) {
+    let has = |name: &str| json!({"required": [name]});
+    access["if"] = json!({"properties": {"public": {"const": true}}, "required": ["public"]});
+    access["then"] = json!({"maxProperties": 1});
+    access["else"] = json!({"anyOf": [has("url_signing"), has("referer"), has("user_agent")]});
+    for check in ["referer", "user_agent"] {
+        let check = &mut access["properties"][check];
+        check["oneOf"] = json!([has("allow"), has("deny")]);
+        for list in ["allow", "deny"] {
+            check["properties"][list] =
+                json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
+        }
+    }
+}
+
 fn object(fields: &[Field]) -> Value {
     let properties: Map<String, Value> = fields
         .iter()
@@ -28,7 +49,7 @@ fn object(fields: &[Field]) -> Value {
         .collect();
     let required: Vec<&str> = fields
         .iter()
-        .filter(|field| matches!(field.kind, Kind::RequiredText))
+        .filter(|field| is_required(&field.kind))
         .map(|field| field.name)
         .collect();
     let mut object = json!({"type": "object", "additionalProperties": false,
@@ -39,11 +60,20 @@ fn object(fields: &[Field]) -> Value {
     object
 }
 
+fn is_required(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RequiredText | Kind::RequiredChoice(_) | Kind::RequiredFlag
+    )
+}
+
 fn value(kind: &Kind) -> Value {
     match kind {
         Kind::Text => json!({"type": "string"}),
         Kind::RequiredText => json!({"type": "string", "minLength": 1}),
         Kind::Choice(of) => json!({"enum": of, "default": of.first()}),
+        Kind::RequiredChoice(of) => json!({"enum": of}),
+        Kind::RequiredFlag => json!({"type": "boolean"}),
         Kind::Flag(default) => json!({"type": "boolean", "default": default}),
         Kind::Integer {
             least,

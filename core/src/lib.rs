@@ -15,6 +15,8 @@
 //!     │
 //!  fetch        when credentials are fetched, and what all workers share
 //!     │
+//!  access       who may read: a request and a time in, yes or no out
+//!     │
 //!  signing      a request and credentials in, headers out
 //!     │
 //!  credentials
@@ -31,6 +33,7 @@
 
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod config;
 pub mod credentials;
 pub mod exchange;

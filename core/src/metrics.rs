@@ -1,5 +1,6 @@
 //! The names of all that is counted and measured.
 
+use crate::access::Key;
 use crate::fetch::answer::FetchOutcome;
 use crate::oss::error::Cause;
 use crate::policy::reply::Reason;
@@ -22,6 +23,8 @@ pub enum Counter {
     Requests(Leaving),
     /// Requests that were answered here.
     Refused(Reason),
+    /// Requests whose URL this key has signed.
+    UrlKeys(Key),
     /// Errors of OSS.
     OssErrors(Cause),
     /// Fetches of credentials.
@@ -44,6 +47,7 @@ pub fn counter_name(counter: Counter) -> String {
     let (group, word) = match counter {
         Counter::Requests(leaving) => ("requests", leaving.word()),
         Counter::Refused(reason) => ("refused", reason.word()),
+        Counter::UrlKeys(key) => ("url_keys", key.word()),
         Counter::OssErrors(cause) => ("oss_errors", cause.word()),
         Counter::Callouts(outcome) => ("callouts", outcome.word()),
     };

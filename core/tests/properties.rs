@@ -99,7 +99,7 @@ proptest! {
         let route = Route::new("bucket", "host", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] =
             &[(b":method", method.as_bytes()), (b":path", &path), (&name, &value)];
-        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, place: &on_cluster }) {
+        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, now: 0, guards: false }, &on_cluster) {
             prop_assert!(method == "GET" || method == "HEAD");
             let credentials = Credentials {
                 access_key_id: "id".into(),

@@ -28,7 +28,8 @@ fuzz_target!(|input: (u32, u8, &[u8], &[u8])| {
         (b":authority", b"of the client"),
         (name, b"value"),
     ];
-    let Ok(admission) = admit(&route, Incoming { headers, place }) else {
+    let incoming = Incoming { headers, now: 0, guards: choices & 1 << 30 != 0 };
+    let Ok(admission) = admit(&route, incoming, place) else {
         return;
     };
     let signs_itself = |path: &[u8]| {
@@ -39,7 +40,7 @@ fuzz_target!(|input: (u32, u8, &[u8], &[u8])| {
         })
     };
     let (edits, is_signed) = match admission {
-        Admission::Presigned(edits) => (edits, false),
+        Admission::Presigned { edits, .. } => (edits, false),
         Admission::Signed(outgoing) => {
             let credentials = Credentials {
                 access_key_id: "id".into(),

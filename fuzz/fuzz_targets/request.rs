@@ -29,7 +29,8 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
     for scheme in [v4, Scheme::V1] {
         let route = Route::new("bucket", "host", scheme, AccountId(0));
         let headers: &[(&[u8], &[u8])] = &[(b":method", b"GET"), (b":path", path), (name, value)];
-        if let Ok(Admission::Signed(outgoing)) = admit(&route, Incoming { headers, place: &on_cluster }) {
+        let incoming = Incoming { headers, now: 0, guards: false };
+        if let Ok(Admission::Signed(outgoing)) = admit(&route, incoming, &on_cluster) {
             let mut signer = Signer::new(
                 Credentials {
                     access_key_id: "id".into(),

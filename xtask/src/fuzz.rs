@@ -13,11 +13,12 @@ pub struct Options {
 }
 
 const VERSION: &str = "0.13.2";
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "sidecar_answer",
     "configuration",
     "request",
     "policy",
+    "access",
     "oss_error",
 ];
 

@@ -5,6 +5,7 @@ use super::choices::{
     Addressing, DotSegments, Errors, ForcedDownload, MetadataOf, Method, PathEncoding,
     PresignedUrls, Ranges, SignatureVersion, UnknownParameters,
 };
+use crate::access::{TimeFormat, UrlType};
 use crate::signing::Product;
 use crate::words::Word;
 
@@ -24,8 +25,12 @@ pub enum Kind {
     Text,
     /// A string that must be given.
     RequiredText,
+    /// One of these strings, which must be given.
+    RequiredChoice(&'static [&'static str]),
     /// One of these strings; the first is the default.
     Choice(&'static [&'static str]),
+    /// A boolean that must be given.
+    RequiredFlag,
     /// A boolean, and its default.
     Flag(bool),
     /// A whole number from `least` to `most`.
@@ -70,12 +75,21 @@ pub const ENABLED: Field = field("enabled", Kind::Flag(true));
 pub const DENY: Field = field("deny", Kind::Flag(false));
 /// Whether a client is told the cause of an error.
 pub const CAUSE_HEADER: Field = field("cause_header", Kind::Flag(false));
+/// For how long a signed URL is good (CDN, "Configure URL signing").
+pub const VALID_SECONDS: Field = integer("valid_seconds", 1, 31_536_000, Some(1_800));
+/// Whether everybody may read.
+pub const PUBLIC: Field = field("public", Kind::Flag(false));
+/// Whether a request may be without a Referer.
+pub const ALLOW_EMPTY: Field = field("allow_empty", Kind::RequiredFlag);
+/// Whether a Referer may be without a scheme.
+pub const IGNORE_SCHEME: Field = field("ignore_scheme", Kind::Flag(false));
 /// Whether the access log gets fields.
 pub const ACCESS_LOG_FIELDS: Field = field("access_log_fields", Kind::Flag(false));
 
 /// The whole configuration.
 pub const TOP: &[Field] = &[
     field("credentials", Kind::Named(SOURCE)),
+    field("url_keys", Kind::Named(URL_KEYS)),
     field("defaults", Kind::Object(ROUTE)),
     field("routes", Kind::Named(ROUTE)),
     choices("metadata", MetadataOf::WORDS, &[]),
@@ -106,6 +120,45 @@ pub const ACCESS_KEY: &[Field] = &[
     field("secret_env", Kind::RequiredText),
 ];
 
+/// Keys of signed URLs from the environment.
+pub const URL_KEYS: &[Field] = &[
+    field("key_env", Kind::RequiredText),
+    field("backup_key_env", Kind::Text),
+];
+
+/// Who may read.
+pub const ACCESS: &[Field] = &[
+    PUBLIC,
+    field("url_signing", Kind::Object(URL_SIGNING)),
+    field("referer", Kind::Object(REFERER)),
+    field("user_agent", Kind::Object(USER_AGENT)),
+    field("redirect", Kind::Text),
+];
+
+/// How URLs are signed.
+pub const URL_SIGNING: &[Field] = &[
+    field("type", Kind::RequiredChoice(UrlType::WORDS)),
+    field("keys", Kind::Text),
+    VALID_SECONDS,
+    field("signature_parameter", Kind::Text),
+    field("time_parameter", Kind::Text),
+    field("time_format", Kind::Choice(TimeFormat::WORDS)),
+];
+
+/// Which pages may lead to an object.
+pub const REFERER: &[Field] = &[
+    field("allow", Kind::Texts(&[])),
+    field("deny", Kind::Texts(&[])),
+    ALLOW_EMPTY,
+    IGNORE_SCHEME,
+];
+
+/// Which clients may read.
+pub const USER_AGENT: &[Field] = &[
+    field("allow", Kind::Texts(&[])),
+    field("deny", Kind::Texts(&[])),
+];
+
 /// The words of [`Method::DEFAULT`].
 const READS: &[&str] = &["GET", "HEAD"];
 
@@ -118,6 +171,7 @@ pub const ROUTE: &[Field] = &[
     field("credentials", Kind::Text),
     ENABLED,
     DENY,
+    field("access", Kind::Object(ACCESS)),
     choices("methods", Method::WORDS, READS),
     field("operations", Kind::Texts(&[])),
     field("forward_parameters", Kind::Texts(&[])),

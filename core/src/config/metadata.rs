@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 
+use super::access::KEY_IN_METADATA;
 use super::reader::{self, ConfigError};
 use super::route::{self, Reading, Treatment};
-use super::{Config, RouteMap};
+use super::{Config, MOVES_BY_METADATA, RouteMap, moves_paths};
 use crate::json::{Object, Value};
 
 /// What Envoy says of the route and the cluster of a request.
@@ -91,7 +92,25 @@ impl Config {
         } else if let Some(value) = configured {
             settings = route::open(format!("routes.{name}"), value)?.over(&settings);
         }
-        let mut reading = route::read(&settings, &self.names())?;
+        let mut reading = route::read(&settings, self.known())?;
+        if let Reading::Complete(treatment) = &reading
+            && moves_paths(treatment)
+        {
+            return Err(settings.error("access", MOVES_BY_METADATA));
+        }
+        let access = match &reading {
+            Reading::Complete(treatment) => treatment.access(),
+            Reading::Incomplete(_) => None,
+        };
+        if access.is_some() && !self.checks_access {
+            return Err(settings.error("access", CHECKED_IN_METADATA));
+        }
+        if let Some(access) = access
+            && let Some(signing) = &access.url_signing
+            && !self.key_times.allow(signing)
+        {
+            return Err(settings.error("access", KEY_IN_METADATA));
+        }
         if let Reading::Complete(Treatment::Sign(route)) = &mut reading
             && route.name == ROUTE
             && !name.is_empty()
@@ -108,6 +127,10 @@ fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
         _ => None,
     }
 }
+
+const CHECKED_IN_METADATA: &str = "checks who may read, of which the configuration does not know: other \
+     spellings of the path would get round it on other routes; write `url_keys` there, or `access` in \
+     `defaults`, which may be {\"public\": true}";
 
 const ROUTE: &str = "route metadata";
 const CLUSTER: &str = "cluster metadata";

@@ -2,10 +2,13 @@
 //! without repeating the value.
 
 use super::patterns::Patterns;
+use crate::oss::encoding::is_canonical_path;
 use crate::oss::headers;
 use crate::oss::parameters::{is_operation, is_signature_parameter};
 
 type Check = Result<(), &'static str>;
+/// A check of one value.
+pub type CheckOf = fn(&str) -> Check;
 
 /// OSS, "Bucket naming conventions".
 pub fn check_bucket(name: &str) -> Check {
@@ -27,8 +30,8 @@ fn is_label_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
-/// The name of an entry under `credentials`.
-pub fn check_credentials_name(name: &str) -> Check {
+/// The name of an entry under `credentials` or `url_keys`.
+pub fn check_entry_name(name: &str) -> Check {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let fits = (1..=64).contains(&name.len()) && name.bytes().all(allowed);
     let dots = name.bytes().all(|b| b == b'.');
@@ -160,6 +163,48 @@ pub fn check_document(key: &str) -> Check {
     )
 }
 
+/// A parameter of a URL.
+pub fn check_url_parameter(name: &str) -> Check {
+    let fits = (1..=64).contains(&name.len()) && is_canonical_path(name.as_bytes());
+    ensure(
+        fits && !name.contains('/'),
+        "must be 1 to 64 letters, digits, `-`, `.`, `_` and `~`",
+    )
+}
+
+/// A domain of pages, in which `*` stands for any characters.
+pub fn check_domain(domain: &str) -> Check {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'*');
+    let fits = (1..=253).contains(&domain.len()) && domain.bytes().all(allowed);
+    let dots = domain.starts_with('.') || domain.ends_with('.');
+    ensure(fits && !dots, DOMAIN)
+}
+
+/// A pattern of clients; empty for those that give no name.
+pub fn check_user_agent(pattern: &str) -> Check {
+    ensure(pattern != "^$", "write \"\" for clients that give no name")?;
+    ensure(
+        !pattern.contains('|'),
+        "must be one pattern; make an entry of each that `|` separates",
+    )?;
+    let printable = |b: u8| b.is_ascii_graphic() || b == b' ';
+    let fits = pattern.len() <= 1_024 && pattern.trim() == pattern;
+    ensure(
+        fits && pattern.bytes().all(printable),
+        "must be at most 1024 bytes of printable ASCII, with no spaces around them",
+    )
+}
+
+/// The page for those who may not read.
+pub fn check_redirect(url: &str) -> Check {
+    let behind = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    let fits = behind.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    ensure(
+        fits && url.len() <= 2_048 && is_header_safe(url),
+        "must be a URL: `https://www.example.com/sorry.html`",
+    )
+}
+
 /// A name that may end in `*`.
 fn check_pattern(name: &str) -> Check {
     let stem = name.strip_suffix('*').unwrap_or(name);
@@ -185,6 +230,8 @@ const REGION_WITH_INTERNAL: &str =
     "must be the general region id, without `-internal`: `cn-hangzhou`";
 const OPERATION: &str = "must be a sub-resource of OSS such as \"acl\" or \"tagging\"; \"list\" for \
      ListObjects; or \"bucket\" for requests on the bucket that are neither";
+const DOMAIN: &str = "must be a domain such as `example.com`, without scheme, port or path; it stands \
+     for its subdomains, too, and `*` for any characters";
 const EVERY_PARAMETER: &str = "would let every parameter pass, those of writes, too; name those \
      that you need, or set `unknown_parameters` to \"forward\"";
 const HEADER_OF_SIGNATURE: &str =

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::fields::{Field, Kind};
+use super::names::CheckOf as Check;
 use crate::json::{self, Value};
 use crate::signing::Header;
 use crate::words::Word;
@@ -58,8 +59,6 @@ pub struct Object<'a> {
     defaults: Option<Box<Object<'a>>>,
 }
 
-type Check = fn(&str) -> Result<(), &'static str>;
-
 impl<'a> Object<'a> {
     /// Takes `value` as an object with no fields but `known`.
     pub fn new(
@@ -105,6 +104,30 @@ impl<'a> Object<'a> {
     /// The names of its fields.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.fields.keys().map(String::as_str)
+    }
+
+    /// Its fields: their names, their paths and their values.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, String, &'a Value)> {
+        let entries = self.fields.iter();
+        entries.map(|(name, value)| (name.as_str(), self.path_of(name), value))
+    }
+
+    /// The path of a field that is none of these, here or in the defaults.
+    pub fn besides(&self, names: &[&str]) -> Option<String> {
+        let own = self.names().find(|name| !names.contains(name));
+        let own = own.map(|name| self.path_of(name));
+        own.or_else(|| self.defaults.as_ref()?.besides(names))
+    }
+
+    /// An object with no fields but `known`, if it is given.
+    pub fn object(
+        &self,
+        name: &str,
+        known: &'static [Field],
+    ) -> Result<Option<Object<'a>>, ConfigError> {
+        let found = self.get(name);
+        let object = found.map(|(path, value)| Object::new(path, value, known));
+        object.transpose()
     }
 
     /// The value of a field and its path, for the message if it is wrong.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::access::{self, Reading as AccessReading};
 use super::choices::{
     Addressing, DotSegments, Errors, ForcedDownload, Method, PathEncoding, PresignedUrls, Ranges,
     SignatureVersion, UnknownParameters,
@@ -10,7 +11,10 @@ use super::fields;
 use super::names;
 use super::patterns::Patterns;
 use super::reader::{ConfigError, Object};
+use super::source::unknown_name;
+use crate::access::{Access, Keys};
 use crate::fetch::account::AccountId;
+use crate::fetch::source::Source;
 use crate::json::Value;
 use crate::oss::parameters::is_newer_operation;
 use crate::signing::{Header, Product, Scheme};
@@ -31,6 +35,8 @@ pub struct Route {
     /// The name of the credentials, where the access log shall have it, and the
     /// cause of an error.
     pub log_credentials: Option<Rc<str>>,
+    /// Who may read; `None` for everybody.
+    pub access: Option<Rc<Access>>,
     /// All else.
     pub rules: Rules,
 }
@@ -82,8 +88,9 @@ pub struct Rules {
 pub enum Treatment {
     /// They leave with a signature, as these settings say.
     Sign(Rc<Route>),
-    /// They leave as they are: `enabled` is false.
-    PassUnsigned,
+    /// They leave as they are, if they pass these checks: `enabled` is false, or nothing is
+    /// signed here at all.
+    PassUnsigned(Option<Rc<Access>>),
     /// Each is refused: `deny` is true.
     Deny,
 }
@@ -117,6 +124,7 @@ impl Route {
             account,
             host: host.into(),
             log_credentials: None,
+            access: None,
             rules: Rules::default(),
         }
     }
@@ -125,13 +133,105 @@ impl Route {
     /// if it came again.
     pub fn maps_paths(&self) -> bool {
         let in_path = self.rules.addressing == Addressing::PathStyle;
-        in_path || !self.rules.strip_prefix.is_empty() || !self.rules.key_prefix.is_empty()
+        let prefixes = [&self.rules.strip_prefix, &self.rules.key_prefix];
+        in_path || prefixes.iter().any(|prefix| !prefix.is_empty())
+    }
+
+    /// Whether an attempt has to know what the one before it has made of the request: another
+    /// path, or one without the headers that were checked.
+    pub fn needs_note(&self) -> bool {
+        self.maps_paths() || self.access.is_some()
     }
 }
 
-/// Reads the settings of a route. `sources` are the names under `credentials`. The
-/// error is of a setting that is wrong, whatever others there are.
-pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
+impl Treatment {
+    /// Who may read; `None` for everybody, and for nobody.
+    pub fn access(&self) -> Option<&Rc<Access>> {
+        match self {
+            Treatment::Sign(route) => route.access.as_ref(),
+            Treatment::PassUnsigned(access) => access.as_ref(),
+            Treatment::Deny => None,
+        }
+    }
+
+    /// Whether requests are treated alike, wherever the settings stand.
+    pub fn is_like(&self, other: &Treatment) -> bool {
+        match (self, other) {
+            (Treatment::Sign(one), Treatment::Sign(other)) => {
+                let name = other.name.clone();
+                **other
+                    == Route {
+                        name,
+                        ..Route::clone(one)
+                    }
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// What the settings of routes may name.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The names under `credentials`. Where there are none, nothing is signed.
+    pub sources: &'a [Source],
+    /// The entries under `url_keys`.
+    pub keys: &'a [Rc<Keys>],
+}
+
+/// What is said of all requests of a route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    On,
+    Off,
+    Deny,
+}
+
+impl Switch {
+    fn read(object: &Object) -> Result<Switch, ConfigError> {
+        match (object.flag(&fields::ENABLED)?, object.flag(&fields::DENY)?) {
+            (true, false) => Ok(Switch::On),
+            (true, true) => Ok(Switch::Deny),
+            (false, false) => Ok(Switch::Off),
+            (false, true) => Err(object.error(fields::DENY.name, CONTRADICTS)),
+        }
+    }
+}
+
+/// Reads the settings of a route. The error is of a setting that is wrong, whatever others
+/// there are.
+pub fn read(object: &Object, known: Known) -> Result<Reading, ConfigError> {
+    let access = access::read(object, known.keys)?;
+    match known.sources.is_empty() {
+        true => read_unsigned(object, access),
+        false => read_signed(object, access, known.sources),
+    }
+}
+
+/// Reads those of a configuration that signs nothing.
+fn read_unsigned(object: &Object, access: AccessReading) -> Result<Reading, ConfigError> {
+    let own = [fields::ENABLED.name, fields::DENY.name, "access"];
+    if let Some(path) = object.besides(&own) {
+        return Err(ConfigError::new(path, SIGNS_NOTHING));
+    }
+    Ok(match (Switch::read(object)?, access) {
+        (Switch::Deny, _) => Reading::Complete(Treatment::Deny),
+        (Switch::On, AccessReading::Absent) => {
+            Reading::Incomplete(object.error("access", "missing; it says who may read"))
+        }
+        (_, access) => Reading::Complete(Treatment::PassUnsigned(access.checks())),
+    })
+}
+
+const SIGNS_NOTHING: &str = "is for signing, and there are no `credentials`, without which the filter \
+     only checks who may read; add them, or leave this out";
+
+fn read_signed(
+    object: &Object,
+    access: AccessReading,
+    sources: &[Source],
+) -> Result<Reading, ConfigError> {
+    let access = access.checks();
     let bucket = object.checked_text("bucket", names::check_bucket)?;
     let region = object.checked_text("region", names::check_region)?;
     let version = object.choice("signature_version")?;
@@ -156,11 +256,17 @@ pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
     if version == SignatureVersion::V1 && rules.operations.iter().any(newer) {
         return Err(object.error("operations", NEWER));
     }
-    match (object.flag(&fields::ENABLED)?, object.flag(&fields::DENY)?) {
-        (true, false) => {}
-        (true, true) => return Ok(Reading::Complete(Treatment::Deny)),
-        (false, false) => return Ok(Reading::Complete(Treatment::PassUnsigned)),
-        (false, true) => return Err(object.error(fields::DENY.name, CONTRADICTS)),
+    let passes = matches!(
+        rules.presigned_urls,
+        PresignedUrls::Pass | PresignedUrls::Require
+    );
+    if passes && access.as_ref().is_some_and(|access| access.strips()) {
+        return Err(object.error("presigned_urls", SIGNED_TWICE));
+    }
+    match Switch::read(object)? {
+        Switch::On => {}
+        Switch::Deny => return Ok(Reading::Complete(Treatment::Deny)),
+        Switch::Off => return Ok(Reading::Complete(Treatment::PassUnsigned(access))),
     }
     let missing = |field, why| {
         let problem = format!("missing; {why}");
@@ -183,14 +289,18 @@ pub fn read(object: &Object, sources: &[&str]) -> Result<Reading, ConfigError> {
     let Some(host) = host else {
         return missing("endpoint", MISSING_ENDPOINT);
     };
-    let log_name = sources.get(account.0).filter(|_| in_log);
+    let source = sources.get(account.0).filter(|_| in_log);
     Ok(Reading::Complete(Treatment::Sign(Rc::new(Route {
         name: object.path().to_owned(),
-        log_credentials: log_name.map(|name| Rc::from(*name)),
+        log_credentials: source.map(|source| Rc::from(source.name.as_str())),
+        access,
         rules,
         ..Route::new(bucket, &host, scheme, account)
     }))))
 }
+
+const SIGNED_TWICE: &str = "lets OSS's signed URLs pass, and `access.url_signing` asks for another \
+     signature in the same URL; leave one of them out";
 
 const CONTRADICTS: &str = "contradicts `enabled`: false; keep one: `deny` refuses every request, \
      `enabled`: false lets every request pass unsigned";
@@ -268,9 +378,9 @@ fn read_host(
 
 /// Which credentials a route names. `None`: it names none, and there are none
 /// of the name `default`.
-fn account(object: &Object, sources: &[&str]) -> Result<Option<AccountId>, ConfigError> {
+fn account(object: &Object, sources: &[Source]) -> Result<Option<AccountId>, ConfigError> {
     let position = |wanted| {
-        let place = sources.iter().position(|name| *name == wanted);
+        let place = sources.iter().position(|source| source.name == wanted);
         place.map(AccountId)
     };
     let Some((path, name)) = object.text("credentials")? else {
@@ -278,9 +388,8 @@ fn account(object: &Object, sources: &[&str]) -> Result<Option<AccountId>, Confi
     };
     match position(name) {
         None => {
-            let known = sources.join("`, `");
-            let problem = format!("is no name under `credentials`; known are `{known}`");
-            Err(ConfigError::new(path, problem))
+            let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+            Err(ConfigError::new(path, unknown_name("credentials", &known)))
         }
         found => Ok(found),
     }

@@ -9,7 +9,7 @@ use crate::fetch::source::{Sidecar, Source, SourceKind};
 use crate::json::Value;
 
 /// Looks up a variable of the VM's environment.
-type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads the entries under `credentials`.
 pub fn read_all(top: &Object, environment: Environment) -> Result<Vec<Source>, ConfigError> {
@@ -19,14 +19,12 @@ pub fn read_all(top: &Object, environment: Environment) -> Result<Vec<Source>, C
         .ok_or_else(|| top.error("credentials", format!("missing; {example}")))?;
     let named = Object::open(path, value)?;
     let mut sources = Vec::new();
-    for name in named.names() {
-        names::check_credentials_name(name).map_err(|problem| named.error(name, problem))?;
-        if let Some((path, value)) = named.get(name) {
-            sources.push(Source {
-                name: name.to_owned(),
-                kind: read_kind(name, &path, value, environment)?,
-            });
-        }
+    for (name, path, value) in named.entries() {
+        names::check_entry_name(name).map_err(|problem| named.error(name, problem))?;
+        sources.push(Source {
+            name: name.to_owned(),
+            kind: read_kind(name, &path, value, environment)?,
+        });
     }
     if sources.is_empty() {
         return Err(top.error("credentials", format!("has no entry; {example}")));
@@ -95,15 +93,7 @@ fn read_access_key(
     value: &Value,
     environment: Environment,
 ) -> Result<Credentials, ConfigError> {
-    for inline in Object::open(path.as_str(), value)?.names() {
-        if names::looks_like_a_secret(inline) {
-            return Err(ConfigError::new(
-                format!("{path}.{inline}"),
-                "a key does not belong here, since Envoy's config_dump publishes it; put it in \
-                 the environment of Envoy and name the variable in `id_env` or `secret_env`",
-            ));
-        }
-    }
+    refuse_inline(&path, value, "`id_env` or `secret_env`")?;
     let object = Object::new(path, value, fields::ACCESS_KEY)?;
     let credentials = Credentials {
         access_key_id: variable(&object, "id_env", environment)?,
@@ -120,8 +110,33 @@ fn read_access_key(
 const KEY_OF_STS: &str = "names a variable with a key of STS, which begins with `STS.`, expires, and is \
      good for nothing without its token; use a `sidecar`, or an AccessKey of a RAM user";
 
+/// Refuses a field by which somebody may try to write a key into the configuration.
+/// `belongs`: the setting in which its variable is named.
+pub fn refuse_inline(path: &str, value: &Value, belongs: &str) -> Result<(), ConfigError> {
+    let object = Object::open(path, value)?;
+    let mut names = object.names();
+    let Some(inline) = names.find(|name| names::looks_like_a_secret(name)) else {
+        return Ok(());
+    };
+    let problem = format!(
+        "a key does not belong here, since Envoy's config_dump publishes it; put it in the \
+         environment of Envoy and name the variable in {belongs}"
+    );
+    Err(object.error(inline, problem))
+}
+
+/// That a name is none of those under a field.
+pub fn unknown_name(field: &str, known: &[&str]) -> String {
+    let known = known.join("`, `");
+    format!("is no name under `{field}`; known are `{known}`")
+}
+
 /// The value of the environment variable that a setting names.
-fn variable(object: &Object, field: &str, environment: Environment) -> Result<String, ConfigError> {
+pub fn variable(
+    object: &Object,
+    field: &str,
+    environment: Environment,
+) -> Result<String, ConfigError> {
     let (path, name) = object.required_text(field, "the name of an environment variable")?;
     let found = environment(name).map(|value| value.trim().to_owned());
     match found.as_deref() {

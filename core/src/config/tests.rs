@@ -129,3 +129,117 @@ fn wrong_configurations() -> Vec<Wrong> {
     let file = include_str!("../../../tests/data/wrong-configurations.json");
     serde_json::from_str(file).unwrap()
 }
+
+/// What is checked, of a configuration that signs nothing.
+fn access(config: &Config, name: &[u8]) -> Option<std::rc::Rc<crate::access::Access>> {
+    match config.treatment(name) {
+        Some(Treatment::PassUnsigned(access)) => access.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_configuration_may_check_alone() {
+    let config = parse(
+        r#"{"url_keys": {"default": {"key_env": "SECRET", "backup_key_env": "ID"}},
+            "defaults": {"access": {"url_signing": {"type": "F", "time_parameter": "t"}}},
+            "routes": {"free": {"access": {"public": true}}, "off": {"enabled": false},
+                       "shut": {"deny": true},
+                       "pages": {"access": {"referer": {"deny": ["Example.COM"], "allow_empty": false},
+                                            "user_agent": {"allow": ["*FireFox*"]}}}}}"#,
+    )
+    .unwrap();
+    assert!(config.credentials.is_empty() && config.checks_access);
+    let signing = access(&config, b"whatever")
+        .unwrap()
+        .url_signing
+        .clone()
+        .unwrap();
+    assert_eq!(
+        (signing.valid_seconds, signing.keys.main.expose()),
+        (1_800, "sesame")
+    );
+    assert_eq!(
+        (&*signing.signature_parameter, &*signing.time_parameter),
+        ("sign", "t")
+    );
+    assert_eq!(access(&config, b"free"), None);
+    assert_eq!(access(&config, b"off").unwrap().url_signing, Some(signing));
+    assert_eq!(config.treatment(b"shut"), Some(&Treatment::Deny));
+    let pages = access(&config, b"pages").unwrap();
+    assert_eq!(pages.url_signing, None, "it replaces that of the defaults");
+    assert_eq!(pages.user_agent.as_ref().unwrap().0.entries, ["*firefox*"]);
+    assert_eq!(
+        pages.referer.as_ref().unwrap().list.entries,
+        ["example.com"]
+    );
+}
+
+#[test]
+fn a_key_is_for_times_of_one_format() {
+    let with = |one: &str, other: &str| {
+        parse(&format!(
+            r#"{{"url_keys": {{"a": {{"key_env": "SECRET"}}, "b": {{"key_env": "ID"}}}}, "routes": {{
+                "one": {{"access": {{"url_signing": {{"type": {one}}}}}}},
+                "other": {{"access": {{"url_signing": {{"type": {other}}}}}}}}}}}"#
+        ))
+    };
+    for (one, other, fits) in [
+        (r#""F", "keys": "a""#, r#""F", "keys": "a""#, true),
+        (
+            r#""F", "keys": "a""#,
+            r#""F", "keys": "a", "time_format": "hex""#,
+            false,
+        ),
+        (
+            r#""F", "keys": "b""#,
+            r#""F", "keys": "a", "time_format": "hex""#,
+            true,
+        ),
+        (
+            r#""C2", "keys": "a""#,
+            r#""F", "keys": "a", "time_format": "hex""#,
+            true,
+        ),
+        (r#""C2", "keys": "a""#, r#""F", "keys": "a""#, false),
+        (r#""A", "keys": "a""#, r#""C2", "keys": "a""#, true),
+        (r#""A", "keys": "a""#, r#""F", "keys": "a""#, true),
+    ] {
+        assert_eq!(with(one, other).is_ok(), fits, "{one} {other}");
+        assert_eq!(with(other, one).is_ok(), fits, "{one} {other}");
+    }
+}
+
+#[test]
+fn where_the_path_moves_all_routes_are_alike() {
+    let with = |own: &str| {
+        parse(&format!(
+            r#"{{"url_keys": {{"default": {{"key_env": "SECRET"}}}},
+                 "defaults": {{"access": {{"url_signing": {{"type": "B"}}}}}}, "routes": {{"x": {own}}}}}"#
+        ))
+    };
+    for own in [
+        "{}",
+        r#"{"access": {"public": true}}"#,
+        r#"{"access": {"url_signing": {"type": "B", "keys": "default"}}}"#,
+    ] {
+        assert!(with(own).is_ok(), "{own}");
+    }
+    for own in [
+        r#"{"deny": true}"#,
+        r#"{"access": {"url_signing": {"type": "B", "valid_seconds": 1}}}"#,
+        r#"{"access": {"url_signing": {"type": "A"}}}"#,
+        r#"{"access": {"user_agent": {"deny": ["x"]}}}"#,
+    ] {
+        assert!(with(own).is_err(), "{own}");
+    }
+    let signs = MINIMAL.replace(
+        r#""bucket""#,
+        r#""access": {"url_signing": {"type": "C1"}}, "bucket""#,
+    );
+    let keys = r#", "url_keys": {"default": {"key_env": "SECRET"}}, "routes": {"x": OWN}}"#;
+    let signs = [signs.strip_suffix('}').unwrap(), keys].concat();
+    assert!(parse(&signs.replace("OWN", "{}")).is_ok());
+    assert!(parse(&signs.replace("OWN", r#"{"bucket": "other-bucket"}"#)).is_err());
+    assert!(parse(&signs.replace("OWN", r#"{"methods": ["GET"]}"#)).is_err());
+}

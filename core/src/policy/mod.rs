@@ -2,6 +2,7 @@
 //! the reason why not; and what a client sees of the answer.
 
 pub mod edits;
+pub mod entry;
 mod headers;
 mod parameters;
 mod paths;
@@ -9,6 +10,7 @@ mod place;
 pub mod redact;
 pub mod reply;
 
+use crate::access::Key;
 use crate::config::Route;
 use crate::config::choices::{Method, PresignedUrls};
 use crate::oss::parameters::{belongs_to_signature, is_signature_parameter};
@@ -17,6 +19,7 @@ use crate::oss::target::Target;
 use crate::signing::{Request, Signer};
 use crate::words::Word;
 use edits::Edits;
+use entry::Entered;
 use headers::Split;
 use parameters::Asks;
 pub use place::Place;
@@ -31,9 +34,23 @@ use reply::Reason;
 pub struct Incoming<'a> {
     /// Names in lower case, pseudo-headers (`:method`, `:path`) among them.
     pub headers: &'a [(&'a [u8], &'a [u8])],
-    /// Where it meets the filter. It is asked only where that makes a difference, since it
-    /// is a call to the host: what leaves as it has come leaves so everywhere.
-    pub place: &'a dyn Fn() -> Place,
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// Whether some requests are checked that may pass elsewhere.
+    pub guards: bool,
+}
+
+/// Where a request meets the filter. It is asked only where that makes a difference, since it
+/// is a call to the host: what leaves as it has come leaves so everywhere.
+pub type AskPlace<'a> = &'a dyn Fn() -> Place;
+
+impl<'a> Incoming<'a> {
+    /// The first value of a header; empty if there is none.
+    pub fn header(&self, name: &[u8]) -> &'a [u8] {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(known, _)| *known == name);
+        found.map_or(&b""[..], |(_, value)| *value)
+    }
 }
 
 /// What the settings say of a request that is not refused.
@@ -41,9 +58,13 @@ pub struct Incoming<'a> {
 pub enum Admission {
     /// It may leave once it is signed.
     Signed(Outgoing),
-    /// It carries a signature of its own, which OSS will judge, and leaves with these
-    /// edits.
-    Presigned(Edits),
+    /// It carries a signature of its own, which OSS will judge.
+    Presigned {
+        /// What to do to it before it leaves.
+        edits: Edits,
+        /// To be remembered for the attempts that follow: see [`Entered::note`].
+        note: Option<Vec<u8>>,
+    },
 }
 
 /// A request that may leave once it is signed.
@@ -54,10 +75,10 @@ pub struct Outgoing {
     /// The new `:path`, where the client's is not the canonical one.
     path: Option<Vec<u8>>,
     host: Host,
-    /// To be remembered for the attempts that follow: the path that leaves and
-    /// the client's, a NUL between them. Envoy shows a retry the path as the
-    /// attempt before it has left it, and it must not be mapped twice.
-    pub mapped: Option<Vec<u8>>,
+    /// To be remembered for the attempts that follow: see [`Entered::note`].
+    pub note: Option<Vec<u8>>,
+    /// Which key has signed the client's URL.
+    pub key: Option<Key>,
     headers: Split,
 }
 
@@ -77,30 +98,23 @@ enum Host {
 struct Asked<'a> {
     route: &'a Route,
     incoming: Incoming<'a>,
+    ask_place: AskPlace<'a>,
     method: Method,
-    /// The path and query that the client has sent.
-    path: &'a [u8],
+    entered: &'a Entered<'a>,
+    /// What is left of the client's path and query.
     target: Target,
     /// Whether there is a parameter of a signed URL.
     signs_itself: bool,
 }
 
 /// Decides whether a request may leave, and in which form.
-pub fn admit(route: &Route, incoming: Incoming) -> Result<Admission, Reason> {
-    let header = |name: &[u8]| {
-        let mut headers = incoming.headers.iter();
-        let found = headers.find(|(known, _)| *known == name);
-        found.map_or(&b""[..], |(_, value)| *value)
-    };
-    let (path_now, host_now) = (header(b":path"), header(b":authority"));
-    let method = allowed_method(route, header(b":method"))?;
+pub fn admit(route: &Route, incoming: Incoming, ask_place: AskPlace) -> Result<Admission, Reason> {
+    let host_now = incoming.header(b":authority");
+    let method = allowed_method(route, incoming.header(b":method"))?;
     // A path that an earlier attempt has mapped would be mapped again.
-    let place = route.maps_paths().then(incoming.place);
-    let path = match &place {
-        Some(Place::Cluster { earlier }) => original_path(path_now, earlier),
-        Some(Place::Listener) | None => None,
-    };
-    let path = path.unwrap_or(path_now);
+    let place = route.needs_note().then(ask_place);
+    let entered = entry::enter(route.access.as_deref(), &incoming, place.as_ref())?;
+    let path = &*entered.passed.path;
     let target = Target::parse(path).ok_or(Reason::MalformedPath)?;
     paths::check_spelling(route, path, &target)?;
     let signs_itself = target
@@ -110,23 +124,20 @@ pub fn admit(route: &Route, incoming: Incoming) -> Result<Admission, Reason> {
     let asked = Asked {
         route,
         incoming,
+        ask_place,
         method,
-        path,
+        entered: &entered,
         target,
         signs_itself,
     };
     match (signs_itself, route.rules.presigned_urls) {
         (true, PresignedUrls::Refuse) => Err(Reason::PresignedUrl),
-        (true, PresignedUrls::Pass | PresignedUrls::Require) => asked.pass(host_now),
+        (true, PresignedUrls::Pass | PresignedUrls::Require) => {
+            asked.pass(place.as_ref(), host_now)
+        }
         (false, PresignedUrls::Require) => Err(Reason::PresignedUrlRequired),
-        (true, PresignedUrls::Strip) | (false, _) => asked.sign(place.as_ref(), path_now, host_now),
+        (true, PresignedUrls::Strip) | (false, _) => asked.sign(place.as_ref(), host_now),
     }
-}
-
-/// The client's path, if `path` is the one that an earlier attempt left.
-fn original_path<'a>(path: &[u8], earlier: &'a [u8]) -> Option<&'a [u8]> {
-    let rest = earlier.strip_prefix(path)?;
-    rest.strip_prefix(b"\0")
 }
 
 fn allowed_method(route: &Route, method: &[u8]) -> Result<Method, Reason> {
@@ -136,19 +147,15 @@ fn allowed_method(route: &Route, method: &[u8]) -> Result<Method, Reason> {
 }
 
 impl Asked<'_> {
-    /// A request that leaves with our signature. `path_now` and `host_now`: what is there,
-    /// which may be of an earlier attempt.
-    fn sign(
-        self,
-        place: Option<&Place>,
-        path_now: &[u8],
-        host_now: &[u8],
-    ) -> Result<Admission, Reason> {
+    /// A request that leaves with our signature. `host_now`: what is there, which may be of
+    /// an earlier attempt.
+    fn sign(self, place: Option<&Place>, host_now: &[u8]) -> Result<Admission, Reason> {
         let Asked {
             route,
             incoming,
+            ask_place,
             method,
-            path: asked_path,
+            entered,
             ..
         } = self;
         let headers = headers::split(route, method, &incoming)?;
@@ -168,12 +175,12 @@ impl Asked<'_> {
 
         let wire = paths::wire(route, &target);
         let is_host = host_now == route.host.as_bytes();
-        let is_same = *wire == *path_now && is_host;
+        let is_same = *wire == *entered.now && is_host;
         let is_listener = || match place {
             Some(place) => *place == Place::Listener,
-            None => (incoming.place)() == Place::Listener,
+            None => ask_place() == Place::Listener,
         };
-        let (mut path, mut mapped, mut host) = (None, None, Host::Same);
+        let (mut path, mut host) = (None, Host::Same);
         if !is_same && is_listener() {
             // It leaves as the client has spelled it, but for what the route rewrites.
             if target.parameters().len() != asked_parameters {
@@ -182,28 +189,34 @@ impl Asked<'_> {
                     false => Reason::ParameterNotAllowed,
                 });
             }
-            place::check_unambiguous(asked_path)?;
+            place::check_unambiguous(&entered.passed.path)?;
+            path = entered.path();
             host = if is_host { Host::Same } else { Host::Signed };
         } else if !is_same {
-            let maps = route.maps_paths() && *wire != *asked_path;
-            mapped = maps.then(|| [&wire, &b"\0"[..], asked_path].concat());
-            path = (*wire != *path_now).then(|| wire.into_owned());
+            path = (*wire != *entered.now).then(|| wire.to_vec());
             host = if is_host { Host::Same } else { Host::Set };
         }
+        let note = entered.note(&wire, place, route.access.is_some());
         Ok(Admission::Signed(Outgoing {
             method,
             target,
             path,
             host,
-            mapped,
+            note,
+            key: entered.passed.key,
             headers,
         }))
     }
 
     /// A client's signed URL. Any change to its path or query would break it. Not even
     /// here do two signatures leave, or what is not allowed.
-    fn pass(self, host_now: &[u8]) -> Result<Admission, Reason> {
-        let Asked { route, method, .. } = self;
+    fn pass(self, place: Option<&Place>, host_now: &[u8]) -> Result<Admission, Reason> {
+        let Asked {
+            route,
+            method,
+            entered,
+            ..
+        } = self;
         if !signed_url::is_whole(self.target.parameters()) {
             return Err(Reason::PresignedUrl);
         }
@@ -216,14 +229,16 @@ impl Asked<'_> {
         if !parameters.all(|parameter| asks.is_in_signed_url(route, method, parameter)) {
             return Err(Reason::ParameterNotAllowed);
         }
-        let sets_host =
-            host_now != route.host.as_bytes() && (self.incoming.place)() != Place::Listener;
+        let sets_host = host_now != route.host.as_bytes() && (self.ask_place)() != Place::Listener;
         let host = || (":authority".into(), route.host.clone().into_bytes().into());
-        Ok(Admission::Presigned(Edits {
-            remove: headers::unwanted(route, method, &self.incoming)?,
-            set: sets_host.then(host).into_iter().collect(),
-            add: None,
-        }))
+        Ok(Admission::Presigned {
+            edits: Edits {
+                remove: headers::unwanted(route, method, &self.incoming)?,
+                set: sets_host.then(host).into_iter().collect(),
+                add: None,
+            },
+            note: entered.note(entered.now, place, route.access.is_some()),
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 //! On the cluster it rewrites the path to the one form that cannot be misread, and sets
 //! the host. Among the listener's filters it must not: Envoy would select the route again,
 //! by what the filter has made of the request, and send it signed to wherever that leads.
-//! There it signs what OSS will read, and refuses what could be read in two ways.
+//! There it signs what OSS will read, and refuses what could be read in two ways. The one
+//! exception is the signature of a client's URL, which is taken off before a cache.
 
 use super::reply::Reason;
 use crate::oss::encoding::{hex_pair, is_unreserved};
@@ -15,10 +16,20 @@ pub enum Place {
     Listener,
     /// On the cluster.
     Cluster {
-        /// What [`Outgoing::mapped`](super::Outgoing::mapped) was in an earlier attempt at
+        /// What [`Entered::note`](super::entry::Entered::note) was in an earlier attempt at
         /// this request; empty if there was none.
         earlier: Vec<u8>,
     },
+}
+
+impl Place {
+    /// The path that the client has sent, if `path` is the one that an earlier attempt left.
+    pub fn sent(&self, path: &[u8]) -> Option<&[u8]> {
+        match self {
+            Place::Cluster { earlier } => earlier.strip_prefix(path)?.strip_prefix(b"\0"),
+            Place::Listener => None,
+        }
+    }
 }
 
 /// Refuses a path and query that could be read in another way than OSS reads it: by

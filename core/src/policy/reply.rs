@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::access::{Access, Denied};
 use crate::words::{Word, words};
 
 words! {
@@ -38,6 +39,18 @@ words! {
         PresignedUrlRequired = "presigned_url_required",
         /// A signed header is there twice.
         DuplicateHeader = "duplicate_header",
+        /// The URL is not signed as the CDN signs URLs.
+        UrlSignatureMissing = "url_signature_missing",
+        /// The URL has something else where its signature should be.
+        UrlSignatureMalformed = "url_signature_malformed",
+        /// The signature of the URL has expired.
+        UrlSignatureExpired = "url_signature_expired",
+        /// The signature of the URL is of another key or URL.
+        UrlSignatureWrong = "url_signature_wrong",
+        /// The page that leads here may not.
+        RefererNotAllowed = "referer_not_allowed",
+        /// The client may not read.
+        UserAgentNotAllowed = "user_agent_not_allowed",
         /// There is nothing to sign with.
         NoCredentials = "no_credentials",
         /// The host did not do its part.
@@ -45,10 +58,36 @@ words! {
     }
 }
 
+impl From<Denied> for Reason {
+    fn from(denied: Denied) -> Reason {
+        match denied {
+            Denied::UrlMissing => Reason::UrlSignatureMissing,
+            Denied::UrlMalformed => Reason::UrlSignatureMalformed,
+            Denied::UrlExpired => Reason::UrlSignatureExpired,
+            Denied::UrlWrong => Reason::UrlSignatureWrong,
+            Denied::Referer => Reason::RefererNotAllowed,
+            Denied::UserAgent => Reason::UserAgentNotAllowed,
+        }
+    }
+}
+
 impl Reason {
     /// The HTTP status of the reply.
     pub fn status(self) -> u16 {
         self.facts().0
+    }
+
+    /// Whether it is about who may read.
+    fn is_of_access(self) -> bool {
+        matches!(
+            self,
+            Reason::UrlSignatureMissing
+                | Reason::UrlSignatureMalformed
+                | Reason::UrlSignatureExpired
+                | Reason::UrlSignatureWrong
+                | Reason::RefererNotAllowed
+                | Reason::UserAgentNotAllowed
+        )
     }
 
     /// In how many seconds it may go better.
@@ -74,6 +113,12 @@ impl Reason {
             Reason::PresignedUrl => (403, PRESIGNED),
             Reason::PresignedUrlRequired => (403, "Only signed URLs are let in here."),
             Reason::DuplicateHeader => (400, "A header that OSS signs is given twice."),
+            Reason::UrlSignatureMissing => (403, URL_MISSING),
+            Reason::UrlSignatureMalformed => (403, URL_MALFORMED),
+            Reason::UrlSignatureExpired => (403, "The signature of the URL has expired."),
+            Reason::UrlSignatureWrong => (403, URL_WRONG),
+            Reason::RefererNotAllowed => (403, "The page that leads here may not."),
+            Reason::UserAgentNotAllowed => (403, "This client may not read here."),
             Reason::NoCredentials => (503, "There are no credentials to sign with yet."),
             Reason::InternalError => (500, "The request could not be signed."),
         }
@@ -88,6 +133,12 @@ const NOT_CANONICAL: &str = "The path is spelled in another than the canonical w
 const AMBIGUOUS: &str = "The path or query is spelled in a way that could be read in two ways: \
      percent-encode neither letters, digits, `-`, `.`, `_`, `~` nor slashes, and all that a URL \
      cannot hold.";
+const URL_MISSING: &str = "The URL is not signed in the way that this route asks for.";
+const URL_MALFORMED: &str = "The signature of the URL is malformed: the time must have the digits \
+     of its format, the hash must be 32 lower-case hexadecimal digits, each part must be given \
+     once, and the path must be percent-encoded.";
+const URL_WRONG: &str = "The signature of the URL is not that of this path, this time and this key; \
+     the path is signed as it is percent-encoded, without the query.";
 const BUCKET_OPERATION: &str =
     "The path names no object; operations on the bucket are not allowed.";
 const KEY_TOO_LONG: &str = "The key is longer than the 1,023 bytes that OSS allows.";
@@ -109,16 +160,39 @@ pub struct Refusal {
     pub reason: Reason,
     /// Why, for people. Names no bucket, key or host.
     pub message: Cow<'static, str>,
+    /// Where the client is sent instead.
+    pub redirect: Option<String>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Refusal {
-        let message = reason.facts().1.into();
-        Refusal { reason, message }
+        Refusal {
+            reason,
+            message: reason.facts().1.into(),
+            redirect: None,
+        }
     }
 }
 
 impl Refusal {
+    /// Of a request that these checks have not let pass, or that something else has
+    /// stopped.
+    pub fn by(access: Option<&Access>, reason: Reason) -> Refusal {
+        let redirect = access.filter(|_| reason.is_of_access());
+        Refusal {
+            redirect: redirect.and_then(|access| access.redirect.clone()),
+            ..reason.into()
+        }
+    }
+
+    /// The HTTP status of the reply.
+    pub fn status(&self) -> u16 {
+        match self.redirect {
+            Some(_) => 302,
+            None => self.reason.status(),
+        }
+    }
+
     /// The headers of the reply.
     pub fn headers(&self) -> Vec<(&'static str, Cow<'static, str>)> {
         let mut headers = vec![
@@ -128,6 +202,9 @@ impl Refusal {
         ];
         if let Some(seconds) = self.reason.retry_after() {
             headers.push(("retry-after", seconds.to_string().into()));
+        }
+        if let Some(url) = &self.redirect {
+            headers.push(("location", url.clone().into()));
         }
         headers
     }
@@ -154,6 +231,7 @@ mod tests {
         let refusal = Refusal {
             reason: Reason::InternalError,
             message: "a \"quoted\" text\n".into(),
+            redirect: None,
         };
         let body: serde_json::Value = serde_json::from_str(&refusal.body()).unwrap();
         assert_eq!(body["message"], "a \"quoted\" text\n");

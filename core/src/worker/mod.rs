@@ -11,6 +11,7 @@ mod log_limit;
 
 use log::Level;
 
+use crate::access::Key;
 use crate::config::choices::MetadataOf;
 use crate::config::{Config, Metadata, Route, RouteCache, Settings};
 use crate::fetch::account::{Account, AccountId, Accounts, Fetch, Wanted};
@@ -198,12 +199,18 @@ impl<H: Host> Worker<H> {
         settings
     }
 
+    /// Whether some requests are checked that may pass elsewhere.
+    pub(crate) fn checks_access(&self) -> bool {
+        self.config.checks_access
+    }
+
     /// Where the request of this callback's stream meets the filter.
-    pub(crate) fn place(&self, route: &Route) -> Place {
+    /// `maps`: whether its path is changed there.
+    pub(crate) fn place(&self, maps: bool) -> Place {
         match self.host.attempt() {
             0 => Place::Listener,
             attempt => Place::Cluster {
-                earlier: match attempt > 1 && route.maps_paths() {
+                earlier: match attempt > 1 && maps {
                     true => self.host.noted(Note::Mapped),
                     false => Vec::new(),
                 },
@@ -299,6 +306,13 @@ impl<H: Host> Worker<H> {
     /// Counts one more.
     pub(crate) fn count(&mut self, counter: Counter) {
         self.counters.count(counter);
+    }
+
+    /// Counts the key that has signed the URL of a request.
+    pub(crate) fn count_key(&mut self, key: Option<Key>) {
+        if let Some(key) = key {
+            self.count(Counter::UrlKeys(key));
+        }
     }
 
     /// A request has waited.

@@ -278,8 +278,21 @@ impl Node {
         };
         let edited = set.iter().find(|(name, _)| name == ":path");
         let path = edited.map_or_else(|| before.path.clone(), |(_, path)| path.clone());
+        self.retry_as(stream, &path)
+    }
+
+    /// Another attempt at the request of a stream, with another path.
+    pub fn retry_as(&mut self, stream: u32, path: &str) -> u32 {
+        let before = &self.streams[&stream];
         let (notes, attempt) = (Rc::clone(&before.notes), before.attempt + 1);
-        self.attempt(&path, notes, attempt)
+        self.attempt(path, notes, attempt)
+    }
+
+    /// What happens to a stream happens to one of which nothing has come yet.
+    pub fn again(&mut self, stream: u32, event: Event) -> Seen {
+        let known = self.streams.get_mut(&stream).unwrap();
+        known.exchange = Exchange::new(stream);
+        self.on(stream, event)
     }
 
     /// A redirect of a stream within its host: another request, that begins anew.

@@ -34,7 +34,8 @@ fn on_cluster() -> Place {
 fn incoming<'a>(headers: &'a [(&'a [u8], &'a [u8])]) -> Incoming<'a> {
     Incoming {
         headers,
-        place: &on_cluster,
+        now: 0,
+        guards: false,
     }
 }
 
@@ -49,14 +50,22 @@ fn a_retry_is_mapped_as_the_first_attempt_was() {
         let place = &|| Place::Cluster {
             earlier: earlier.clone(),
         };
-        match admit(&route, Incoming { headers, place })? {
+        match admit(
+            &route,
+            Incoming {
+                headers,
+                now: 0,
+                guards: false,
+            },
+            place,
+        )? {
             Admission::Signed(outgoing) => Ok::<_, Reason>(outgoing),
             other => panic!("{other:?}"),
         }
     };
     let first = attempt("/media/a%2Fb", b"").unwrap();
     assert_eq!(first.path.as_deref(), Some(&b"/site/a/b"[..]));
-    let mapped = first.mapped.clone().unwrap();
+    let mapped = first.note.clone().unwrap();
     let second = attempt("/site/a/b", &mapped).unwrap();
     assert_eq!(second.target, first.target);
     assert_eq!(second.path, None, "it is there already");
@@ -74,7 +83,7 @@ fn admit_headers(headers: &[(&str, &str)]) -> Result<Outgoing, Reason> {
         .iter()
         .map(|(n, v)| (n.as_bytes(), v.as_bytes()))
         .collect();
-    match admit(&route(), incoming(&headers))? {
+    match admit(&route(), incoming(&headers), &on_cluster)? {
         Admission::Signed(outgoing) => Ok(outgoing),
         other => panic!("{other:?}"),
     }
@@ -190,7 +199,7 @@ fn no_bytes_panic() {
             (&[byte], &[byte]),
             (b"content-type", &[byte]),
         ];
-        let _ = admit(&route(), incoming(headers));
+        let _ = admit(&route(), incoming(headers), &on_cluster);
     }
 }
 
@@ -199,9 +208,10 @@ fn at_listener(route: &Route, headers: &[(&str, &str)]) -> Result<Admission, Rea
     let headers = bytes(headers);
     let incoming = Incoming {
         headers: &headers,
-        place: &|| Place::Listener,
+        now: 0,
+        guards: false,
     };
-    admit(route, incoming)
+    admit(route, incoming, &|| Place::Listener)
 }
 
 fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
@@ -210,13 +220,13 @@ fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
 }
 
 fn on_a_cluster(route: &Route, headers: &[(&str, &str)]) -> Result<Admission, Reason> {
-    admit(route, incoming(&bytes(headers)))
+    admit(route, incoming(&bytes(headers)), &on_cluster)
 }
 
 /// The edits to a request that leaves.
 fn edits(route: &Route, admission: Admission) -> Edits {
     match admission {
-        Admission::Presigned(edits) => edits,
+        Admission::Presigned { edits, .. } => edits,
         Admission::Signed(outgoing) => {
             let credentials = Credentials {
                 access_key_id: "id".into(),
@@ -323,7 +333,16 @@ fn the_place_is_asked_for_only_where_it_makes_a_difference() {
             on_cluster()
         };
         let headers = &headers;
-        admit(&route(), Incoming { headers, place }).unwrap();
+        admit(
+            &route(),
+            Incoming {
+                headers,
+                now: 0,
+                guards: false,
+            },
+            place,
+        )
+        .unwrap();
         assert_eq!(count.get(), u32::from(asked), "{path} {host}");
     }
 }

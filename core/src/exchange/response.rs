@@ -1,0 +1,230 @@
+//! An answer of OSS, as it passes.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::{Action, Next, Sent, State, go_on};
+use crate::config::Route;
+use crate::host::{Host, Note, Response};
+use crate::oss::error::{
+    Cause, ErrorResponse, MAX_BODY, Verdict, diagnose, header_xml, is_error, judge,
+};
+use crate::oss::headers;
+use crate::policy::edits::Edits;
+use crate::policy::redact::{Body, Redaction, forced_download, needs_redaction, redact};
+use crate::policy::reply::{REASON_HEADER, RETRY_HEADER};
+use crate::words::Word;
+use crate::worker::Worker;
+
+/// An answer with which something is left to do.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// An error to a request that we signed, until all is known of it.
+    failure: Option<Failure>,
+    body: Replaced,
+    /// What has come of the error's XML.
+    xml: Vec<u8>,
+}
+
+/// What becomes of a body.
+#[derive(Debug)]
+enum Replaced {
+    /// It passes as it is.
+    No,
+    /// This is to stand in its place.
+    By(Body),
+    /// What stands in its place has passed.
+    Done,
+}
+
+/// An error of OSS: what is known of it so far.
+#[derive(Debug)]
+struct Failure {
+    route: Rc<Route>,
+    generation: u64,
+    status: u16,
+    ec: Vec<u8>,
+    request_id: Vec<u8>,
+    /// OSS's time, of a 403: what else there is says nothing of ours.
+    date: Vec<u8>,
+}
+
+/// OSS has answered.
+pub(super) fn answer(
+    sent: Sent,
+    response: &dyn Response,
+    last: bool,
+    worker: &mut Worker<impl Host>,
+) -> Next {
+    let status = String::from_utf8(response.header(":status")).ok();
+    let status = status.and_then(|text| text.parse().ok());
+    // Envoy lets no response without one pass.
+    let Some(status) = status else {
+        return (State::Over, go_on());
+    };
+    let Sent {
+        route, generation, ..
+    } = sent;
+    let has_id = || !response.header(headers::REQUEST_ID).is_empty();
+    let generation = generation.filter(|_| is_error(status, has_id));
+    let redacts = needs_redaction(&route, status);
+    let forced = match sent.disposition_is_own {
+        true => Vec::new(),
+        false => forced_download(
+            &route,
+            status,
+            |name| response.header(name),
+            || response.names(),
+        ),
+    };
+    if !redacts && generation.is_none() {
+        let edits = Edits {
+            remove: forced,
+            ..Edits::default()
+        };
+        return (State::Over, Action::Continue(edits));
+    }
+    let xml = match status >= 400 {
+        true => header_xml(&response.header(headers::ERR)),
+        false => Vec::new(),
+    };
+    let Redaction { mut edits, body } = match redacts {
+        true => redact(&route, status, || response.names(), &xml),
+        false => Redaction::default(),
+    };
+    edits.remove.extend(forced);
+    let failure = generation.map(|generation| {
+        let failure = Failure::new(route, generation, status, response);
+        failure.act(&xml, &mut edits, worker);
+        failure
+    });
+    let body = body.map_or(Replaced::No, Replaced::By);
+    let answered = Answered { failure, body, xml };
+    finish(answered.into(), last, Action::Continue(edits), worker)
+}
+
+/// What is left to do with an answer, if this was not the last of it.
+fn finish(
+    mut answered: Box<Answered>,
+    last: bool,
+    action: Action,
+    worker: &mut Worker<impl Host>,
+) -> Next {
+    let replaced = !matches!(answered.body, Replaced::No);
+    if (answered.failure.is_some() || replaced) && !last {
+        return (State::Answered(answered), action);
+    }
+    answered.end(worker);
+    (State::Over, action)
+}
+
+/// A piece of a body that matters.
+pub(super) fn pass_body(
+    mut answered: Box<Answered>,
+    response: &dyn Response,
+    last: bool,
+    worker: &mut Worker<impl Host>,
+) -> Next {
+    let explains = answered.failure.is_some() || matches!(answered.body, Replaced::By(_));
+    let room = MAX_BODY.saturating_sub(answered.xml.len());
+    if explains && room > 0 {
+        answered.xml.extend(response.body(room));
+    }
+    let action = match answered.body {
+        Replaced::No => go_on(),
+        Replaced::By(body) if last || body.is_known(&answered.xml) => {
+            answered.body = Replaced::Done;
+            Action::ReplaceBody(body.of(&answered.xml))
+        }
+        Replaced::By(_) | Replaced::Done => Action::ReplaceBody(Vec::new()),
+    };
+    finish(answered, last, action, worker)
+}
+
+/// Trailers of a body that was replaced are removed.
+pub(super) fn pass_trailers(answered: Box<Answered>, response: &dyn Response) -> Next {
+    let remove = match answered.body {
+        Replaced::No => Vec::new(),
+        Replaced::By(_) | Replaced::Done => response.names(),
+    };
+    let edits = Edits {
+        remove,
+        ..Edits::default()
+    };
+    (State::Answered(answered), Action::Continue(edits))
+}
+
+impl Answered {
+    /// The response is complete.
+    fn end(&mut self, worker: &mut Worker<impl Host>) {
+        let logs = |failure: &Failure| failure.route.log_credentials.is_some();
+        let logs = self.failure.as_ref().is_some_and(logs);
+        if let Some(cause) = self.diagnose(worker).filter(|_| logs) {
+            worker.note(Note::Cause, cause.word());
+        }
+    }
+
+    /// Tells the operator why OSS refused, from all that has come of the response.
+    pub(super) fn diagnose(&mut self, worker: &mut Worker<impl Host>) -> Option<Cause> {
+        let failure = self.failure.take()?;
+        let cause = diagnose(&failure.response(&self.xml));
+        failure.correct_clock(cause, worker);
+        worker.on_diagnosis(&failure.route, &failure.request_id, cause);
+        Some(cause)
+    }
+}
+
+impl Failure {
+    fn new(route: Rc<Route>, generation: u64, status: u16, response: &dyn Response) -> Failure {
+        Failure {
+            route,
+            generation,
+            status,
+            ec: response.header(headers::EC),
+            request_id: response.header(headers::REQUEST_ID),
+            date: match status {
+                403 => response.header(headers::DATE),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// Does at once what the headers alone take, `xml` being that in a header: a retry may
+    /// follow, and need not come to the body.
+    fn act(&self, xml: &[u8], edits: &mut Edits, worker: &mut Worker<impl Host>) {
+        let verdict = judge(&self.response(xml));
+        let cause = diagnose(&self.response(xml));
+        let generation = self.generation;
+        if worker.on_verdict(&self.route, generation, &self.request_id, verdict) {
+            worker.note(Note::Suspect, &generation.to_string());
+        }
+        self.correct_clock(cause, worker);
+        let account = self.route.account;
+        let mut others = || worker.has_others(account, generation);
+        if cause == Cause::ClockSkew || (verdict != Verdict::Innocent && others()) {
+            edits.set.push((RETRY_HEADER.into(), Cow::Borrowed(b"1")));
+        }
+        if self.route.log_credentials.is_some() {
+            worker.note(Note::Cause, cause.word());
+        }
+        if self.route.rules.cause_header {
+            let word = cause.word().as_bytes();
+            let header = (REASON_HEADER.into(), Cow::Borrowed(word));
+            edits.set.push(header);
+        }
+    }
+
+    fn correct_clock(&self, cause: Cause, worker: &mut Worker<impl Host>) {
+        if cause == Cause::ClockSkew {
+            worker.on_clock_skew(&self.route.host, &self.date);
+        }
+    }
+
+    fn response<'a>(&'a self, xml: &'a [u8]) -> ErrorResponse<'a> {
+        ErrorResponse {
+            status: self.status,
+            ec: &self.ec,
+            xml,
+        }
+    }
+}
