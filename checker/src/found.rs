@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
 use crate::finding::Place;
-use crate::manager::{Manager, TABLE, of_kind};
+use crate::manager::{Manager, TABLE, children, of_kind};
 use crate::protobuf::{field, is, kind, text};
 
 /// The name by which our filter is known.
@@ -28,6 +28,8 @@ pub struct Found {
 /// A filter of ours.
 #[derive(Debug)]
 pub struct Filter {
+    /// Its name in Envoy; empty where it has none.
+    pub name: String,
     /// Where it is.
     pub place: Place,
     /// The field of its settings.
@@ -38,6 +40,8 @@ pub struct Filter {
     pub delegates: Vec<Delegate>,
     /// The VM that it runs in.
     pub vm: VmId,
+    /// The variables whose values stand in the configuration: the field, and the name.
+    pub inline: Vec<(String, String)>,
     /// What becomes of requests once the VM has failed.
     pub policy: Policy,
     /// Where it sits.
@@ -143,11 +147,13 @@ impl Filter {
     /// The filter whose own configuration a text is.
     pub fn of_settings(settings: &str) -> Filter {
         Filter {
+            name: String::new(),
             place: Place::default(),
             field: "",
             settings: Ok(settings.to_owned()),
             delegates: Vec::new(),
             vm: VmId::Chosen,
+            inline: Vec::new(),
             policy: Policy {
                 field: "",
                 on_failure: OnFailure::Chosen,
@@ -196,7 +202,9 @@ impl Found {
         }
         context.within = context.within.or(name);
         context.owner = name.or(context.owner);
-        if let Some(manager) = Manager::read(value, context.place(None)) {
+        context.is_internal |= field(value, "internal_listener").is_some();
+        if let Some(mut manager) = Manager::read(value, context.place(None)) {
+            manager.is_internal = context.is_internal;
             context.position = Some(Standing::Manager(self.managers.len()));
             self.managers.push(manager);
         }
@@ -255,6 +263,7 @@ impl Found {
         let code = vm.and_then(|vm| field(vm, "code")).map(Value::to_string);
         if context.filter == OURS || name == Some(OURS) || is_ours(code.as_deref()) {
             self.filters.push(Filter {
+                name: context.name(name).unwrap_or_default().to_owned(),
                 place: context.place(name),
                 field: "configuration",
                 settings: settings(configuration.unwrap_or(&Value::Null)),
@@ -263,6 +272,7 @@ impl Found {
                     "" => VmId::Missing,
                     id => VmId::Given(id.to_owned()),
                 },
+                inline: vm.map(inline).unwrap_or_default(),
                 policy: policy(value),
                 position: context.position(),
                 phase: None,
@@ -291,6 +301,8 @@ pub struct Context<'a> {
     delegates: Option<&'a Around<'a>>,
     /// The filter for which a route has this.
     of_route: Option<&'a str>,
+    /// Whether it stands in a listener that Envoy alone reaches.
+    is_internal: bool,
 }
 
 /// [`Position`], as far as it shows in a document of Envoy.
@@ -367,9 +379,13 @@ pub fn of_metadata(metadata: &Value) -> Option<&str> {
     settings.get(OURS)?.get("config")?.as_str()
 }
 
-/// Whether one of Envoy's filters is the filter, or has it within.
-pub fn has_ours(filter: &Value) -> bool {
-    is_ours(Some(&filter.to_string()))
+/// Whether one of Envoy's filters is a filter of ours, or has it within.
+pub fn is_or_has(one: &Value, filter: &Filter) -> bool {
+    fn is_named(value: &Value, name: &str) -> bool {
+        let mut deeper = children(value).into_iter();
+        text(value, "name") == Some(name) || deeper.any(|child| is_named(child, name))
+    }
+    is_ours(Some(&one.to_string())) && is_named(one, &filter.name)
 }
 
 /// Whether the name of a plugin, or the place of its code, is the filter's.
@@ -399,6 +415,18 @@ fn settings(configuration: &Value) -> Result<String, String> {
                 .to_owned(),
         ),
     }
+}
+
+/// The variables that Envoy's `VmConfig` gives a value.
+fn inline(vm: &Value) -> Vec<(String, String)> {
+    let variables = field(vm, "environment_variables");
+    let values = variables.and_then(|variables| field(variables, "key_values")?.as_object());
+    let names = values.into_iter().flat_map(|values| values.keys());
+    let named = |name: &String| {
+        let field = format!("vm_config.environment_variables.key_values.{name}");
+        (field, name.clone())
+    };
+    names.map(named).collect()
 }
 
 /// Envoy's `FailurePolicy`, or the older `fail_open`. Envoy 1.40 takes an enum by its

@@ -32,7 +32,7 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
     rules::RULES.iter().map(|rule| rule.name)
 }
 
-/// Checks the text of a file. Variables that hold AccessKeys need not be set.
+/// Checks the text of a file. Variables that hold keys need not be set.
 pub fn check(text: &str) -> Report {
     let is_json = text.trim_start().starts_with('{');
     let documents = match protobuf::documents(text) {

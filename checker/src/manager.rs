@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::finding::Place;
-use crate::protobuf::{field, is_true, kind, list, text};
+use crate::protobuf::{field, is, is_true, kind, list, text};
 
 /// A manager of HTTP connections: the filters of a listener, and its routes.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Manager {
     tables: Vec<Value>,
     /// Its routes; `None` where they come from elsewhere (RDS).
     pub routes: Option<Vec<Route>>,
+    /// Whether its requests come from this Envoy alone.
+    pub is_internal: bool,
 }
 
 /// A route of Envoy.
@@ -34,6 +36,17 @@ pub struct Route {
     pub message: Value,
 }
 
+/// What a route, a virtual host or a table says of a filter.
+#[derive(Debug)]
+pub struct OfFilter<'a> {
+    /// How findings name it.
+    pub field: String,
+    /// The name of the filter.
+    pub name: &'a str,
+    /// The message.
+    pub config: &'a Value,
+}
+
 /// The type of the message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -44,8 +57,17 @@ pub const TABLE: &str = "envoy.config.route.v3.RouteConfiguration";
 /// The type of a matcher's input that is a header of the request.
 pub const HEADER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
 
+/// The type of a matcher's input that is a parameter of the query.
+pub const PARAMETER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput";
+
+/// The type by which routes leave a filter out.
+const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
+
 /// The type of a route in a matcher.
 const ROUTE: &str = "envoy.config.route.v3.Route";
+
+/// The type of several routes in a matcher.
+const ROUTES: &str = "envoy.config.route.v3.RouteList";
 
 impl Manager {
     /// The manager that a value is, if it is one.
@@ -63,6 +85,7 @@ impl Manager {
             message: message.clone(),
             tables: tables.collect(),
             routes: None,
+            is_internal: false,
             field: name,
         };
         manager.read_routes();
@@ -124,9 +147,39 @@ impl Manager {
         filters.map(|one| (one, field(one, "typed_config").unwrap_or(&Value::Null)))
     }
 
+    /// Whether all of its routes are known.
+    pub fn is_whole(&self) -> bool {
+        let elsewhere = ["rds", "scoped_routes"].map(|name| field(&self.message, name));
+        let mut tables = self.tables();
+        let grows = tables.any(|table| field(table, "vhds").is_some());
+        self.routes.is_some() && elsewhere == [None, None] && !grows
+    }
+
+    /// Whether its requests may reach a cluster.
+    pub fn leads_to(&self, cluster: &str) -> bool {
+        let routes = self.routes.as_ref();
+        routes.is_none_or(|routes| routes.iter().any(|route| route.leads_to(cluster)))
+    }
+
+    /// What its tables say of filters, wherever it stands in them.
+    pub fn of_filters(&self) -> Vec<OfFilter<'_>> {
+        let mut all = Vec::new();
+        for message in self.messages() {
+            find_of_filters(message, &self.field, &mut all);
+        }
+        all
+    }
+
     /// Its routes, as far as they are known.
     pub fn known_routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().flatten()
+    }
+}
+
+impl OfFilter<'_> {
+    /// Whether it leaves the filter out.
+    pub fn leaves_out(&self) -> bool {
+        kind(self.config) == FILTER_CONFIG && is_true(inner(self.config), "disabled")
     }
 }
 
@@ -223,9 +276,32 @@ fn virtual_hosts(value: &Value) -> Vec<&Value> {
 fn routes_of(host: &Value) -> Vec<&Value> {
     let listed = list(host, "routes");
     let matcher = field(host, "matcher").into_iter();
-    listed
-        .chain(matcher.flat_map(|tree| of_kind(tree, ROUTE)))
-        .collect()
+    let in_matcher = matcher.flat_map(|tree| {
+        let lists = of_kind(tree, ROUTES).into_iter();
+        let lists = lists.flat_map(|routes| list(routes, "routes"));
+        of_kind(tree, ROUTE).into_iter().chain(lists)
+    });
+    listed.chain(in_matcher).collect()
+}
+
+fn find_of_filters<'a>(value: &'a Value, path: &str, all: &mut Vec<OfFilter<'a>>) {
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        if is(key, "typed_per_filter_config") {
+            let configs = inner.as_object().into_iter().flatten();
+            all.extend(configs.map(|(name, config)| OfFilter {
+                field: format!("{path}.{name}"),
+                name,
+                config,
+            }));
+        }
+        for (index, item) in inner.as_array().into_iter().flatten().enumerate() {
+            let name = text(item, "name").map(str::to_owned);
+            let name = name.unwrap_or_else(|| index.to_string());
+            find_of_filters(item, &format!("{path}[{name}]"), all);
+        }
+        find_of_filters(inner, &path, all);
+    }
 }
 
 /// All messages of a type within a value.

@@ -21,11 +21,13 @@ impl Found {
             _ => OnFailure::Chosen,
         };
         self.filters.push(Filter {
+            name: name.unwrap_or_default().to_owned(),
             place: context.place(name),
             field,
             settings: Ok(spec[field].to_string()),
             delegates: Vec::new(),
             vm: VmId::Chosen,
+            inline: inline(&spec["vmConfig"]),
             policy: Policy {
                 field: "failStrategy",
                 on_failure,
@@ -55,11 +57,13 @@ impl Found {
                 _ => OnFailure::Chosen,
             };
             self.filters.push(Filter {
+                name: name.unwrap_or_default().to_owned(),
                 place: context.place(name),
                 field: "config",
                 settings: Ok(wasm["config"].to_string()),
                 delegates: Vec::new(),
                 vm: VmId::Chosen,
+                inline: Vec::new(),
                 policy: Policy {
                     field: "failOpen",
                     on_failure,
@@ -70,4 +74,13 @@ impl Found {
             });
         }
     }
+}
+
+/// The variables that a `WasmPlugin` gives a value. Istio knows those of the host by a word.
+fn inline(vm: &Value) -> Vec<(String, String)> {
+    let variables = vm["env"].as_array().into_iter().flatten();
+    let inline = variables.filter(|one| one["valueFrom"] != "HOST");
+    let names = inline.filter_map(|one| one["name"].as_str());
+    let named = |name: &str| (format!("vmConfig.env[{name}]"), name.to_owned());
+    names.map(named).collect()
 }

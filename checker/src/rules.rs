@@ -1,5 +1,7 @@
 //! The rules. Each says all that it finds.
 
+mod access;
+mod caches;
 mod listener;
 mod managers;
 mod selection;
@@ -11,15 +13,22 @@ use serde_json::Value;
 use crate::finding::Finding;
 use crate::found::{Filter, Found, OnFailure, Policy, VmId};
 use crate::protobuf::{field, kind};
+use crate::settings::signs;
+use access::{
+    checks_see_another_path, filters_are_left_out_by_another_path, retries_are_refused,
+    routes_leave_the_filter_out, settings_are_of_no_route,
+};
+use caches::{hits_are_not_checked, signed_urls_are_cached};
 use listener::{
     defaults_sign_other_routes, mirrors_carry_the_signature, routes_keep_the_clients_host,
     routes_keep_the_clients_path, signed_urls_are_not_stripped,
     the_filter_stands_before_the_checks,
 };
 use managers::{addresses_can_be_forged, logs_print_the_signature, redirects_carry_the_signature};
-use selection::routes_match_on_changed_headers;
+use selection::{routes_match_on_changed_headers, routes_match_on_url_signatures};
 use settings::{
-    errors_name_the_bucket, headers_of_clients_leave, signed_urls_pass, unknown_parameters_leave,
+    config_dump_shows_the_keys, errors_name_the_bucket, headers_of_clients_leave, signed_urls_pass,
+    unknown_parameters_leave,
 };
 
 /// A check of all that a file has of ours.
@@ -50,6 +59,7 @@ pub const RULES: &[Rule] = &rules![
     addresses_can_be_forged,
     the_filter_stands_before_the_checks,
     routes_match_on_changed_headers,
+    routes_match_on_url_signatures,
     routes_keep_the_clients_host,
     routes_keep_the_clients_path,
     mirrors_carry_the_signature,
@@ -58,7 +68,15 @@ pub const RULES: &[Rule] = &rules![
     errors_name_the_bucket,
     unknown_parameters_leave,
     signed_urls_pass,
+    signed_urls_are_cached,
     headers_of_clients_leave,
+    hits_are_not_checked,
+    checks_see_another_path,
+    filters_are_left_out_by_another_path,
+    retries_are_refused,
+    settings_are_of_no_route,
+    routes_leave_the_filter_out,
+    config_dump_shows_the_keys,
 ];
 
 impl Rule {
@@ -72,9 +90,12 @@ impl Rule {
     }
 }
 
-/// Reads settings as the filter does. Variables are taken to be set.
+/// Reads settings as the filter does. Variables are taken to be set, each to something else.
 pub fn parse(settings: &str) -> Result<Config, ConfigError> {
-    Config::parse(settings.as_bytes(), |_| Some("set".to_owned()))
+    Config::parse(settings.as_bytes(), |name| {
+        let name = name.bytes().map(|byte| format!("{byte:02x}"));
+        Some(["set-to-", &name.collect::<String>()].concat())
+    })
 }
 
 fn settings_are_wrong(found: &Found) -> Vec<Finding> {
@@ -224,10 +245,11 @@ fn a_failure_lasts_or_lets_pass(found: &Found) -> Vec<Finding> {
     found.filters.iter().filter_map(of_filter).collect()
 }
 
-/// Shared data belongs to all VMs of an id.
+/// Shared data belongs to all VMs of an id. The keys of URLs are not in it, so a filter
+/// without credentials has nothing to hide there.
 fn others_read_the_credentials(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for filter in &found.filters {
+    for filter in found.filters.iter().filter(|filter| signs(filter)) {
         let message = match &filter.vm {
             VmId::Chosen => continue,
             VmId::Missing => "there is none: every wasm filter without one can read the \

@@ -20,7 +20,11 @@ pub struct Settings {
 pub struct Block {
     /// Where they stand.
     pub field: String,
+    /// The name of the route, if they are those of one.
+    pub route: Option<String>,
     values: Map<String, Value>,
+    /// Whether the filter has credentials.
+    has_credentials: bool,
 }
 
 impl Settings {
@@ -37,30 +41,39 @@ impl Settings {
     pub fn written(&self) -> Vec<Block> {
         let routes = self.root.get("routes").and_then(Value::as_object);
         let routes = routes.into_iter().flatten();
-        let routes =
-            routes.filter_map(|(name, own)| Block::new(self.path(&format!("routes.{name}")), own));
+        let routes = routes.filter_map(|(name, own)| {
+            let block = Block::new(self.path(&format!("routes.{name}")), own)?;
+            let route = Some(name.clone());
+            Some(Block { route, ..block })
+        });
         let defaults = self.root.get("defaults");
         let defaults = defaults.and_then(|own| Block::new(self.path("defaults"), own));
         defaults.into_iter().chain(routes).collect()
     }
 
-    /// Every block that signs, with the defaults below it, those in metadata included.
-    pub fn signing(&self, found: &Found) -> Vec<Block> {
+    /// Every block as it is written, those in metadata included.
+    pub fn all(&self, found: &Found) -> Vec<Block> {
         let metadata = found.metadata.iter().filter(|_| self.reads_metadata());
         let metadata = metadata.filter_map(|one| Block::parse(&one.field, &one.settings));
-        let all = self.written().into_iter().chain(metadata);
-        let complete = all.map(|block| block.over(self.defaults()));
+        self.written().into_iter().chain(metadata).collect()
+    }
+
+    /// Every block that signs, with the defaults below it, those in metadata included.
+    pub fn signing(&self, found: &Found) -> Vec<Block> {
+        let all = self.all(found).into_iter();
+        let complete = all.map(|block| self.complete(block));
         complete.filter(Block::signs).collect()
+    }
+
+    /// Whether the filter has credentials. Without them it only checks who may read.
+    pub fn have_credentials(&self) -> bool {
+        self.root.get("credentials").is_some()
     }
 
     /// What a route of Envoy is treated by.
     pub fn treatment(&self, route: &Route) -> Block {
-        let own = self.own(route);
-        let nothing = || Block {
-            field: self.path("defaults"),
-            values: Map::new(),
-        };
-        own.unwrap_or_else(nothing).over(self.defaults())
+        let nothing = || Block::of(self.path("defaults"), Map::new());
+        self.complete(self.own(route).unwrap_or_else(nothing))
     }
 
     /// The settings that a route of Envoy has by its name or in its metadata.
@@ -79,11 +92,23 @@ impl Settings {
 
     /// Whether requests on a route without settings of its own are signed.
     pub fn defaults_sign(&self) -> bool {
-        let block = Block {
-            field: self.path("defaults"),
-            values: self.defaults().cloned().unwrap_or_default(),
-        };
-        block.signs()
+        let nothing = Block::of(self.path("defaults"), Map::new());
+        self.complete(nothing).signs()
+    }
+
+    /// The environment variables that hold keys.
+    pub fn variables(&self) -> Vec<&str> {
+        fn collect<'a>(value: &'a Value, names: &mut Vec<&'a str>) {
+            let fields = value.as_object().into_iter().flatten();
+            for (name, inner) in fields {
+                let of_key = KEY_FIELDS.contains(&name.as_str());
+                names.extend(inner.as_str().filter(|_| of_key));
+                collect(inner, names);
+            }
+        }
+        let mut names = Vec::new();
+        collect(&self.root, &mut names);
+        names
     }
 
     /// Where a setting stands.
@@ -106,15 +131,31 @@ impl Settings {
         list.is_some_and(|list| list.iter().any(|one| one == kind))
     }
 
-    fn defaults(&self) -> Option<&Map<String, Value>> {
-        self.root.get("defaults")?.as_object()
+    /// A block with the defaults below it.
+    fn complete(&self, block: Block) -> Block {
+        let defaults = self.root.get("defaults").and_then(Value::as_object);
+        let mut values = defaults.cloned().unwrap_or_default();
+        values.extend(block.values);
+        Block {
+            values,
+            has_credentials: self.have_credentials(),
+            ..block
+        }
     }
 }
 
 impl Block {
     fn new(field: String, settings: &Value) -> Option<Block> {
-        let values = settings.as_object()?.clone();
-        Some(Block { field, values })
+        Some(Block::of(field, settings.as_object()?.clone()))
+    }
+
+    fn of(field: String, values: Map<String, Value>) -> Block {
+        Block {
+            field,
+            route: None,
+            values,
+            has_credentials: true,
+        }
     }
 
     /// The settings in metadata, if they can be read.
@@ -123,18 +164,46 @@ impl Block {
         Block::new(field.to_owned(), &settings)
     }
 
-    fn over(self, defaults: Option<&Map<String, Value>>) -> Block {
-        let mut values = defaults.cloned().unwrap_or_default();
-        values.extend(self.values);
-        Block { values, ..self }
-    }
-
     /// Whether its requests leave signed.
     pub fn signs(&self) -> bool {
         let has = |name: &str| self.values.get(name).is_some_and(Value::is_string);
         let is = |name: &str, flag| self.values.get(name) == Some(&Value::Bool(flag));
         let complete = has("bucket") && (has("region") || self.text("signature_version") == "v1");
-        complete && !is("enabled", false) && !is("deny", true)
+        self.has_credentials && complete && !is("enabled", false) && !is("deny", true)
+    }
+
+    /// Whether it checks who may read.
+    pub fn checks(&self) -> bool {
+        let access = self.values.get("access");
+        let has = |check: &&str| access.is_some_and(|access| access.get(*check).is_some());
+        CHECKS.iter().any(has)
+    }
+
+    /// What a checked signature takes with it: parameters of the query, and a part of `:path`.
+    pub fn parameters_of_signature(&self) -> Vec<&str> {
+        let Some(signing) = self.url_signing() else {
+            return Vec::new();
+        };
+        let text = |name: &str| signing.get(name).and_then(Value::as_str);
+        match self.url_type() {
+            Some("A") => vec![":path", "auth_key"],
+            Some("C2") => vec![":path", "KEY1", "KEY2"],
+            Some("F") => vec![
+                ":path",
+                text("signature_parameter").unwrap_or("sign"),
+                text("time_parameter").unwrap_or("time"),
+            ],
+            _ => vec![":path"],
+        }
+    }
+
+    /// The type of the URLs that are checked.
+    pub fn url_type(&self) -> Option<&str> {
+        self.url_signing()?.get("type")?.as_str()
+    }
+
+    fn url_signing(&self) -> Option<&Value> {
+        self.values.get("access")?.get("url_signing")
     }
 
     /// A setting that is a text; empty where it is not given.
@@ -148,4 +217,21 @@ impl Block {
         let list = self.values.get(name).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str)
     }
+}
+
+/// The settings that name an environment variable.
+const KEY_FIELDS: [&str; 5] = [
+    "key_env",
+    "backup_key_env",
+    "id_env",
+    "secret_env",
+    "token_env",
+];
+
+/// The checks that `access` may have.
+const CHECKS: [&str; 3] = ["url_signing", "referer", "user_agent"];
+
+/// Whether a filter signs requests, as far as its settings can be read.
+pub fn signs(filter: &Filter) -> bool {
+    Settings::of(filter).is_none_or(|settings| settings.have_credentials())
 }

@@ -112,6 +112,10 @@ fn a_header_that_is_forwarded_by_all_is_not_changed() {
         let mut config = by_name();
         routes(&mut config)[0]["match"]["headers"] =
             json!([{"name": "x-oss-meta-version", "present_match": true}]);
+        let mut other = routes(&mut config)[1].clone();
+        other["name"] = json!("other");
+        other["match"]["prefix"] = json!("/other/");
+        routes(&mut config).push(other);
         set_settings(&mut config, adapt);
         warned(&config.to_string(), MATCH).len()
     };

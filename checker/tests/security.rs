@@ -6,7 +6,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{changed, listener, manager, routes, set_settings, shipped, to_app};
+use common::{
+    cache, changed, checked, insert, jwt, left_out, listener, manager, on_cluster, routes,
+    set_settings, shipped, signed_urls, signing_by, to_app,
+};
 use oss_origin_auth_checker::{Finding, check, rules};
 use serde_json::{Value, json};
 
@@ -46,8 +49,54 @@ fn choose(route: &mut Value, written: &str) {
     action["weighted_clusters"] = weighted;
 }
 
+/// The same of the rules of who may read, and of what a cache makes of them.
+fn with_access(setting: &str) -> Option<Value> {
+    let mut config = checked(&signed_urls());
+    match setting {
+        of_query if of_query.starts_with("query_parameters: ") => {
+            let mut app = to_app();
+            set(&mut app["match"], setting);
+            routes(&mut config).insert(0, app);
+        }
+        "cache_v2" => insert(&mut config, 0, cache()),
+        "\"presigned_urls\": \"require\"" => {
+            config = listener();
+            set_settings(&mut config, |settings| {
+                settings["defaults"]["presigned_urls"] = json!("require");
+            });
+            insert(&mut config, 0, cache());
+        }
+        "{\"type\": \"B\"}" => {
+            config = on_cluster(&signing_by("B"));
+            insert(&mut config, 0, jwt());
+        }
+        "{\"type\": \"C1\"}" => {
+            config = checked(&signing_by("C1"));
+            insert(&mut config, 1, jwt());
+            routes(&mut config)[0]["typed_per_filter_config"]["jwt"] = left_out();
+        }
+        "\"routes\": {\"mebmers\": …}" => {
+            let mut settings = signed_urls();
+            settings["routes"]["mebmers"] = settings["defaults"].clone();
+            config = checked(&settings);
+        }
+        "FilterConfig" => {
+            routes(&mut config)[0]["typed_per_filter_config"]["oss_access"] = left_out();
+        }
+        "key_values: {URL_KEY: a-key}" => {
+            let vm = &mut manager(&mut config)["http_filters"][0]["typed_config"]["config"];
+            set(&mut vm["vm_config"]["environment_variables"], setting);
+        }
+        _ => return None,
+    }
+    Some(config)
+}
+
 /// A configuration with a setting, which is good without it.
 fn with(setting: &str) -> String {
+    if let Some(config) = with_access(setting) {
+        return config.to_string();
+    }
     let mut config = listener();
     let route = &mut routes(&mut config)[0];
     match setting {
@@ -147,6 +196,7 @@ fn each_setting_has_the_warning_that_is_named() {
         "skipped_answers_are_stripped",
         "a_failure_lasts_or_lets_pass",
         "signed_urls_are_not_stripped",
+        "retries_are_refused",
     ];
     let known = rules().filter(|rule| !others.contains(rule));
     assert_eq!(named, known.map(str::to_owned).collect());
@@ -159,6 +209,6 @@ fn both_tables_have_every_number() {
             .iter()
             .map(|row| row[0].parse().unwrap())
             .collect();
-        assert_eq!(numbers, (1..=11).collect(), "{heading}");
+        assert_eq!(numbers, (1..=16).collect(), "{heading}");
     }
 }

@@ -2,17 +2,17 @@
 //! the path: the route does, behind it, and Envoy may select the route again.
 
 use crate::finding::Finding;
-use crate::found::{Filter, Found, Position, has_ours};
+use crate::found::{Filter, Found, Position, is_or_has};
 use crate::manager::{Manager, Route, of_kind};
 use crate::protobuf::text;
-use crate::settings::{Block, Settings};
+use crate::settings::{Block, Settings, signs};
 
 use super::settings::written;
 
 /// Checks of who may read must see the client's request, before the filter.
 pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for filter in &found.filters {
+    for filter in found.filters.iter().filter(|filter| signs(filter)) {
         if let Some(phase @ ("AUTHN" | "AUTHZ")) = filter.phase.as_deref() {
             let message = format!(
                 "{phase} stands before the filters of authorization: they see the filter's \
@@ -21,8 +21,11 @@ pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
             findings.push(Finding::warning(&filter.place, "phase", message));
         }
     }
-    for (filter, manager) in among_listeners(found) {
-        let behind = manager.filters().skip_while(|(one, _)| !has_ours(one));
+    // One that only checks takes a signature off the URL, and nothing else.
+    for (filter, manager) in among_listeners(found).filter(|(filter, _)| signs(filter)) {
+        let behind = manager
+            .filters()
+            .skip_while(|(one, _)| !is_or_has(one, filter));
         let checks = |config| {
             CHECKS
                 .iter()
@@ -42,15 +45,19 @@ pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
     findings
 }
 
-const CHECKS: [&str; 7] = [
+/// The filters that check who may read.
+pub const CHECKS: [&str; 7] = [
     "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
     "envoy.extensions.filters.http.basic_auth.v3.BasicAuth",
     "envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
     "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
     "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
     "envoy.extensions.filters.http.oauth2.v3.OAuth2",
-    "envoy.extensions.filters.http.rbac.v3.RBAC",
+    RBAC,
 ];
+
+/// The type of the filter that has rules of its own.
+pub const RBAC: &str = "envoy.extensions.filters.http.rbac.v3.RBAC";
 
 /// The signature names OSS's host, so the route must set it.
 pub fn routes_keep_the_clients_host(found: &Found) -> Vec<Finding> {

@@ -3,17 +3,18 @@
 
 use serde_json::Value;
 
+use super::listener::RBAC;
 use crate::finding::Finding;
-use crate::found::{Found, Position, has_ours};
+use crate::found::{Filter, Found, Position, is_or_has};
 use crate::manager::{HEADER_INPUT, Manager, Route, children, inner, of_kind};
 use crate::protobuf::{field, is, is_true, kind, list, text};
-use crate::settings::Settings;
+use crate::settings::{Settings, signs as is_signer};
 
 /// What is redirected within Envoy has the signature of the first request on it.
 pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, manager) in with_the_filter(found) {
-        if takes_the_signature_off(manager) {
+    for (index, manager) in with_a_filter(found, is_signer) {
+        if takes_the_signature_off(found, manager) {
             continue;
         }
         let mut say = |field: String| {
@@ -44,10 +45,18 @@ const CARRIED: &str = "the request goes on to another route, and perhaps to anot
     the filter that removes them from the request, as in envoy/site.yaml";
 
 /// Whether a filter takes off what an earlier pass has set.
-fn takes_the_signature_off(manager: &Manager) -> bool {
+fn takes_the_signature_off(found: &Found, manager: &Manager) -> bool {
+    let among = |filter: &&Filter| matches!(filter.position, Position::Manager(_));
+    let signers = || {
+        found
+            .filters
+            .iter()
+            .filter(among)
+            .filter(|one| is_signer(one))
+    };
     let before_ours = manager
         .filters()
-        .take_while(|(filter, _)| !has_ours(filter));
+        .take_while(|(one, _)| !signers().any(|signer| is_or_has(one, signer)));
     let removed: Vec<String> = before_ours
         .filter(|(_, config)| kind(config) == MUTATION)
         .filter_map(|(_, config)| field(inner(config), "mutations"))
@@ -66,13 +75,13 @@ const SECRET: [&str; 2] = ["authorization", "x-oss-security-token"];
 /// What prints request headers prints those that the filter has set.
 pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, manager) in with_the_filter(found) {
+    for (index, manager) in with_a_filter(found, is_signer) {
         let mut printed = Vec::new();
         // On the cluster the filter signs once the route has added its headers.
         let copies = found
             .filters
             .iter()
-            .any(|filter| filter.position == Position::Manager(index));
+            .any(|filter| filter.position == Position::Manager(index) && is_signer(filter));
         let fields = PRINTING.iter().copied();
         let fields: Vec<_> = fields.chain(copies.then_some(COPYING)).collect();
         for message in manager.messages() {
@@ -198,7 +207,7 @@ const COMMANDS: [&str; 3] = ["REQ", "REQUEST_HEADER", "REQ_WITHOUT_QUERY"];
 /// A client chooses its address by X-Forwarded-For, unless Envoy asks the connection.
 pub fn addresses_can_be_forged(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (_, manager) in with_the_filter(found) {
+    for (_, manager) in with_a_filter(found, |_| true) {
         let message = &manager.message;
         let hops = |message| field(message, "xff_num_trusted_hops").and_then(Value::as_u64);
         let detection = list(message, "original_ip_detection_extensions");
@@ -207,7 +216,8 @@ pub fn addresses_can_be_forged(found: &Found) -> Vec<Finding> {
             hops(inner(one)).is_some() || field(inner(one), "xff_trusted_cidrs").is_some()
         });
         let known = is_true(message, "use_remote_address") || hops(message) > Some(0) || trusts;
-        let checked = |names: fn(&Value) -> bool| manager.messages().any(|one| checks(one, names));
+        let checked =
+            |names: fn(&Value) -> bool| manager.messages().any(|one| rbac_has(one, names));
         let mut say = |name: &str, message: &str| {
             let field = format!("{}.{name}", manager.field);
             findings.push(Finding::warning(&manager.place, &field, message));
@@ -231,17 +241,16 @@ pub fn addresses_can_be_forged(found: &Found) -> Vec<Finding> {
     findings
 }
 
-const RBACS: [&str; 2] = [
-    "envoy.extensions.filters.http.rbac.v3.RBAC",
-    "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
-];
+/// The type of the rules that a route gives to an rbac.
+pub const RBAC_PER_ROUTE: &str = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
 
 /// Whether an rbac within a message has a value of this kind.
-fn checks(message: &Value, names: fn(&Value) -> bool) -> bool {
+pub fn rbac_has(message: &Value, names: fn(&Value) -> bool) -> bool {
     fn has(value: &Value, names: fn(&Value) -> bool) -> bool {
         names(value) || children(value).into_iter().any(|child| has(child, names))
     }
-    let mut rbacs = RBACS.iter().flat_map(|rbac| of_kind(message, rbac));
+    let rbacs = [RBAC, RBAC_PER_ROUTE].into_iter();
+    let mut rbacs = rbacs.flat_map(|rbac| of_kind(message, rbac));
     rbacs.any(|rbac| has(rbac, names))
 }
 
@@ -257,16 +266,17 @@ fn is_forwarded_for(value: &Value) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case("x-forwarded-for"))
 }
 
-/// The managers through which requests reach the filter, with their numbers.
-fn with_the_filter(found: &Found) -> impl Iterator<Item = (usize, &Manager)> {
+/// The managers through which requests reach a filter of this kind, with their numbers.
+fn with_a_filter(
+    found: &Found,
+    is_meant: impl Fn(&Filter) -> bool,
+) -> impl Iterator<Item = (usize, &Manager)> {
     let all = found.managers.iter().enumerate();
-    all.filter(|(index, manager)| {
-        found.filters.iter().any(|filter| match &filter.position {
+    all.filter(move |(index, manager)| {
+        let mut filters = found.filters.iter().filter(|filter| is_meant(filter));
+        filters.any(|filter| match &filter.position {
             Position::Manager(of) => of == index,
-            Position::Cluster(cluster) => match &manager.routes {
-                None => true,
-                Some(routes) => routes.iter().any(|route| route.leads_to(cluster)),
-            },
+            Position::Cluster(cluster) => manager.leads_to(cluster),
             _ => false,
         })
     })

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::listener::among_listeners;
 use crate::finding::Finding;
 use crate::found::{Filter, Found};
-use crate::manager::{HEADER_INPUT, Manager, Route, of_kind};
+use crate::manager::{HEADER_INPUT, Manager, PARAMETER_INPUT, Route, of_kind};
 use crate::protobuf::{field, is_true, list, text};
 use crate::settings::{Block, Settings};
 
@@ -42,6 +42,57 @@ pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// A URL that was checked has no signature any more when Envoy selects the route again.
+pub fn routes_match_on_url_signatures(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (filter, manager) in among_listeners(found) {
+        let blocks = Settings::of(filter).map(|settings| settings.all(found));
+        let blocks = blocks.unwrap_or_default();
+        let removed: Vec<&str> = blocks
+            .iter()
+            .flat_map(Block::parameters_of_signature)
+            .collect();
+        for (field, name) in parameters(manager) {
+            if removed.contains(&name) {
+                let message = format!(
+                    "the filter removes `{name}` from a URL whose signature is good, and Envoy \
+                     then selects the route again: the request finds another one, with other \
+                     rules; match on the path or the host"
+                );
+                findings.push(Finding::error(&filter.place, &field, message));
+            }
+        }
+    }
+    findings
+}
+
+/// The parameters of the query by which a manager selects routes; and `:path`, which has the
+/// query in it where it is matched as a header.
+fn parameters(manager: &Manager) -> Vec<(String, &str)> {
+    let of_routes = manager.known_routes().flat_map(|route| {
+        let matched = field(&route.message, "match").unwrap_or(&Value::Null);
+        let of = |list_name| {
+            let names = list(matched, list_name).filter_map(|one| text(one, "name"));
+            names.map(move |name| (format!("{}.match.{list_name}", route.field), name))
+        };
+        of("query_parameters").chain(of("headers").filter(|(_, name)| *name == ":path"))
+    });
+    let matchers = manager.hosts().into_iter();
+    let matchers = matchers.filter_map(|host| field(host, "matcher"));
+    let of_matchers = matchers.flat_map(|matcher| {
+        let parameters = of_kind(matcher, PARAMETER_INPUT).into_iter();
+        let parameters = parameters.filter_map(|input| text(input, "query_param"));
+        let headers = of_kind(matcher, HEADER_INPUT).into_iter();
+        let headers = headers.filter_map(|input| text(input, "header_name"));
+        parameters.chain(headers.filter(|name| *name == ":path"))
+    });
+    let of_matchers = of_matchers.map(|name| {
+        let field = format!("{}.route_config.virtual_hosts.matcher", manager.field);
+        (field, name)
+    });
+    of_routes.chain(of_matchers).collect()
 }
 
 /// What a filter signs, and what it changes there.

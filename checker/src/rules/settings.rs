@@ -37,8 +37,9 @@ pub fn signed_urls_pass(found: &Found) -> Vec<Finding> {
             block,
             "presigned_urls",
             "pass",
-            "a client's signed URL leaves as it is, by its signer's rights and not by the role's; \
-             write `refuse` or `strip`, or `require` where nothing else may pass",
+            "a client's signed URL leaves as it is, by its signer's rights and not by the role's, \
+             and what has no signature is signed all the same; write `refuse` or `strip`, or \
+             `require` where nothing else may pass",
         )
     })
 }
@@ -60,6 +61,26 @@ pub fn headers_of_clients_leave(found: &Found) -> Vec<Finding> {
             ("forward_headers", message)
         })
     })
+}
+
+/// Keys are read from the environment, so that no page of Envoy has them.
+pub fn config_dump_shows_the_keys(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let settings = Settings::of(filter);
+        let variables = settings.as_ref().map(Settings::variables);
+        let variables = variables.unwrap_or_default();
+        let inline = filter.inline.iter();
+        for (field, name) in inline.filter(|(_, name)| variables.contains(&name.as_str())) {
+            let message = format!(
+                "config_dump shows its value, which the settings take for a key or a token; take \
+                 it out, set {name} in Envoy's own environment, and list the name in \
+                 `host_env_keys` (in a WasmPlugin `valueFrom: HOST`)"
+            );
+            findings.push(Finding::error(&filter.place, field, message));
+        }
+    }
+    findings
 }
 
 /// Names, and what names begin with.

@@ -97,3 +97,111 @@ pub fn by_name() -> Value {
     });
     config
 }
+
+/// `minimal.yaml` as it is.
+pub fn minimal() -> Value {
+    serde_yaml_ng::from_str(&shipped("envoy/minimal.yaml")).unwrap()
+}
+
+/// Settings that check signed URLs, and nothing else.
+pub fn signed_urls() -> Value {
+    json!({"url_keys": {"default": {"key_env": "URL_KEY"}},
+           "defaults": {"access": {"url_signing": {"type": "A"}}}})
+}
+
+/// The filter that checks, with these settings.
+pub fn checker(settings: &Value) -> Value {
+    json!({"name": "oss_access", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": "oss_access",
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue",
+                              "value": settings.to_string()},
+            "vm_config": {
+                "vm_id": "oss_access", "runtime": "envoy.wasm.runtime.v8",
+                "environment_variables": {"host_env_keys": ["URL_KEY"]},
+                "code": {"local": {"filename": "/etc/envoy/oss_origin_auth.wasm"}}}}}})
+}
+
+/// Puts a filter among those of the only manager.
+pub fn insert(config: &mut Value, place: usize, filter: Value) {
+    let filters = manager(config)["http_filters"].as_array_mut();
+    filters.unwrap().insert(place, filter);
+}
+
+/// `minimal.yaml` with a filter in front that checks.
+pub fn checked(settings: &Value) -> Value {
+    let mut config = minimal();
+    insert(&mut config, 0, checker(settings));
+    config
+}
+
+/// A filter of this name and type.
+pub fn filter(name: &str, kind: &str) -> Value {
+    let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
+    json!({"name": name, "typed_config": {"@type": kind}})
+}
+
+/// A cache.
+pub fn cache() -> Value {
+    filter("cache", "cache_v2.v3.CacheV2Config")
+}
+
+/// A check by tokens.
+pub fn jwt() -> Value {
+    filter("jwt", "jwt_authn.v3.JwtAuthentication")
+}
+
+/// What leaves a filter out on a route.
+pub fn left_out() -> Value {
+    json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true})
+}
+
+/// Settings that check signed URLs of a type.
+pub fn signing_by(kind: &str) -> Value {
+    let mut settings = signed_urls();
+    settings["defaults"]["access"]["url_signing"]["type"] = json!(kind);
+    settings
+}
+
+/// The filters of the only cluster of `minimal.yaml` that has some.
+pub fn of_cluster(config: &mut Value) -> &mut Vec<Value> {
+    let clusters = config["static_resources"]["clusters"].as_array_mut();
+    let oss = clusters
+        .unwrap()
+        .iter_mut()
+        .find(|one| one["name"] == "oss");
+    let options = &mut oss.unwrap()["typed_extension_protocol_options"];
+    let options = &mut options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    options["http_filters"].as_array_mut().unwrap()
+}
+
+/// `minimal.yaml` with these settings besides, for the filter of its cluster.
+pub fn on_cluster(settings: &Value) -> Value {
+    let mut config = minimal();
+    let ours = &mut of_cluster(&mut config)[0]["typed_config"]["config"];
+    let text = ours["configuration"]["value"].as_str().unwrap();
+    let mut all: Value = serde_json::from_str(text).unwrap();
+    for (name, value) in settings.as_object().unwrap() {
+        let given = all[name].as_object().cloned().unwrap_or_default();
+        let given = given.into_iter().chain(value.as_object().unwrap().clone());
+        all[name] = Value::Object(given.collect());
+    }
+    ours["configuration"]["value"] = json!(all.to_string());
+    config
+}
+
+/// The fields of the findings of a rule, each of which is this bad.
+pub fn of_rule(config: &Value, rule: &str, severity: Severity) -> Vec<String> {
+    let findings = check(&config.to_string()).findings.into_iter();
+    let of_rule = findings.filter(|finding| finding.rule == rule);
+    let alike = of_rule.inspect(|one| assert_eq!(one.severity, severity, "{one}"));
+    alike.map(|finding| finding.place.field).collect()
+}
+
+/// That nothing is said.
+pub fn assert_good(config: &Value) {
+    let said = said(&config.to_string());
+    assert!(said.is_empty(), "{said:#?}");
+}
