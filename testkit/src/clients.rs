@@ -11,7 +11,7 @@ use crate::process::{PATIENCE, scratch};
 pub const SKIP: &str = "OSS_SKIP_CLIENTS";
 
 /// Each program with its Debian package.
-pub const PACKAGES: [(&str, &str); 7] = [
+pub const PACKAGES: [(&str, &str); 8] = [
     ("curl", "curl"),
     ("wget", "wget"),
     ("aria2c", "aria2"),
@@ -19,6 +19,7 @@ pub const PACKAGES: [(&str, &str); 7] = [
     ("ffprobe", "ffmpeg"),
     ("chromium", "chromium"),
     ("git", "git"),
+    ("node", "nodejs"),
 ];
 
 pub fn is_skipped() -> bool {

@@ -14,7 +14,7 @@ use crate::command::Result;
 /// FILE is the filter's configuration (JSON), a whole configuration of Envoy
 /// (YAML or JSON), or a manifest of Kubernetes. In the latter two the
 /// configuration of every wasm filter is checked that has oss_origin_auth as its
-/// name or in the place of its code. Variables that hold AccessKeys need not be set here.
+/// name or in the place of its code. Variables that hold keys need not be set here.
 ///
 /// The exit status is 0 if all is good, 1 if there are errors, 3 if there are
 /// warnings alone: what Envoy loads, but what probably is not meant.

@@ -12,6 +12,7 @@ mod install;
 mod instructions;
 mod runner;
 mod setup;
+mod sign_url;
 mod structure;
 mod test;
 mod wasm;
@@ -49,6 +50,7 @@ enum Task {
     Instructions(instructions::Options),
     Fuzz(fuzz::Options),
     CheckConfig(config::CheckOptions),
+    SignUrl(sign_url::Options),
     /// Write what a release consists of into target/dist/: the module, a static
     /// sidecar, checksums, SBOM, notices
     Dist,
@@ -85,6 +87,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Instructions(options) => instructions::run(&options)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::CheckConfig(options) => return config::check(&options),
+        Task::SignUrl(options) => sign_url::run(&options)?,
         Task::Dist => dist::run()?,
         Task::Schema => config::write_schema()?,
         Task::Structure(options) => structure::run(&options)?,

@@ -21,7 +21,7 @@ use crate::{docker, install, instructions, setup};
 #[derive(clap::Args)]
 pub struct Options {
     /// Also the tests that need Docker, Prometheus, valgrind, other versions of Envoy, or
-    /// clients: curl, wget, aria2, ffmpeg, Chromium, git. Asks before it installs Debian
+    /// clients: curl, wget, aria2, ffmpeg, Chromium, git, Node. Asks before it installs Debian
     /// packages as root; OSS_SKIP_DOCKER=1 leaves out those with Docker,
     /// OSS_SKIP_CLIENTS=1 those with clients
     #[arg(long)]

@@ -5,6 +5,7 @@ mod browser;
 mod downloads;
 mod films;
 mod sdks;
+mod signed_urls;
 mod small_files;
 
 use std::path::{Path, PathBuf};
