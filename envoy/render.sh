@@ -15,6 +15,9 @@
 #   SIDECAR_ADDRESS           127.0.0.1:8181 unless set
 #   STS_SIDECAR_TOKEN         if set, Envoy shows it to the sidecar; it is not
 #                             written, Envoy reads it from its own environment
+#   URL_KEY, URL_KEY_BACKUP   the keys that sign URLs, for cached.yaml and
+#                             signed-urls.yaml; URL_KEY must be set, and a backup that
+#                             is not set is left out. They are not written either
 #   LISTEN_PORT, ADMIN_PORT   10000 and 9901 unless set
 #   CACHE_FOLDER              /var/cache/envoy unless set
 #   REFRESH_PORT              10001 unless set
@@ -27,6 +30,10 @@ set -eu
 : "${OSS_BUCKET:?is not set: the name of the bucket}"
 : "${OSS_REGION:?is not set: the region id, for example cn-hangzhou}"
 [ "${1:-}" != domain.yaml ] || : "${OSS_HOST:?is not set: the domain of the bucket}"
+case ${1:-} in
+cached.yaml | signed-urls.yaml)
+  : "${URL_KEY:?is not set: the key that signs URLs, for example of openssl rand -hex 16}" ;;
+esac
 host=${OSS_HOST:-$OSS_BUCKET.oss-$OSS_REGION-internal.aliyuncs.com}
 oss=${OSS_ADDRESS:-$host:443}
 sidecar=${SIDECAR_ADDRESS:-127.0.0.1:8181}
@@ -97,8 +104,14 @@ fi
 token=
 if [ -n "${STS_SIDECAR_TOKEN:-}" ]; then
   token='s|{"cluster": "sts_sidecar"}|{"cluster": "sts_sidecar", "token_env": "STS_SIDECAR_TOKEN"}|
-s|^\( *\)runtime: envoy.wasm.runtime.v8$|&\
+/vm_id: oss_origin_auth$/,/runtime:/s|^\( *\)runtime: envoy.wasm.runtime.v8$|&\
 \1environment_variables: {host_env_keys: [STS_SIDECAR_TOKEN]}|'
+fi
+
+backup=
+if [ -z "${URL_KEY_BACKUP:-}" ]; then
+  backup='s|, "backup_key_env": "URL_KEY_BACKUP"||
+s|, URL_KEY_BACKUP\]|]|'
 fi
 
 address() { echo "address: ${1%:*}, port_value: ${1##*:}"; }
@@ -108,6 +121,7 @@ endpoints='"oss-cn-hangzhou-internal.aliyuncs.com"'
 # What is put in may look like what another line replaces: addresses get a mark first.
 sed -e "$tls_off" \
   -e "$token" \
+  -e "$backup" \
   -e "s#address: \\($shipped\\|$domain\\), port_value: 443#@oss@#" \
   -e "s|address: 127.0.0.1, port_value: 8181|@sidecar@|" \
   -e "s|address: 0.0.0.0, port_value: 10000|@listen@|" \

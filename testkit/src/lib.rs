@@ -22,6 +22,7 @@ pub mod recorder;
 pub mod shipped;
 pub mod sidecar;
 pub mod sidecar_soak;
+pub mod signed_url;
 pub mod soak;
 pub mod stub;
 pub mod tools;

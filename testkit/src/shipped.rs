@@ -17,12 +17,19 @@ pub fn render(name: &str, settings: &[(&str, &str)]) -> PathBuf {
     file
 }
 
+/// The keys that sign URLs, by their variables. They are Envoy's, too.
+pub const URL_KEYS: [(&str, &str); 2] = [
+    ("URL_KEY", "sesame-key-of-urls"),
+    ("URL_KEY_BACKUP", "sesame-key-of-urls-before"),
+];
+
 /// What `envoy/render.sh` writes, or its problem.
 pub fn run_render(name: &str, settings: &[(&str, &str)]) -> Result<String, String> {
     let output = Command::new("sh")
         .arg(tools::root().join("envoy/render.sh"))
         .arg(name)
         .env("WASM_FILE", tools::filter_wasm())
+        .envs(URL_KEYS)
         .envs(settings.iter().copied())
         .output()
         .expect("sh");
@@ -58,8 +65,8 @@ impl Shipped {
         Shipped::start_with(name, oss_port, sidecar_port, &[], |text| text)
     }
 
-    /// With more settings for render.sh, which win, and a last change of its
-    /// output.
+    /// With more settings for render.sh, which win and which Envoy gets, too, and a last
+    /// change of its output.
     pub fn start_with(
         name: &str,
         oss_port: u16,
@@ -91,6 +98,7 @@ impl Shipped {
         let mut command = Command::new(tools::envoy());
         command.arg("--config-path").arg(file);
         command.args(["--concurrency", "2", "--disable-hot-restart"]);
+        command.envs(URL_KEYS).envs(more.iter().copied());
         let (process, ports) = serve(&mut command);
         let has_cache = name == "cached.yaml";
         Shipped {

@@ -10,9 +10,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
+mod access_retries;
+mod access_urls;
 mod configuration;
 mod credentials;
 mod differences;
+mod from_cdn;
 mod guards;
 mod lapse;
 mod manifests;
@@ -25,6 +29,7 @@ mod rewrites;
 mod rotation;
 mod route_settings;
 mod shipped;
+mod shipped_access;
 mod shipped_cache;
 mod shipped_copies;
 mod shipped_cuts;

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use testkit::alibaba::HOST;
 use testkit::envoy::stat;
 use testkit::process::{scratch, wait_until};
-use testkit::shipped::{Shipped, render, users_of_refresh};
+use testkit::shipped::{Shipped, URL_KEYS, render, users_of_refresh};
 use testkit::{FakeAlibaba, Process, Request, StubSidecar, tools};
 
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 10] = [
     "minimal.yaml",
     "site.yaml",
     "protected.yaml",
@@ -25,6 +25,7 @@ pub const FILES: [&str; 9] = [
     "cors.yaml",
     "spa.yaml",
     "domain.yaml",
+    "signed-urls.yaml",
 ];
 
 #[test]
@@ -76,7 +77,8 @@ fn each_is_valid_as_it_is_shipped() {
         command
             .arg("--config-path")
             .arg(file)
-            .args(["--mode", "validate"]);
+            .args(["--mode", "validate"])
+            .envs(URL_KEYS);
         let mut envoy = Process::start("envoy", &mut command);
         assert_eq!(envoy.wait(), Some(0), "{name}: {}", envoy.output());
     }
