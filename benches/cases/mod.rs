@@ -3,22 +3,30 @@
 //! that it is told to set.
 
 use std::hint::black_box;
+use std::rc::Rc;
 
+use oss_origin_auth_core::access::{Access, Keys, UrlSigning, UrlType};
 use oss_origin_auth_core::config::Route;
 use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::policy::edits::Edits;
+use oss_origin_auth_core::policy::entry::enter;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
 use oss_origin_auth_core::signing::{Product, Scheme, Signer};
 
 pub struct Case {
     pub name: &'static str,
-    route: Route,
-    signer: Signer,
+    work: Work,
     /// Begins with a number of eight digits, which grows with every request.
     path: Vec<u8>,
     /// Without the path.
     headers: Vec<(&'static [u8], &'static [u8])>,
+}
+
+enum Work {
+    Sign(Box<(Route, Signer)>),
+    /// A URL that the path has in full.
+    Check(Access),
 }
 
 /// The route rewrites the host to it.
@@ -50,7 +58,36 @@ pub fn all() -> Vec<Case> {
         case("v4_without_token", v4(), false, path, plain),
         case("v4_ugly", v4(), true, ugly_path, ugly),
         case("v1", Scheme::V1, true, path, plain),
+        access("access_a", UrlType::A, path, plain),
+        access("access_b", UrlType::B, path, plain),
     ]
+}
+
+/// A URL that the second of two keys has signed.
+fn access(
+    name: &'static str,
+    kind: UrlType,
+    path: &str,
+    headers: &[(&'static [u8], &'static [u8])],
+) -> Case {
+    let backup = Secret::new("another example of a key, of 40 letters.");
+    let keys = Keys {
+        name: "default".into(),
+        main: Secret::new("an example of a key for URLs, 40 letters"),
+        backup: Some(backup.clone()),
+    };
+    let signing = UrlSigning::new(kind, Rc::new(keys), 1_800);
+    let signed = signing.sign(&backup, path, NOW, "477b3bbc253f467b8def6711128c7bec-0");
+    let access = Access {
+        url_signing: Some(signing),
+        ..Access::default()
+    };
+    Case {
+        name,
+        work: Work::Check(access),
+        path: signed.unwrap_or_default().into_bytes(),
+        headers: headers.to_vec(),
+    }
 }
 
 fn v4() -> Scheme {
@@ -74,8 +111,10 @@ fn case(
     };
     Case {
         name,
-        route: Route::new("demo-bucket", HOST, scheme, AccountId(0)),
-        signer: Signer::new(credentials, 1),
+        work: Work::Sign(Box::new((
+            Route::new("demo-bucket", HOST, scheme, AccountId(0)),
+            Signer::new(credentials, 1),
+        ))),
         path: path.into(),
         headers: headers.to_vec(),
     }
@@ -85,22 +124,39 @@ impl Case {
     /// One request.
     #[inline(never)]
     pub fn run(&mut self) -> Option<Edits> {
-        self.next_object();
+        if matches!(self.work, Work::Sign(_)) {
+            self.next_object();
+        }
         let path: (&[u8], &[u8]) = (b":path", &self.path);
         let headers: Vec<_> = std::iter::once(path)
             .chain(self.headers.iter().copied())
             .collect();
         let incoming = Incoming {
             headers: black_box(&headers),
-            place: &|| Place::Cluster {
-                earlier: Vec::new(),
-            },
+            now: black_box(NOW),
+            guards: false,
         };
-        match admit(&self.route, incoming) {
-            Ok(Admission::Signed(outgoing)) => {
-                Some(outgoing.sign(&self.route, &mut self.signer, black_box(NOW)))
+        let place = || Place::Cluster {
+            earlier: Vec::new(),
+        };
+        match &mut self.work {
+            Work::Sign(work) => {
+                let (route, signer) = &mut **work;
+                match admit(route, incoming, &place) {
+                    Ok(Admission::Signed(outgoing)) => {
+                        Some(outgoing.sign(route, signer, black_box(NOW)))
+                    }
+                    _ => None,
+                }
             }
-            _ => None,
+            Work::Check(access) => {
+                let path = enter(Some(access), &incoming, None).ok()?.path()?;
+                let set = vec![(":path".into(), path.into())];
+                Some(Edits {
+                    set,
+                    ..Edits::default()
+                })
+            }
         }
     }
 

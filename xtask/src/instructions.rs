@@ -1,4 +1,4 @@
-//! The instructions of a signature, counted by callgrind: unlike time, the same
+//! The instructions of a signature and of a check, counted by callgrind: unlike time, the same
 //! on a machine that does something else as well.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use testkit::tools;
 use crate::command::{Result, cargo, step};
 use crate::install;
 
-/// Count the instructions of a signature; fails if they have grown beyond
+/// Count the instructions of a signature and of a check; fails if they have grown beyond
 /// benches/instructions.json
 #[derive(clap::Args, Default)]
 pub struct Options {
@@ -28,7 +28,7 @@ type Counts = BTreeMap<String, u64>;
 /// Counts, and compares with what is known.
 pub fn run(options: &Options) -> Result {
     install::provide("valgrind", "valgrind")?;
-    step("counting the instructions of a signature");
+    step("counting the instructions of a signature and of a check");
     let program = build()?;
     let file = tools::root().join(FILE);
     let limits = std::fs::read_to_string(&file).map_err(|error| format!("{FILE}: {error}"))?;

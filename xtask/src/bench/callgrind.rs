@@ -85,6 +85,7 @@ impl Counter {
             objects,
             headers: 0,
             rate: None,
+            signed: false,
         };
         let one = Objects::One("/objects/example.txt");
         // Until V8 has made fast code of it.

@@ -1,7 +1,11 @@
 //! The chains that are compared, and which are measured together.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use oss_origin_auth_core::access::{Keys, UrlSigning, UrlType};
+use oss_origin_auth_core::credentials::Secret;
 use serde_json::{Value, json};
 use testkit::tools;
 
@@ -68,6 +72,7 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
     let delegated = |name, settings| testkit::envoy::not_of_2xx(&ours(name, settings));
     let v4 = |routes, credentials| settings("v4", routes, credentials);
     let v1 = || settings("v1", 0, 1);
+    let checks = || with_key(ours("access", access()));
     vec![
         Chain {
             name: BASE,
@@ -91,6 +96,7 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
         upstream("floor-reads", floor("floor-1", 1)),
         upstream("floor-sets", floor("floor-2", 2)),
         upstream("floor-upstream", floor("floor-3", 3)),
+        downstream("access-downstream", checks()),
         downstream("v4-downstream", ours("v4-d", v4(0, 1))),
         upstream("v4-upstream", ours("v4-u", v4(0, 1))),
         upstream("v4-upstream-delegated", delegated("v4-t", v4(0, 1))),
@@ -120,13 +126,14 @@ pub fn pick(chains: &[Chain], names: &[&str]) -> Vec<Chain> {
 }
 
 /// The filter beside its peers.
-pub const PEERS: [&str; 11] = [
+pub const PEERS: [&str; 12] = [
     BASE,
     AGAIN,
     "do-nothing-downstream",
     "do-nothing-upstream",
     "aws-downstream",
     "aws-upstream",
+    "access-downstream",
     "v4-downstream",
     "v4-upstream",
     "v4-upstream-delegated",
@@ -181,6 +188,35 @@ pub const BODIES: [&str; 7] = [
 
 /// What the latency is measured of.
 pub const LATENCY: [&str; 4] = [BASE, "do-nothing-upstream", "aws-upstream", "v4-upstream"];
+
+/// The settings of a filter that only checks signed URLs.
+fn access() -> Value {
+    json!({"url_keys": {"default": {"key_env": "URL_KEY"}},
+           "defaults": {"access": {"url_signing": {"type": "A"}}}})
+}
+
+/// A filter whose VM has the key of signed URLs.
+fn with_key(mut filter: Value) -> Value {
+    let vm = &mut filter["typed_config"]["config"]["vm_config"];
+    vm["environment_variables"] = json!({"key_values": {"URL_KEY": URL_KEY}});
+    filter
+}
+
+const URL_KEY: &str = "an-example-of-a-key-of-32-bytes.";
+
+/// A path with a signature that has just been made.
+pub fn signed(path: &str) -> String {
+    let keys = Keys {
+        name: "default".into(),
+        main: Secret::new(URL_KEY),
+        backup: None,
+    };
+    let signing = UrlSigning::new(UrlType::A, Rc::new(keys), 1_800);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    let signed = signing.sign(&signing.keys.main, path, now, "0-0");
+    signed.unwrap_or_default()
+}
 
 /// The settings of the filter. The route that all requests take is the last of `routes`, if
 /// there are any, and has the last of the credentials.

@@ -65,6 +65,9 @@ fn comparison_lines(text: &mut String, measured: &Measured) {
         let estimate = added_ratio(&measured.floor, subject, peer);
         line(text, "added_cpu_ratio", peer, subject, estimate, None);
     }
+    let (peer, subject) = ("v4-downstream", "access-downstream");
+    let estimate = added_ratio(&measured.small, subject, peer);
+    line(text, "added_cpu_ratio", peer, subject, estimate, Some(1.0));
     let (peer, subject) = ("v4-upstream", "v4-upstream-delegated");
     let estimate = added_ratio(&measured.small, subject, peer);
     line(text, "added_cpu_ratio", peer, subject, estimate, None);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::process::scratch;
 
+use super::chains;
 use crate::command::Result;
 
 /// Requests of one run of h2load.
@@ -18,6 +19,19 @@ pub struct Load {
     pub headers: u32,
     /// Requests per second and connection; as many as go if `None`.
     pub rate: Option<u32>,
+    /// Whether its URLs are signed.
+    pub signed: bool,
+}
+
+impl Load {
+    /// The same, as a chain wants its URLs.
+    pub fn of(&self, chain: &str) -> Load {
+        let signed = chain.starts_with("access");
+        Load {
+            signed,
+            ..self.clone()
+        }
+    }
 }
 
 /// What is asked for.
@@ -52,7 +66,10 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
         command.arg("--log-file").arg(&log);
         log
     });
-    let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let url = |path: &str| match load.signed {
+        true => format!("http://127.0.0.1:{port}{}", chains::signed(path)),
+        false => format!("http://127.0.0.1:{port}{path}"),
+    };
     let list = match load.objects {
         Objects::One(path) => {
             command.arg(url(path));
@@ -83,7 +100,7 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
 fn others(url: impl Fn(&str) -> String) -> Result<PathBuf> {
     static BEGUN: AtomicU32 = AtomicU32::new(0);
     let from = BEGUN.fetch_add(OTHERS, Ordering::Relaxed);
-    let urls = (from..from + OTHERS).map(|number| url(&format!("/objects/{number:08}.txt\n")));
+    let urls = (from..from + OTHERS).map(|number| url(&format!("/objects/{number:08}.txt")) + "\n");
     let file = scratch("urls.txt");
     let written = std::fs::write(&file, urls.collect::<String>());
     written.map_err(|error| format!("{}: {error}", file.display()))?;

@@ -4,6 +4,7 @@ use testkit::Request;
 use testkit::origin::Origin;
 use testkit::process::wait_until;
 
+use super::chains;
 use super::envoy::{Chain, Envoy};
 use super::load::{self, Load};
 use super::measured::Costs;
@@ -16,9 +17,13 @@ pub fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
             .iter()
             .any(|signer| chain.name.starts_with(signer));
         let port = envoy.port(chain.name);
-        wait_until(chain.name, || Request::get("/a").send(port).status == 200);
+        let path = match chain.name.starts_with("access") {
+            true => chains::signed("/a"),
+            false => "/a".to_owned(),
+        };
+        wait_until(chain.name, || Request::get(&path).send(port).status == 200);
         let before = origin.signed();
-        let _ = Request::get("/a").send(port);
+        let _ = Request::get(&path).send(port);
         if (origin.signed() > before) != signs {
             return Err(format!("{}: signed is not {signs}", chain.name));
         }
@@ -29,7 +34,7 @@ pub fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
 /// Each of `names` in every round, in an order that changes.
 pub fn run(envoy: &Envoy, names: &[&'static str], rounds: usize, load: &Load) -> Result<Costs> {
     for name in names {
-        load::run(envoy.port(name), load)?;
+        load::run(envoy.port(name), &load.of(name))?;
     }
     let mut costs = Costs::new();
     for round in 0..rounds {
@@ -41,7 +46,7 @@ pub fn run(envoy: &Envoy, names: &[&'static str], rounds: usize, load: &Load) ->
             };
             let name = names[(at + round) % names.len()];
             let before = envoy.cpu_time()?;
-            load::run(envoy.port(name), load)?;
+            load::run(envoy.port(name), &load.of(name))?;
             let used = envoy.cpu_time()? - before;
             costs
                 .entry(name)

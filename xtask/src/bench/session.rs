@@ -69,6 +69,7 @@ impl Session {
                 objects,
                 headers: 0,
                 rate: None,
+                signed: false,
             },
             length,
             origin: Origin::open(LARGE),
@@ -169,6 +170,7 @@ impl Session {
                 requests: 5_000,
                 connections: 4,
                 rate: Some(125),
+                signed: false,
                 ..self.small
             };
             let times = load::run(envoy.port(name), &load)?;
