@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::origin::Origin;
-use crate::process::{Process, scratch};
+use crate::process::{Process, scratch, wait_until};
 use crate::{Request, tools};
 
 const TOKEN: &str = "sesame-bearer";
@@ -52,6 +52,11 @@ pub fn run(duration: Duration) -> Report {
     let file = scratch("soaked.toml");
     write_settings(&file, origin.sts_port, Variant::Plain);
     let (mut process, port) = start(&file);
+    // Without a token to begin with, the first outage would refuse everybody.
+    wait_until("the first credentials", || {
+        let answer = Stage::request().try_send(port);
+        answer.is_ok_and(|answer| answer.status == 200)
+    });
     let stage = Arc::new(Stage {
         port,
         is_over: AtomicBool::new(false),
@@ -150,12 +155,17 @@ impl Stage {
         !self.is_over.load(Ordering::Relaxed)
     }
 
+    /// That of a caller that has the token.
+    fn request() -> Request {
+        let bearer = format!("Bearer {TOKEN}");
+        Request::local("/v1/credentials/default").header("authorization", bearer)
+    }
+
     fn good(&self, number: usize) {
         let mut served_at = Instant::now();
         let mut count = 0_u64;
         while self.goes_on() {
-            let request = Request::local("/v1/credentials/default")
-                .header("authorization", format!("Bearer {TOKEN}"));
+            let request = Stage::request();
             // One of them has tokens that OSS refuses, now and then.
             let is_renewed = number == 0 && count % 64 == 63;
             let request = match is_renewed {
