@@ -144,6 +144,15 @@ pub enum OnFailure {
 }
 
 impl Filter {
+    /// Whether requests of a manager, which has this number, may reach the filter.
+    pub fn is_behind(&self, index: usize, manager: &Manager) -> bool {
+        match &self.position {
+            Position::Manager(of) => *of == index,
+            Position::Cluster(cluster) => manager.leads_to(cluster),
+            Position::Gateway | Position::Routes | Position::Unknown => false,
+        }
+    }
+
     /// The filter whose own configuration a text is.
     pub fn of_settings(settings: &str) -> Filter {
         Filter {

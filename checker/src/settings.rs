@@ -52,7 +52,7 @@ impl Settings {
     }
 
     /// Every block as it is written, those in metadata included.
-    pub fn all(&self, found: &Found) -> Vec<Block> {
+    fn all(&self, found: &Found) -> Vec<Block> {
         let metadata = found.metadata.iter().filter(|_| self.reads_metadata());
         let metadata = metadata.filter_map(|one| Block::parse(&one.field, &one.settings));
         self.written().into_iter().chain(metadata).collect()
@@ -230,6 +230,12 @@ const KEY_FIELDS: [&str; 5] = [
 
 /// The checks that `access` may have.
 const CHECKS: [&str; 3] = ["url_signing", "referer", "user_agent"];
+
+/// Every block of a filter's settings, those in metadata included, as far as they can be read.
+pub fn all_blocks(filter: &Filter, found: &Found) -> Vec<Block> {
+    let settings = Settings::of(filter);
+    settings.map_or_else(Vec::new, |settings| settings.all(found))
+}
 
 /// Whether a filter signs requests, as far as its settings can be read.
 pub fn signs(filter: &Filter) -> bool {

@@ -65,7 +65,8 @@ pub enum Attribute {
 /// What is noted with a stream, in a place that all attempts at its request share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The mapping that an attempt has made of the client's path.
+    /// What an attempt has made of the client's path, which it has also checked if the
+    /// settings say so.
     Mapped,
     /// The generation of the credentials with which an attempt was refused, where newer
     /// ones may heal it.

@@ -10,7 +10,7 @@ use crate::finding::Finding;
 use crate::found::{Filter, Found, Position, is_or_has};
 use crate::manager::{Manager, of_kind};
 use crate::protobuf::{field, is_true, kind, list, text};
-use crate::settings::{Block, Settings, signs};
+use crate::settings::{Block, Settings, all_blocks, signs};
 
 /// With types B and C1, what stands before the filter sees another path than what stands
 /// behind it.
@@ -120,8 +120,7 @@ pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
 pub fn routes_leave_the_filter_out(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
-        let blocks = Settings::of(filter).map(|settings| settings.all(found));
-        if !blocks.is_some_and(|blocks| blocks.iter().any(Block::checks)) {
+        if !all_blocks(filter, found).iter().any(Block::checks) {
             continue;
         }
         for manager in ways(found, filter) {
@@ -154,16 +153,9 @@ fn moves_paths(filter: &Filter) -> bool {
 
 /// The managers whose requests may reach a filter.
 fn ways<'a>(found: &'a Found, filter: &Filter) -> Vec<&'a Manager> {
-    match &filter.position {
-        Position::Manager(index) => found.managers.get(*index).into_iter().collect(),
-        Position::Cluster(cluster) => {
-            let managers = found.managers.iter();
-            managers
-                .filter(|manager| manager.leads_to(cluster))
-                .collect()
-        }
-        Position::Gateway | Position::Routes | Position::Unknown => Vec::new(),
-    }
+    let all = found.managers.iter().enumerate();
+    let ways = all.filter(|(index, manager)| filter.is_behind(*index, manager));
+    ways.map(|(_, manager)| manager).collect()
 }
 
 /// The filters through which a request has come before, with their configurations. What
@@ -219,8 +211,8 @@ fn is_ours_by_route(found: &Found, manager: &Manager, one: &Value) -> bool {
     let mut ours = among_listeners(found)
         .filter(|(filter, of)| ptr::eq(*of, manager) && is_or_has(one, filter));
     ours.any(|(filter, _)| {
-        let blocks = Settings::of(filter).map(|settings| settings.all(found));
-        blocks.is_some_and(|blocks| blocks.len() > 1 && blocks.iter().any(Block::checks))
+        let blocks = all_blocks(filter, found);
+        blocks.len() > 1 && blocks.iter().any(Block::checks)
     })
 }
 

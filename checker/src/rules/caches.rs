@@ -6,7 +6,7 @@ use crate::finding::Finding;
 use crate::found::{Filter, Found, Position, is_or_has};
 use crate::manager::{Manager, Route, of_kind};
 use crate::protobuf::text;
-use crate::settings::{Block, Settings};
+use crate::settings::{Block, all_blocks};
 
 use super::listener::among_listeners;
 use super::settings::written;
@@ -15,8 +15,7 @@ use super::settings::written;
 pub fn hits_are_not_checked(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found) {
-        let blocks = Settings::of(filter).map(|settings| settings.all(found));
-        if !blocks.is_some_and(|blocks| blocks.iter().any(Block::checks)) {
+        if !all_blocks(filter, found).iter().any(Block::checks) {
             continue;
         }
         for cache in caches_before(manager, filter) {

@@ -274,11 +274,7 @@ fn with_a_filter(
     let all = found.managers.iter().enumerate();
     all.filter(move |(index, manager)| {
         let mut filters = found.filters.iter().filter(|filter| is_meant(filter));
-        filters.any(|filter| match &filter.position {
-            Position::Manager(of) => of == index,
-            Position::Cluster(cluster) => manager.leads_to(cluster),
-            _ => false,
-        })
+        filters.any(|filter| filter.is_behind(*index, manager))
     })
 }
 

@@ -10,7 +10,7 @@ use crate::finding::Finding;
 use crate::found::{Filter, Found};
 use crate::manager::{HEADER_INPUT, Manager, PARAMETER_INPUT, Route, of_kind};
 use crate::protobuf::{field, is_true, list, text};
-use crate::settings::{Block, Settings};
+use crate::settings::{Block, Settings, all_blocks};
 
 /// A signed request must not leave for a cluster that was not selected before.
 pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
@@ -48,8 +48,7 @@ pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
 pub fn routes_match_on_url_signatures(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found) {
-        let blocks = Settings::of(filter).map(|settings| settings.all(found));
-        let blocks = blocks.unwrap_or_default();
+        let blocks = all_blocks(filter, found);
         let removed: Vec<&str> = blocks
             .iter()
             .flat_map(Block::parameters_of_signature)

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::reader::{ConfigError, Object};
-use super::source::{Environment, refuse_inline, unknown_name, variable};
+use super::source::{Environment, optional_variable, refuse_inline, unknown_name, variable};
 use super::{fields, names};
 use crate::access::{Access, Keys, List, Referer, TimeFormat, UrlSigning, UrlType, UserAgent};
 use crate::credentials::Secret;
@@ -94,10 +94,7 @@ pub fn read_keys(top: &Object, environment: Environment) -> Result<Vec<Rc<Keys>>
         names::check_entry_name(name).map_err(|problem| named.error(name, problem))?;
         refuse_inline(&path, value, "`key_env` or `backup_key_env`")?;
         let object = Object::new(path, value, fields::URL_KEYS)?;
-        let backup = match object.get("backup_key_env") {
-            Some(_) => Some(variable(&object, "backup_key_env", environment)?),
-            None => None,
-        };
+        let backup = optional_variable(&object, "backup_key_env", environment)?;
         Ok(Rc::new(Keys {
             name: name.to_owned(),
             main: Secret::new(variable(&object, "key_env", environment)?),
@@ -149,6 +146,9 @@ fn read_url_signing(access: &Object, keys: &[Rc<Keys>]) -> Result<Option<UrlSign
     )?;
     let kind: UrlType = object.choice("type")?;
     let named = object.text("keys")?;
+    if keys.is_empty() {
+        return Err(object.error("keys", NO_KEYS));
+    }
     let name = named.as_ref().map_or("default", |(_, name)| name);
     let found = keys.iter().find(|keys| keys.name == name);
     let Some(found) = found else {
@@ -183,6 +183,9 @@ fn read_url_signing(access: &Object, keys: &[Rc<Keys>]) -> Result<Option<UrlSign
         false => Ok(Some(signing)),
     }
 }
+
+const NO_KEYS: &str = "there are none: write, beside `defaults`, for example `url_keys`: {\"default\": \
+     {\"key_env\": \"URL_KEY\"}}, where URL_KEY is a variable of Envoy's environment";
 
 fn read_referer(access: &Object) -> Result<Option<Referer>, ConfigError> {
     let Some(object) = access.object("referer", fields::REFERER)? else {

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::access::KEY_IN_METADATA;
 use super::reader::{self, ConfigError};
 use super::route::{self, Reading, Treatment};
-use super::{Config, MOVES_BY_METADATA, RouteMap, moves_paths};
+use super::{Config, MOVES_BY_METADATA, RouteMap};
+use crate::access::Access;
 use crate::json::{Object, Value};
 
 /// What Envoy says of the route and the cluster of a request.
@@ -94,22 +95,10 @@ impl Config {
         }
         let mut reading = route::read(&settings, self.known())?;
         if let Reading::Complete(treatment) = &reading
-            && moves_paths(treatment)
+            && let Some(access) = treatment.access()
+            && let Some(problem) = self.objection(access)
         {
-            return Err(settings.error("access", MOVES_BY_METADATA));
-        }
-        let access = match &reading {
-            Reading::Complete(treatment) => treatment.access(),
-            Reading::Incomplete(_) => None,
-        };
-        if access.is_some() && !self.checks_access {
-            return Err(settings.error("access", CHECKED_IN_METADATA));
-        }
-        if let Some(access) = access
-            && let Some(signing) = &access.url_signing
-            && !self.key_times.allow(signing)
-        {
-            return Err(settings.error("access", KEY_IN_METADATA));
+            return Err(settings.error("access", problem));
         }
         if let Reading::Complete(Treatment::Sign(route)) = &mut reading
             && route.name == ROUTE
@@ -118,6 +107,20 @@ impl Config {
             Rc::make_mut(route).name = format!("{ROUTE} of {name}");
         }
         Ok(reading)
+    }
+
+    /// Why checks may not come from metadata.
+    fn objection(&self, access: &Access) -> Option<&'static str> {
+        let mut signing = access.url_signing.iter();
+        if access.moves_paths() {
+            Some(MOVES_BY_METADATA)
+        } else if !self.checks_access {
+            Some(CHECKED_IN_METADATA)
+        } else if !signing.all(|signing| self.key_times.allow(signing)) {
+            Some(KEY_IN_METADATA)
+        } else {
+            None
+        }
     }
 }
 

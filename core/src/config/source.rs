@@ -80,10 +80,7 @@ fn read_sidecar(
         timeout_ms: object.integer(&fields::TIMEOUT_MS)?,
         clock_margin_ms: object.integer(&fields::CLOCK_MARGIN_MS)?,
         refresh_margin_ms: object.optional_integer(&fields::REFRESH_MARGIN_MS)?,
-        token: match object.get("token_env") {
-            Some(_) => Some(Secret::new(variable(&object, "token_env", environment)?)),
-            None => None,
-        },
+        token: optional_variable(&object, "token_env", environment)?.map(Secret::new),
         cluster,
     })
 }
@@ -129,6 +126,18 @@ pub fn refuse_inline(path: &str, value: &Value, belongs: &str) -> Result<(), Con
 pub fn unknown_name(field: &str, known: &[&str]) -> String {
     let known = known.join("`, `");
     format!("is no name under `{field}`; known are `{known}`")
+}
+
+/// As [`variable`], of a setting that may be left out.
+pub fn optional_variable(
+    object: &Object,
+    field: &str,
+    environment: Environment,
+) -> Result<Option<String>, ConfigError> {
+    match object.get(field) {
+        Some(_) => variable(object, field, environment).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The value of the environment variable that a setting names.

@@ -41,11 +41,7 @@ pub(super) fn arrive<H: Host>(
     let Some(now) = worker.host.now() else {
         return refuse(Reason::InternalError, worker);
     };
-    let incoming = Incoming {
-        headers,
-        now: now / 1000,
-        guards: worker.checks_access(),
-    };
+    let incoming = incoming(headers, now, worker);
     let place = || worker.place(route.needs_note());
     let outgoing = match admit(&route, incoming, &place) {
         Err(reason) => return turn_away(route.access.as_deref(), reason, worker),
@@ -68,6 +64,15 @@ pub(super) fn arrive<H: Host>(
             };
             hold(waiting.into(), handle, worker)
         }
+    }
+}
+
+/// What is judged of a request at `now`, in milliseconds since 1970.
+fn incoming<'a>(headers: Headers<'a>, now: u64, worker: &Worker<impl Host>) -> Incoming<'a> {
+    Incoming {
+        headers,
+        now: now / 1000,
+        guards: worker.checks_access(),
     }
 }
 
@@ -99,12 +104,8 @@ fn check(access: Option<&Access>, headers: Headers, worker: &mut Worker<impl Hos
     let Some(now) = now else {
         return refuse(Reason::InternalError, worker);
     };
-    let incoming = Incoming {
-        headers,
-        now: now / 1000,
-        guards: worker.checks_access(),
-    };
-    let place = strips.then(|| worker.place(strips));
+    let incoming = incoming(headers, now, worker);
+    let place = strips.then(|| worker.place(true));
     let entered = match enter(access, &incoming, place.as_ref()) {
         Err(reason) => return turn_away(access, reason, worker),
         Ok(entered) => entered,

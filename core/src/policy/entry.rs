@@ -1,6 +1,7 @@
 //! Who may come in, before anything is said of where the request goes.
 
 use super::Incoming;
+use super::paths::has_dot_segment;
 use super::place::{Place, check_unambiguous};
 use super::reply::Reason;
 use crate::access::{Access, Passed};
@@ -40,19 +41,18 @@ pub fn enter<'a>(
         },
     };
     if incoming.guards && !access.is_some_and(Access::strips) {
-        check_spelling(sent)?;
+        check_one_spelling(sent)?;
     }
     Ok(Entered { now, sent, passed })
 }
 
 /// On another route another spelling of the path may be checked; so there is but one, which
 /// nothing behind reads as another path.
-fn check_spelling(target: &[u8]) -> Result<(), Reason> {
+fn check_one_spelling(target: &[u8]) -> Result<(), Reason> {
     let path = target.split(|byte| *byte == b'?').next();
     let path = path.unwrap_or_default();
     check_unambiguous(path)?;
-    let mut segments = path.split(|byte| *byte == b'/');
-    match segments.any(|segment| matches!(segment, b"." | b"..")) {
+    match has_dot_segment(path) {
         true => Err(Reason::DotSegment),
         false => Ok(()),
     }

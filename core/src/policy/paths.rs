@@ -23,13 +23,16 @@ pub fn check_spelling(route: &Route, raw: &[u8], asked: &Target) -> Result<(), R
             return Err(Reason::PathNotCanonical);
         }
     }
-    let is_dots = |segment: &[u8]| matches!(segment, b"." | b"..");
-    if route.rules.dot_segments == DotSegments::Refuse
-        && asked.key().split(|byte| *byte == b'/').any(is_dots)
-    {
+    if route.rules.dot_segments == DotSegments::Refuse && has_dot_segment(asked.key()) {
         return Err(Reason::DotSegment);
     }
     Ok(())
+}
+
+/// Whether a path, or a key, has a segment `.` or `..`.
+pub fn has_dot_segment(path: &[u8]) -> bool {
+    let mut segments = path.split(|byte| *byte == b'/');
+    segments.any(|segment| matches!(segment, b"." | b".."))
 }
 
 /// Whether the path names the bucket itself, not an object.

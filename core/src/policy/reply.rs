@@ -175,8 +175,7 @@ impl From<Reason> for Refusal {
 }
 
 impl Refusal {
-    /// Of a request that these checks have not let pass, or that something else has
-    /// stopped.
+    /// A refusal on a route that has these checks: who may not read is sent where they say.
     pub fn by(access: Option<&Access>, reason: Reason) -> Refusal {
         let redirect = access.filter(|_| reason.is_of_access());
         Refusal {

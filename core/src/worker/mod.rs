@@ -204,13 +204,13 @@ impl<H: Host> Worker<H> {
         self.config.checks_access
     }
 
-    /// Where the request of this callback's stream meets the filter.
-    /// `maps`: whether its path is changed there.
-    pub(crate) fn place(&self, maps: bool) -> Place {
+    /// Where the request of this callback's stream meets the filter. `noted`: whether an
+    /// earlier attempt may have noted something.
+    pub(crate) fn place(&self, noted: bool) -> Place {
         match self.host.attempt() {
             0 => Place::Listener,
             attempt => Place::Cluster {
-                earlier: match attempt > 1 && maps {
+                earlier: match attempt > 1 && noted {
                     true => self.host.noted(Note::Mapped),
                     false => Vec::new(),
                 },

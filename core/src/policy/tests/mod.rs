@@ -50,15 +50,7 @@ fn a_retry_is_mapped_as_the_first_attempt_was() {
         let place = &|| Place::Cluster {
             earlier: earlier.clone(),
         };
-        match admit(
-            &route,
-            Incoming {
-                headers,
-                now: 0,
-                guards: false,
-            },
-            place,
-        )? {
+        match admit(&route, incoming(headers), place)? {
             Admission::Signed(outgoing) => Ok::<_, Reason>(outgoing),
             other => panic!("{other:?}"),
         }
@@ -205,13 +197,7 @@ fn no_bytes_panic() {
 
 /// The same request, where it meets the filter among the listener's filters.
 fn at_listener(route: &Route, headers: &[(&str, &str)]) -> Result<Admission, Reason> {
-    let headers = bytes(headers);
-    let incoming = Incoming {
-        headers: &headers,
-        now: 0,
-        guards: false,
-    };
-    admit(route, incoming, &|| Place::Listener)
+    admit(route, incoming(&bytes(headers)), &|| Place::Listener)
 }
 
 fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {
@@ -333,16 +319,7 @@ fn the_place_is_asked_for_only_where_it_makes_a_difference() {
             on_cluster()
         };
         let headers = &headers;
-        admit(
-            &route(),
-            Incoming {
-                headers,
-                now: 0,
-                guards: false,
-            },
-            place,
-        )
-        .unwrap();
+        admit(&route(), incoming(headers), place).unwrap();
         assert_eq!(count.get(), u32::from(asked), "{path} {host}");
     }
 }
