@@ -96,6 +96,15 @@ fn what_is_too_much_is_said_and_not_corrected<W: World>() {
     let mut world = world::<W>();
     let first = ask(&mut world);
     let far = skewed("Sun, 07 Dec 2025 15:18:03 GMT");
+    let of_far = far.clone();
+    let seen = world.first(move |node| node.respond(first, &of_far));
+    let set = &seen[0].edited().set;
+    let is_mark = |(name, _): &(String, String)| name == "x-origin-auth-retry";
+    assert!(
+        !set.iter().any(is_mark),
+        "a retry has the same time: {set:?}"
+    );
+    let first = ask(&mut world);
     let second = refuse(&mut world, first, far);
     let log = world.first(Node::logged);
     assert!(log.contains("too much to be corrected"), "{log}");

@@ -6,6 +6,7 @@ use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::fetch::answer::{self, Answer};
 use oss_origin_auth_core::fetch::entry::Entry;
+use oss_origin_auth_core::oss::details::Details;
 use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, judge};
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
@@ -19,7 +20,9 @@ const ANSWER: &str = r#"{"Code":"Success","AccessKeyId":"STS.x","AccessKeySecret
     "SecurityToken":"t","Expiration":"2099-01-01T00:00:00Z"}"#;
 const CONFIGURATION: &str = r#"{"credentials":{"default":{"sidecar":{"cluster":"c"}}},
     "defaults":{"bucket":"bbb","region":"r","endpoint":"oss"},"routes":{"x":{"signature_version":"v1"}}}"#;
-const ERROR: &str = "<Error><Code>AccessDenied</Code><Message>forbidden by kms</Message></Error>";
+const ERROR: &str = "<Error><Code>AccessDenied</Code><Message>forbidden by kms</Message>\
+    <AccessDeniedDetail><PolicyType>SessionPolicy</PolicyType></AccessDeniedDetail>\
+    <EC>0003-00001403</EC><Endpoint>oss-cn-beijing.aliyuncs.com</Endpoint></Error>";
 
 /// A text with a few bytes replaced, and cut somewhere.
 fn damaged(text: &'static str) -> impl Strategy<Value = Vec<u8>> {
@@ -122,5 +125,7 @@ proptest! {
         let _ = judge(&error);
         let cause = diagnose(&error);
         prop_assert!(!cause.word().is_empty() && !cause.fix().is_empty());
+        let details = Details::of(&error, cause);
+        prop_assert!(details.sentences().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     }
 }

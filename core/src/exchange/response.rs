@@ -14,7 +14,7 @@ use crate::policy::edits::Edits;
 use crate::policy::redact::{Body, Redaction, forced_download, needs_redaction, redact};
 use crate::policy::reply::{REASON_HEADER, RETRY_HEADER};
 use crate::words::Word;
-use crate::worker::Worker;
+use crate::worker::{OssError, Worker};
 
 /// An answer with which something is left to do.
 #[derive(Debug)]
@@ -47,7 +47,13 @@ struct Failure {
     request_id: Vec<u8>,
     /// OSS's time, of a 403: what else there is says nothing of ours.
     date: Vec<u8>,
+    /// Until when the credentials were thought good, in seconds since 1970, where OSS says
+    /// that they have expired.
+    expires_at: Option<u64>,
 }
+
+/// As much of a request's id as is logged. OSS's have 24 bytes.
+const MAX_ID: usize = 64;
 
 /// OSS has answered.
 pub(super) fn answer(
@@ -94,7 +100,7 @@ pub(super) fn answer(
     };
     edits.remove.extend(forced);
     let failure = generation.map(|generation| {
-        let failure = Failure::new(route, generation, status, response);
+        let mut failure = Failure::new(route, generation, status, response);
         failure.act(&xml, &mut edits, worker);
         failure
     });
@@ -169,39 +175,51 @@ impl Answered {
         let failure = self.failure.take()?;
         let cause = diagnose(&failure.response(&self.xml));
         failure.correct_clock(cause, worker);
-        worker.on_diagnosis(&failure.route, &failure.request_id, cause);
+        worker.on_diagnosis(&OssError {
+            route: &failure.route,
+            cause,
+            response: failure.response(&self.xml),
+            request_id: &failure.request_id,
+            date: &failure.date,
+            expires_at: failure.expires_at.filter(|_| cause == Cause::TokenExpired),
+        });
         Some(cause)
     }
 }
 
 impl Failure {
     fn new(route: Rc<Route>, generation: u64, status: u16, response: &dyn Response) -> Failure {
+        let mut request_id = response.header(headers::REQUEST_ID);
+        request_id.truncate(MAX_ID);
         Failure {
             route,
             generation,
             status,
             ec: response.header(headers::EC),
-            request_id: response.header(headers::REQUEST_ID),
+            request_id,
             date: match status {
                 403 => response.header(headers::DATE),
                 _ => Vec::new(),
             },
+            expires_at: None,
         }
     }
 
     /// Does at once what the headers alone take, `xml` being that in a header: a retry may
     /// follow, and need not come to the body.
-    fn act(&self, xml: &[u8], edits: &mut Edits, worker: &mut Worker<impl Host>) {
+    fn act(&mut self, xml: &[u8], edits: &mut Edits, worker: &mut Worker<impl Host>) {
         let verdict = judge(&self.response(xml));
         let cause = diagnose(&self.response(xml));
-        let generation = self.generation;
+        let (account, generation) = (self.route.account, self.generation);
+        if cause == Cause::TokenExpired {
+            self.expires_at = worker.expiry(account, generation);
+        }
         if worker.on_verdict(&self.route, generation, &self.request_id, verdict) {
             worker.note(Note::Suspect, &generation.to_string());
         }
-        self.correct_clock(cause, worker);
-        let account = self.route.account;
+        let corrects = self.correct_clock(cause, worker);
         let mut others = || worker.has_others(account, generation);
-        if cause == Cause::ClockSkew || (verdict != Verdict::Innocent && others()) {
+        if corrects || (verdict != Verdict::Innocent && others()) {
             edits.set.push((RETRY_HEADER.into(), Cow::Borrowed(b"1")));
         }
         if self.route.log_credentials.is_some() {
@@ -214,10 +232,9 @@ impl Failure {
         }
     }
 
-    fn correct_clock(&self, cause: Cause, worker: &mut Worker<impl Host>) {
-        if cause == Cause::ClockSkew {
-            worker.on_clock_skew(&self.route.host, &self.date);
-        }
+    /// Whether another attempt may bear OSS's time.
+    fn correct_clock(&self, cause: Cause, worker: &mut Worker<impl Host>) -> bool {
+        cause == Cause::ClockSkew && worker.on_clock_skew(&self.route.host, &self.date)
     }
 
     fn response<'a>(&'a self, xml: &'a [u8]) -> ErrorResponse<'a> {

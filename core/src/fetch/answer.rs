@@ -133,7 +133,7 @@ const NOBODY: &str =
     "status 503: nobody answers; is the sidecar running, and is its address right in the cluster?";
 const WANTS_TOKEN: &str =
     "status 401: it wants a token; `token_env` names the variable that holds it";
-const FOREIGN_NAME: &str = "status 403: if it is an sts-sidecar without a token, `authority` must be \
+const FOREIGN_NAME: &str = "status 403: if it is a sidecar without a token, `authority` must be \
      an address, `localhost` or a name without a dot";
 const LACKS_TOKEN: &str = "`AccessKeyId` begins with `STS.`, and `SecurityToken`, without which OSS takes \
      no such key, is missing";

@@ -9,7 +9,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::words::words;
+pub use super::causes::{Alert, Cause, Verdict};
+
+use super::causes::{CODES, DECISIVE, ECS, SHARED, TEXTS};
 
 /// As much of an error body as is read. OSS's take less than 1 KiB, of which `Code` and
 /// `Message` come first; those that repeat a request take several.
@@ -27,125 +29,23 @@ pub struct ErrorResponse<'a> {
     pub xml: &'a [u8],
 }
 
-/// What an error says of the credentials that signed the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// OSS says that they are good for nothing.
-    Rejected(Cause),
-    /// OSS does not say why it refused, so that they may be the reason.
-    Suspect,
-    /// They are not the reason.
-    Innocent,
-}
-
-words! {
-    /// The known causes of an error. Each has its own fix.
-    pub enum Cause {
-        /// The security token is no longer good.
-        TokenExpired = "token_expired",
-        /// The security token is not one, or not one of this AccessKey.
-        TokenInvalid = "token_invalid",
-        /// There is no such AccessKey, or it is disabled.
-        KeyUnknown = "key_unknown",
-        /// OSS computes another signature.
-        SignatureMismatch = "signature_mismatch",
-        /// The signature is from another time than OSS's.
-        ClockSkew = "clock_skew",
-        /// The identity may not do this.
-        AccessDenied = "access_denied",
-        /// The identity may not use the key that the object is encrypted with.
-        KmsForbidden = "kms_forbidden",
-        /// The account has no KMS.
-        KmsNotActivated = "kms_not_activated",
-        /// There is no such object.
-        NoSuchKey = "no_such_key",
-        /// There is no such bucket.
-        NoSuchBucket = "no_such_bucket",
-        /// The region in the signature is not the bucket's.
-        WrongRegion = "wrong_region",
-        /// The endpoint is not the bucket's.
-        WrongEndpoint = "wrong_endpoint",
-        /// The account may not use the public endpoints of the mainland.
-        PublicEndpoint = "public_endpoint",
-        /// The object is archived, and must be restored before it can be read.
-        Archived = "archived",
-        /// There are more requests, or more bytes, than OSS serves at a time.
-        Throttled = "throttled",
-        /// There is a signature in the header and one in the URL.
-        TwoSignatures = "two_signatures",
-        /// An error of which nothing more is known.
-        Unknown = "unknown",
-    }
-}
-
-impl Cause {
-    /// What an operator should do.
-    pub fn fix(self) -> &'static str {
-        match self {
-            Cause::TokenExpired => {
-                "the security token expired; new credentials are fetched; if this repeats, compare \
-                 the clocks of Envoy and the sidecar"
-            }
-            Cause::TokenInvalid => {
-                "OSS does not know the security token; new credentials are fetched; if this \
-                 repeats, the role's sessions were revoked or the sidecar gives wrong tokens"
-            }
-            Cause::KeyUnknown => {
-                "OSS does not know the AccessKey; new credentials are fetched; if this repeats, \
-                 the key was deleted or disabled"
-            }
-            Cause::SignatureMismatch => {
-                "the secret is not that of the AccessKey, or something between Envoy and OSS \
-                 changes the request; among the listener's filters, the route's rewrite of path \
-                 and host must be what the settings describe"
-            }
-            Cause::ClockSkew => {
-                "the clock of this machine is off by more than 15 minutes; synchronize it"
-            }
-            Cause::AccessDenied => {
-                "the role may not read this object; give it oss:GetObject on the bucket, and look \
-                 at the bucket's policy"
-            }
-            Cause::KmsForbidden => {
-                "the object is encrypted with KMS, and the role lacks AliyunKMSCryptoUserAccess; \
-                 attach that policy to the role"
-            }
-            Cause::KmsNotActivated => {
-                "the object is encrypted with KMS, which is not activated in the bucket's account"
-            }
-            Cause::NoSuchKey => "the object does not exist",
-            Cause::NoSuchBucket => "the bucket does not exist; compare `bucket` and the endpoint",
-            Cause::WrongRegion => "`region` is not that of the bucket or its endpoint",
-            Cause::WrongEndpoint => {
-                "the bucket lies in another region than the cluster's endpoint; use its own"
-            }
-            Cause::PublicEndpoint => {
-                "accounts opened after 20 March 2025 may not read objects by a public endpoint of \
-                 the mainland; set `endpoint` (and the cluster) to the internal one, \
-                 oss-<region>-internal.aliyuncs.com, or to the bucket's own domain with \
-                 `addressing`: \"cname\""
-            }
-            Cause::Archived => {
-                "the object is archived; restore it, or turn on the bucket's direct read of \
-                 archived objects"
-            }
-            Cause::Throttled => {
-                "OSS serves no more requests or bytes of this bucket or account at a time; with \
-                 `retry_policy` Envoy backs off and asks again; put a cache in front, or have the \
-                 limit raised"
-            }
-            Cause::TwoSignatures => {
-                "the request had a signature in its URL as well as the one in its header"
-            }
-            Cause::Unknown => "see the body of the answer and its request id",
+impl ErrorResponse<'_> {
+    /// The EC, which the XML repeats.
+    pub fn number(&self) -> &[u8] {
+        match self.ec {
+            b"" => element(self.xml, "EC").unwrap_or_default(),
+            ec => ec,
         }
     }
 }
 
-/// Whether there is anything to find out: an error that OSS may have sent. A 5xx is one if it
-/// has a request id of OSS: others are Envoy's own. `has_id` is asked only for these.
+/// Whether there is anything to find out: an error that OSS may have sent. A 429 or a 5xx is
+/// one if it has a request id of OSS: others are Envoy's own. `has_id` is asked only for these.
 pub fn is_error(status: u16, has_id: impl FnOnce() -> bool) -> bool {
-    (400..500).contains(&status) || (status >= 500 && has_id())
+    match status {
+        429 | 500.. => has_id(),
+        status => status >= 400,
+    }
 }
 
 /// What the headers of an error say of the credentials. `error.xml` is that of
@@ -154,36 +54,104 @@ pub fn is_error(status: u16, has_id: impl FnOnce() -> bool) -> bool {
 /// An EC may change, says Alibaba, and then one that we do not know may mean that
 /// a token is no longer good. Its family is steadier: `0002-` is authentication,
 /// and those from `0003-` on come after it (OSS, "Error codes").
+///
+/// A status besides 400, 401 and 403 is not about who asks, whatever comes with it.
 pub fn judge(error: &ErrorResponse) -> Verdict {
-    use Cause::{KeyUnknown, TokenExpired, TokenInvalid};
-    let told = element(error.xml, "EC").unwrap_or_default();
-    let ec = if error.ec.is_empty() { told } else { error.ec };
+    let ec = error.number();
     let may_be_theirs = ec.is_empty() || ec.starts_with(b"0002-");
-    match known_cause(error.xml, ec) {
-        Some(cause @ (TokenExpired | TokenInvalid | KeyUnknown)) => Verdict::Rejected(cause),
-        None if may_be_theirs && matches!(error.status, 401 | 403) => Verdict::Suspect,
+    match diagnose(error).verdict() {
+        verdict @ Verdict::Rejected(_) if matches!(error.status, 400 | 401 | 403) => verdict,
+        Verdict::Suspect if may_be_theirs && matches!(error.status, 401 | 403) => Verdict::Suspect,
         _ => Verdict::Innocent,
     }
 }
 
 /// The cause of an error, from all that is known of it.
+///
+/// `Code` decides where it is known and names one cause, even against the EC, which Alibaba
+/// says may change. Of a Code that several causes share, a text in the message decides (the EC
+/// of KMS is published nowhere), or else the EC, as it does where only the headers are seen.
+/// Where there is no such Code, the EC decides, or its family where all of it is one cause;
+/// then the status, if it means one thing alone. The rest is unknown:
+///
+/// - an AccessDenied by an EC that is not known, since OSS may have denied it for many reasons;
+/// - a 403 of the family `0003-` by a number that is not known;
+/// - a 404 by an EC or a Code that is not known. One without either is an object that is not
+///   there: nobody but OSS would say more.
 pub fn diagnose(error: &ErrorResponse) -> Cause {
-    known_cause(error.xml, error.ec).unwrap_or(match error.status {
-        429 => Cause::Throttled,
-        404 if element(error.xml, "Code").is_none() => Cause::NoSuchKey,
-        _ => Cause::Unknown,
-    })
+    let by_ec = || by_ec(error);
+    let known = by_code(error).or_else(by_ec).or_else(|| by_status(error));
+    known.unwrap_or(Cause::Unknown)
 }
 
-/// `Code` in the XML decides where there is one that is known; the EC is a hint
-/// where there is none, since Alibaba says that it may change.
-fn known_cause(xml: &[u8], ec: &[u8]) -> Option<Cause> {
-    let by_code = element(xml, "Code").and_then(|code| {
-        let message = element(xml, "Message").unwrap_or_default();
-        by_code(code, message, ec)
-    });
-    by_code.or_else(|| by_ec(ec))
+fn by_code(error: &ErrorResponse) -> Option<Cause> {
+    let code = element(error.xml, "Code")?;
+    let message = element(error.xml, "Message").unwrap_or_default();
+    let sharing = SHARED.iter().filter(|(known, _)| known.as_bytes() == code);
+    if sharing.clone().next().is_none() {
+        return look_up(CODES, code);
+    }
+    let says = |text: &str| find(message, text.as_bytes()).is_some();
+    let mut texts = TEXTS.iter().filter(|(text, _)| says(text));
+    let by_text = texts.find(|(_, cause)| sharing.clone().any(|(_, shares)| shares == cause));
+    let by_text = by_text.map(|(_, cause)| *cause);
+    let is_new = code == b"AccessDenied" && !error.number().is_empty();
+    let known = by_text.or_else(|| by_ec(error));
+    known.or_else(|| look_up(CODES, code).filter(|_| !is_new))
 }
+
+fn by_ec(error: &ErrorResponse) -> Option<Cause> {
+    // Image processing has many ECs. Of another status they may be more than a client's doing.
+    let is_refusal = matches!(error.status, 400 | 409 | 411);
+    let known = look_up(ECS, error.number());
+    known.filter(|cause| *cause != Cause::BadRequest || is_refusal)
+}
+
+fn by_status(error: &ErrorResponse) -> Option<Cause> {
+    let says_more = !error.number().is_empty() || element(error.xml, "Code").is_some();
+    let mut decisive = DECISIVE.iter();
+    let found = decisive.find(|(status, _)| *status == error.status);
+    let found = found.map(|(_, cause)| *cause);
+    // OSS's own failures have many statuses.
+    let is_failure = (500..600).contains(&error.status);
+    let found = found.or(is_failure.then_some(Cause::ServerError));
+    found.filter(|_| error.status != 404 || !says_more)
+}
+
+/// The cause of the first pattern that a text fits.
+fn look_up(among: &[(&str, Cause)], text: &[u8]) -> Option<Cause> {
+    let mut among = among.iter();
+    let found = among.find(|(pattern, _)| fits(pattern, text));
+    found.map(|(_, cause)| *cause)
+}
+
+/// Whether a text fits a pattern (see [`super::causes::Facts`]).
+fn fits(pattern: &str, text: &[u8]) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(end), _) => text.ends_with(end.as_bytes()),
+        (_, Some(begin)) => text.starts_with(begin.as_bytes()),
+        (None, None) => text == pattern.as_bytes(),
+    }
+}
+
+/// Where OSS explains an EC that is not known here. `None` for one that is, and for what is
+/// none: an address is made of digits and hyphens alone.
+pub fn help(ec: &[u8]) -> Option<String> {
+    let text = as_ec(ec)?;
+    let is_new = look_up(ECS, ec).is_none();
+    is_new.then(|| ["https://api.aliyun.com/troubleshoot?q=", text].concat())
+}
+
+/// An EC as a text, if it is one.
+pub fn as_ec(ec: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(ec).ok()?;
+    let is_of_ec = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+    let is_one = (1..=MAX_EC).contains(&ec.len()) && text.bytes().all(is_of_ec);
+    is_one.then_some(text)
+}
+
+/// Those of OSS have 13.
+const MAX_EC: usize = 32;
 
 /// The XML in the header `x-oss-err`, by which OSS explains an error to a HEAD: in
 /// Base64 (Alibaba's Python SDKs read it there). Empty if it is no such header.
@@ -204,74 +172,6 @@ pub fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let rest = body.get(find(body, opening.as_bytes())? + opening.len()..)?;
     rest.get(..find(rest, closing.as_bytes())?)
 }
-
-/// OSS, "Error codes"; shared by all operations on objects.
-fn by_code(code: &[u8], message: &[u8], ec: &[u8]) -> Option<Cause> {
-    let says = |words: &str| find(message, words.as_bytes()).is_some();
-    match code {
-        b"AccessDenied" if says("forbidden by kms") => Some(Cause::KmsForbidden),
-        b"AccessDenied" if says("specified endpoint") => Some(Cause::WrongEndpoint),
-        b"AccessDenied" if by_ec(ec) == Some(Cause::KmsNotActivated) => {
-            Some(Cause::KmsNotActivated)
-        }
-        b"InvalidArgument" if says("region") => Some(Cause::WrongRegion),
-        b"InvalidArgument" if by_ec(ec) == Some(Cause::TwoSignatures) => Some(Cause::TwoSignatures),
-        // QpsLimitExceeded, TotalQpsLimitExceeded, DownloadTrafficRateLimitExceeded and others.
-        code if code.ends_with(b"LimitExceeded") => Some(Cause::Throttled),
-        code => look_up(CODES, code),
-    }
-}
-
-/// OSS, "Error codes": those that name one cause.
-fn by_ec(ec: &[u8]) -> Option<Cause> {
-    look_up(ECS, ec)
-}
-
-fn look_up(among: &[(&str, Cause)], wanted: &[u8]) -> Option<Cause> {
-    let mut among = among.iter();
-    let found = among.find(|(known, _)| known.as_bytes() == wanted);
-    found.map(|(_, cause)| *cause)
-}
-
-/// The codes that name one cause, whatever their message.
-const CODES: &[(&str, Cause)] = &[
-    ("SecurityTokenExpired", Cause::TokenExpired),
-    ("InvalidSecurityToken", Cause::TokenInvalid),
-    ("AccessKeyIdAndSecurityTokenNotMatch", Cause::TokenInvalid),
-    ("InvalidAccessKeyId", Cause::KeyUnknown),
-    ("SignatureDoesNotMatch", Cause::SignatureMismatch),
-    ("RequestTimeTooSkewed", Cause::ClockSkew),
-    ("KmsServiceNotEnabled", Cause::KmsNotActivated),
-    ("AccessDenied", Cause::AccessDenied),
-    ("PublicEndpointForbidden", Cause::PublicEndpoint),
-    ("InvalidObjectState", Cause::Archived),
-    ("NoSuchKey", Cause::NoSuchKey),
-    ("NoSuchBucket", Cause::NoSuchBucket),
-];
-
-const ECS: &[(&str, Cause)] = &[
-    ("0002-00000007", Cause::TokenExpired),
-    ("0002-00000006", Cause::TokenInvalid),
-    ("0002-00000008", Cause::TokenInvalid),
-    ("0002-00000002", Cause::KeyUnknown),
-    ("0002-00000902", Cause::KeyUnknown),
-    // V1, and V4 in the header.
-    ("0002-00000040", Cause::SignatureMismatch),
-    ("0002-00000201", Cause::SignatureMismatch),
-    // The region or the product in V4's scope: in the header, in a URL.
-    ("0002-00000226", Cause::WrongRegion),
-    ("0002-00000227", Cause::WrongRegion),
-    ("0002-00000228", Cause::WrongRegion),
-    ("0002-00000504", Cause::ClockSkew),
-    ("0002-00000039", Cause::TwoSignatures),
-    ("0003-00000001", Cause::AccessDenied),
-    ("0004-00000302", Cause::Throttled),
-    ("0004-00000304", Cause::Throttled),
-    ("0005-00000218", Cause::KmsNotActivated),
-    ("0015-00000101", Cause::NoSuchBucket),
-    ("0026-00000001", Cause::NoSuchKey),
-    ("0048-00000401", Cause::PublicEndpoint),
-];
 
 /// Where `wanted` begins in a text.
 pub(super) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -307,10 +207,8 @@ mod tests {
                 "",
                 Cause::TokenInvalid,
             ),
-            ("InvalidAccessKeyId", "", Cause::KeyUnknown),
             ("SignatureDoesNotMatch", "", Cause::SignatureMismatch),
             ("RequestTimeTooSkewed", "", Cause::ClockSkew),
-            ("AccessDenied", "You have no right", Cause::AccessDenied),
             (
                 "AccessDenied",
                 "This request is forbidden by kms.",
@@ -325,8 +223,12 @@ mod tests {
             ("NoSuchBucket", "", Cause::NoSuchBucket),
             ("PublicEndpointForbidden", "", Cause::PublicEndpoint),
             ("InvalidObjectState", "", Cause::Archived),
-            ("QpsLimitExceeded", "", Cause::Throttled),
-            ("DownloadTrafficRateLimitExceeded", "", Cause::Throttled),
+            ("QpsLimitExceeded", "", Cause::ThrottledQps),
+            (
+                "DownloadTrafficRateLimitExceeded",
+                "",
+                Cause::ThrottledTraffic,
+            ),
             (
                 "InvalidArgument",
                 "Invalid signing region in Authorization header",
@@ -337,14 +239,47 @@ mod tests {
                 assert_eq!(with_body(code, message, ec), want, "{code} {ec}");
             }
         }
-        assert_eq!(
-            with_body("AccessDenied", "", "0005-00000218"),
-            Cause::KmsNotActivated
-        );
-        assert_eq!(
-            with_body("InvalidArgument", "", "0002-00000039"),
-            Cause::TwoSignatures
-        );
+    }
+
+    #[test]
+    fn of_a_code_that_causes_share_the_ec_decides() {
+        for (code, ec, want) in [
+            ("AccessDenied", "", Cause::AccessDenied),
+            ("AccessDenied", "0003-00000001", Cause::AccessDenied),
+            ("AccessDenied", "0003-00000101", Cause::BucketPolicy),
+            ("AccessDenied", "0005-00000218", Cause::KmsNotActivated),
+            // Also where it is another Code's.
+            ("AccessDenied", "0003-00000801", Cause::AccountSuspended),
+            ("AccessDenied", "0003-00000401", Cause::VpcPolicy),
+            ("AccessDenied", "0002-00000007", Cause::TokenExpired),
+            // Its reason is new.
+            ("AccessDenied", "0003-00000999", Cause::Unknown),
+            ("AccessDenied", "9999-00000001", Cause::Unknown),
+            ("InvalidArgument", "0002-00000039", Cause::TwoSignatures),
+            ("InvalidArgument", "0002-00000227", Cause::WrongProduct),
+            ("InvalidArgument", "", Cause::Unknown),
+            ("InvalidAccessKeyId", "", Cause::KeyUnknown),
+            ("InvalidAccessKeyId", "0002-00000003", Cause::TokenMissing),
+            ("InvalidAccessKeyId", "0002-00000999", Cause::KeyUnknown),
+        ] {
+            assert_eq!(with_body(code, "", ec), want, "{code} {ec}");
+        }
+    }
+
+    #[test]
+    fn a_404_is_a_missing_object_if_nothing_says_otherwise() {
+        let missing = |ec: &str, xml: &str| {
+            let (ec, xml) = (ec.as_bytes(), xml.as_bytes());
+            let status = 404;
+            diagnose(&ErrorResponse { status, ec, xml })
+        };
+        assert_eq!(missing("", ""), Cause::NoSuchKey);
+        assert_eq!(missing("", "<html>"), Cause::NoSuchKey);
+        assert_eq!(missing("0026-00000001", ""), Cause::NoSuchKey);
+        assert_eq!(missing("0026-00000999", ""), Cause::Unknown);
+        assert_eq!(missing("", &xml("NoSuchOther", "")), Cause::Unknown);
+        let told = "<Code>NoSuchVersion</Code><EC>0026-00000001</EC>";
+        assert_eq!(missing("0026-00000001", told), Cause::NoSuchVersion);
     }
 
     #[test]
@@ -361,9 +296,24 @@ mod tests {
             (403, "0002-00000201", Cause::SignatureMismatch),
             (400, "0002-00000226", Cause::WrongRegion),
             (400, "0048-00000401", Cause::PublicEndpoint),
-            (503, "0004-00000302", Cause::Throttled),
+            (503, "0004-00000302", Cause::ThrottledQps),
             (429, "", Cause::Throttled),
-            (503, "", Cause::Unknown),
+            (429, "9999-00000001", Cause::Throttled),
+            (503, "", Cause::ServiceUnavailable),
+            (503, "9999-00000001", Cause::ServiceUnavailable),
+            (502, "", Cause::ServerError),
+            (504, "9999-00000001", Cause::ServerError),
+            (501, "", Cause::BadRequest),
+            (411, "", Cause::BadRequest),
+            (413, "", Cause::Unknown),
+            (400, "0040-00000321", Cause::BadRequest),
+            // It may be more than a client's doing.
+            (403, "0040-00000321", Cause::Unknown),
+            (500, "0040-00000601", Cause::ServerError),
+            (424, "0041-00000999", Cause::MirrorFailed),
+            (403, "0003-00000999", Cause::Unknown),
+            (404, "0026-00000999", Cause::Unknown),
+            (412, "9999-00000001", Cause::PreconditionFailed),
             (403, "9999-00000001", Cause::Unknown),
             (403, "", Cause::Unknown),
             (404, "", Cause::NoSuchKey),
@@ -380,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn a_status_that_decides_is_one_of_its_cause() {
+        for (status, cause) in DECISIVE {
+            assert!(cause.facts().statuses.contains(status), "{cause:?}");
+            let (status, ec, xml) = (*status, &b""[..], &b""[..]);
+            assert_eq!(diagnose(&ErrorResponse { status, ec, xml }), *cause);
+        }
+    }
+
+    #[test]
     fn the_headers_decide_what_becomes_of_the_credentials() {
         use Verdict::{Innocent, Rejected, Suspect};
         for (status, ec, want) in [
@@ -392,12 +351,18 @@ mod tests {
             (403, "", Suspect),
             (401, "", Suspect),
             (403, "0002-00000999", Suspect),
-            (401, "0002-00000003", Suspect),
+            (403, "0002-00000003", Rejected(Cause::TokenMissing)),
             // Of other statuses that is no sign.
             (400, "", Innocent),
             (404, "", Innocent),
             (503, "", Innocent),
             (400, "0002-00000999", Innocent),
+            // Nor is what is said of them there.
+            (404, "0002-00000007", Innocent),
+            (405, "0002-00000902", Innocent),
+            (429, "0002-00000007", Innocent),
+            (503, "0002-00000007", Innocent),
+            (400, "0002-00000007", Rejected(Cause::TokenExpired)),
             // No fault of the credentials.
             (400, "0002-00000039", Innocent),
             (403, "0002-00000040", Innocent),
@@ -421,6 +386,20 @@ mod tests {
             };
             assert_eq!(judge(&answer), want, "{status} {}", ec.escape_ascii());
         }
+    }
+
+    #[test]
+    fn an_object_that_is_not_there_rejects_nothing_whatever_its_header_says() {
+        let xml = xml("SecurityTokenExpired", "");
+        let (status, ec, xml) = (404, &b""[..], xml.as_bytes());
+        let error = ErrorResponse { status, ec, xml };
+        assert_eq!(judge(&error), Verdict::Innocent);
+    }
+
+    #[test]
+    fn a_region_in_what_the_client_wrote_is_no_signing_region() {
+        let message = "The value: region of parameter: prefix is invalid.";
+        assert_eq!(with_body("InvalidArgument", message, ""), Cause::Unknown);
     }
 
     #[test]
@@ -460,10 +439,12 @@ mod tests {
     }
 
     #[test]
-    fn a_5xx_is_of_oss_if_it_has_its_id() {
+    fn a_5xx_or_429_is_of_oss_if_it_has_its_id() {
         for (status, has_id, want) in [
             (400, false, true),
             (499, false, true),
+            (429, false, false),
+            (429, true, true),
             (500, true, true),
             (503, true, true),
             (503, false, false),

@@ -1,8 +1,11 @@
 //! Facts of Object Storage Service, as Alibaba Cloud documents them. Nothing here knows
 //! of settings or credentials.
 
+pub mod causes;
+pub mod details;
 pub mod encoding;
 pub mod error;
+pub mod facts;
 pub mod headers;
 pub mod parameters;
 pub mod shown;

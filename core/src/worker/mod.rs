@@ -8,6 +8,7 @@
 mod clock;
 mod counters;
 mod log_limit;
+mod refusal;
 
 use log::Level;
 
@@ -18,7 +19,8 @@ use crate::fetch::account::{Account, AccountId, Accounts, Fetch, Wanted};
 use crate::fetch::answer::{self, Answer, FetchOutcome};
 use crate::host::{Attribute, Host, Note};
 use crate::metrics::{Counter, Gauge};
-use crate::oss::error::{Cause, Verdict};
+use crate::oss::details::request_id;
+use crate::oss::error::{Alert, Cause, Verdict};
 use crate::policy::Place;
 use crate::policy::reply::{Reason, Refusal};
 use crate::signing::Signer;
@@ -26,6 +28,7 @@ use crate::words::Word;
 use clock::{Clocks, Learned};
 use counters::Counters;
 use log_limit::{Line, LogLimit};
+pub(crate) use refusal::OssError;
 
 /// The state of one thread.
 #[derive(Debug)]
@@ -225,11 +228,14 @@ impl<H: Host> Worker<H> {
     }
 
     /// A host has refused a signature for its time, in an answer of this `Date`: those that
-    /// follow, a retry's among them, bear its time.
-    pub(crate) fn on_clock_skew(&mut self, host: &str, date: &[u8]) {
-        let Some(now) = self.host.now() else { return };
-        let (ahead, what) = match self.clocks.learn(host, date, now / 1000) {
-            Learned::Nothing => return,
+    /// follow, a retry's among them, bear its time. Whether they may: it is not too far off.
+    pub(crate) fn on_clock_skew(&mut self, host: &str, date: &[u8]) -> bool {
+        let Some(now) = self.host.now() else {
+            return false;
+        };
+        let learned = self.clocks.learn(host, date, now / 1000);
+        let (ahead, what) = match learned {
+            Learned::Nothing => return true,
             Learned::Ahead(ahead) => (ahead, "signatures for it bear its time from now on"),
             Learned::TooFar(ahead) => (ahead, "that is too much to be corrected"),
         };
@@ -240,6 +246,7 @@ impl<H: Host> Worker<H> {
             );
             self.host.log(Level::Warn, &message);
         }
+        matches!(learned, Learned::Ahead(_))
     }
 
     /// What signs a request now.
@@ -345,7 +352,7 @@ impl<H: Host> Worker<H> {
                 (account.reject(generation, now, host), what)
             }
             Verdict::Suspect => {
-                let id = id.escape_ascii();
+                let id = request_id(id);
                 let why = "since OSS does not say why it refused";
                 let what = format!("newer ones are fetched, {why} (request id {id})");
                 (account.suspect(generation, now, host), what)
@@ -368,22 +375,31 @@ impl<H: Host> Worker<H> {
         suspected == Some(generation) || held != Some(generation)
     }
 
-    /// Tells the operator why OSS refused a request on this route. `id`: OSS's name of it.
-    pub(crate) fn on_diagnosis(&mut self, route: &Route, id: &[u8], cause: Cause) {
-        self.counters.count(Counter::OssErrors(cause));
-        // An object that is not there is no trouble of the operator's.
-        let Some(now) = self.host.now().filter(|_| cause != Cause::NoSuchKey) else {
+    /// When the credentials of this generation expire, in seconds since 1970, if they are held
+    /// and do.
+    pub(crate) fn expiry(&mut self, id: AccountId, generation: u64) -> Option<u64> {
+        let now = self.host.now()?;
+        let signer = self.signer(id, now)?;
+        let held = signer.generation() == generation;
+        signer.credentials().expires_at.filter(|_| held)
+    }
+
+    /// Tells the operator why OSS refused a request.
+    pub(crate) fn on_diagnosis(&mut self, error: &OssError) {
+        self.counters.count(Counter::OssErrors(error.cause));
+        // What a client does by itself is no trouble of the operator's.
+        let is_trouble = error.cause.alert() != Alert::None;
+        let Some(now) = self.host.now().filter(|_| is_trouble) else {
             return;
         };
-        if self.log_limit.allows(Line::Refused(cause), now) {
-            let (word, fix, id) = (cause.word(), cause.fix(), id.escape_ascii());
-            let (name, bucket) = (&route.name, &route.bucket);
-            let credentials = self.accounts.name(route.account);
-            let message = format!(
-                "OSS refused: {word} (settings {name}, bucket {bucket}, credentials \
-                 {credentials}, request id {id}): {fix}"
-            );
-            self.host.log(Level::Warn, &message);
+        let line = match error.cause {
+            Cause::Unknown => Line::unknown(error.response.number()),
+            cause => Line::Refused(cause),
+        };
+        if self.log_limit.allows(line, now) {
+            let credentials = self.accounts.name(error.route.account);
+            let line = error.line(credentials, now / 1000);
+            self.host.log(Level::Warn, &line);
         }
     }
 }

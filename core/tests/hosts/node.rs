@@ -449,7 +449,7 @@ impl OssAnswer {
 
     /// An error with this number.
     pub fn error(status: u16, ec: &str) -> OssAnswer {
-        let request_id = "5C3D9175B6FC201293AD****";
+        let request_id = "5C3D9175B6FC201293AD0001";
         OssAnswer::new(status)
             .header("x-oss-ec", ec)
             .header("x-oss-request-id", request_id)

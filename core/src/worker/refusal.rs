@@ -1,0 +1,63 @@
+//! What the log says of an error of OSS.
+
+use crate::config::Route;
+use crate::oss::details::{Details, request_id};
+use crate::oss::error::{Cause, ErrorResponse};
+use crate::oss::time::{http_date, parse_http_date};
+use crate::words::Word;
+
+/// An error that OSS sent in answer to a request on a route.
+#[derive(Debug)]
+pub struct OssError<'a> {
+    /// Its settings.
+    pub route: &'a Route,
+    /// Why OSS refused.
+    pub cause: Cause,
+    /// All that has come of it.
+    pub response: ErrorResponse<'a>,
+    /// OSS's name of the request.
+    pub request_id: &'a [u8],
+    /// `Date`, where it matters.
+    pub date: &'a [u8],
+    /// Until when the credentials were thought good, in seconds since 1970, where OSS says
+    /// that they are not.
+    pub expires_at: Option<u64>,
+}
+
+impl OssError<'_> {
+    /// The line of the log. `credentials`: their name; `now` is in seconds since 1970.
+    pub fn line(&self, credentials: &str, now: u64) -> String {
+        let details = Details::of(&self.response, self.cause);
+        let (name, bucket) = (&self.route.name, &self.route.bucket);
+        let (word, id) = (self.cause.word(), request_id(self.request_id));
+        let mut line = format!(
+            "OSS refused: {word} (settings {name}, bucket {bucket}, credentials \
+             {credentials}, request id {id}"
+        );
+        for (what, value) in [(", EC ", details.ec), (", code ", details.code)] {
+            if let Some(value) = value {
+                line += what;
+                line += value;
+            }
+        }
+        line += "): ";
+        line += self.cause.fix();
+        line.push('.');
+        line += &self.times(now).unwrap_or_default();
+        line += &details.sentences();
+        line
+    }
+
+    /// What the clocks say of a token that was thought good.
+    fn times(&self, now: u64) -> Option<String> {
+        let end = http_date(self.expires_at?);
+        let ours = http_date(now);
+        let theirs = std::str::from_utf8(self.date)
+            .ok()
+            .and_then(parse_http_date);
+        let theirs = theirs.map_or_else(|| "not known".to_owned(), http_date);
+        Some(format!(
+            " The token's end is {end}; the time of OSS is {theirs}, and here {ours}."
+        ))
+    }
+}
