@@ -87,7 +87,9 @@ class Gateway:
                 yield f"Envoy's log has {word!r}: {output[max(0, at - 300) : at + 500]}"
         for secret in secrets:
             if secret in output:
-                yield f"Envoy's log has the secret {secret[:8]}..."
+                at = output.index(secret)
+                line = output[output.rfind("\n", 0, at) + 1 : at]
+                yield f"Envoy's log has the secret {secret[:8]}... after: {line}"
 
     def stop(self):
         self.process.kill()

@@ -3,6 +3,8 @@
 import json
 
 import judge
+from oss_bucket import SETTINGS as SETTINGS_OF_BUCKETS
+from oss_faults import FAULTS, Planted
 from oss_objects import Generated, Object, Stored
 from server import Handler
 
@@ -42,11 +44,12 @@ class Control(Handler):
         stored = Object(whole, self.state.now(), **more)
         self.state.buckets.setdefault(bucket, {})[bytes.fromhex(key)] = stored
 
-    def command_key(self, id, secret, token=None, expires=None):
+    def command_key(self, id, secret, token=None, expires=None, role=None):
         self.state.keys[id] = {
             "secret": secret,
             "token": token,
             "expires": expires,
+            "role": role,
             "state": "ok",
         }
 
@@ -60,6 +63,38 @@ class Control(Handler):
 
     def command_role(self, arn, external_id=None):
         self.state.roles[arn] = {"external_id": external_id}
+
+    def command_policy(self, id, policy=None):
+        """The session policy of a token, as AssumeRole has it (JSON, as text)."""
+        self.state.keys[id]["policy"] = policy
+
+    def command_rights(self, id, allow=None):
+        """All that a key, or the sessions of a role (its ARN), may do; None: everything."""
+        self.state.rights[id] = allow
+
+    def command_bucket(self, name, **settings):
+        """The bucket, if it is new, and what is told of it: `SETTINGS` of oss_bucket.py."""
+        unknown = settings.keys() - SETTINGS_OF_BUCKETS.keys()
+        if unknown:
+            raise ValueError(f"{unknown}")
+        self.state.buckets.setdefault(name, {})
+        self.state.bucket_settings.setdefault(name, {}).update(settings)
+
+    def command_fault(self, name=None, key=None, **scope):
+        """From now on requests for that key (hex), or all, meet that fault; see `Planted`
+        in oss_faults.py. Without a name the faults of that key, or all, are gone."""
+        key = None if key is None else bytes.fromhex(key)
+        if name is None:
+            planted = self.state.planted
+            self.state.planted = [one for one in planted if key not in (None, one.key)]
+        else:
+            self.state.planted.append(Planted(name, key, **scope))
+
+    def command_faults(self):
+        """The table of faults."""
+        names = ("name", "status", "code", "ec")
+        rows = [{name: getattr(fault, name) for name in names} for fault in FAULTS.values()]
+        return {"faults": rows}
 
     def command_state(self, id, state):
         self.state.keys[id]["state"] = state

@@ -4,17 +4,21 @@ It is as strict as the documentation of the real one; `alibaba.set` of testkit m
 kinder. `OSS, "..."` in a comment names a page of that documentation.
 """
 
+import base64
+import hashlib
 import itertools
 import json
-from urllib.parse import quote, unquote_to_bytes
-from xml.sax.saxutils import escape
+from urllib.parse import unquote_to_bytes
 
 import judge
 from oss_answers import DEFAULT_DOMAIN, Answer
 from oss_authentication import authenticate
+from oss_bucket import check_place, describe, document, object_acl
 from oss_connections import Connection
-from oss_errors import Refused, send_refusal
+from oss_errors import UNDOCUMENTED, Refused, send_refusal
+from oss_faults import check_planted, refusal
 from oss_objects import Object, Stored
+from oss_rights import check_rights, operation_of
 from oss_rules import check_endpoint, check_key, check_object, check_throttle
 
 
@@ -38,9 +42,12 @@ class Oss(Connection):
             check_throttle(self.state)
             request = self.parse(target)
             key = authenticate(self.state, request, target)
+            operation = operation_of(request)
             self.refuse_as_told(form)
-            check_endpoint(self.state, request)
-            answer = self.operate(request, payload, key)
+            check_planted(self.state, request, operation, key, form)
+            check_endpoint(self.state, request, operation)
+            check_place(self.state, request, operation)
+            answer = self.operate(request, operation, payload, key)
         except Refused as refused:
             refused.ec = form.get("ec", refused.ec)
             entry["status"], entry["code"] = form.get("status", refused.status), refused.code
@@ -104,42 +111,33 @@ class Oss(Connection):
         request = judge.Request(self.command, bucket, key, params, headers)
         request.lists = lists
         request.default_domain = match.group(2) if match else None
+        request.path_style = bool(match and not match.group(1))
         return request
 
-    def operate(self, request, payload, key):
+    def operate(self, request, operation, payload, key):
         params = {name.decode("latin-1"): value for name, value in request.params}
         with self.state.lock:
             bucket = self.state.buckets.get(request.bucket)
-            if bucket is None:
-                raise Refused(
-                    404,
-                    "NoSuchBucket",
-                    "The specified bucket does not exist.",
-                    "0015-00000101",
-                    BucketName=str(request.bucket),
-                )
-            check_key(self.state, request)
+        if bucket is None:
+            raise refusal("no_such_bucket", request)
+        check_key(self.state, request)
+        check_rights(self.state, request, operation, key)
+        with self.state.lock:
             if request.method == "PUT":
-                kind = request.headers.get("content-type", "")
-                bucket[request.key] = Object(Stored(payload), self.state.now(), kind)
-                return 200, b"", []
+                return self.put(request, bucket, payload)
             if request.method == "DELETE":
                 bucket.pop(request.key, None)
                 return 204, b"", []
             if not request.key:
-                return 200, list_xml(request.bucket, bucket, params), XML
+                told = describe(self.state, request, operation, bucket, params)
+                return 200, document(told), XML
             stored = bucket.get(request.key)
             state = {name: getattr(self.state, name) for name in OF_ANSWERS}
+            acl = object_acl(self.state, request)
         if "acl" in params:
-            return 200, b"<AccessControlPolicy/>", XML
+            return 200, document(acl), XML
         if stored is None:
-            raise Refused(
-                404,
-                "NoSuchKey",
-                "The specified key does not exist.",
-                "0026-00000001",
-                Key=request.key.decode("utf-8", "replace"),
-            )
+            raise refusal("no_such_key", request)
         if stored.redirect:
             # OSS, "Redirection-based back-to-origin": what is not there is asked for at the
             # place that the rule names, by the client itself.
@@ -147,13 +145,37 @@ class Oss(Connection):
         check_object(request, stored, key)
         return Answer(state, request, params, stored)
 
+    def put(self, request, bucket, payload):
+        """OSS, "PutObject". What is refused is not stored."""
+        forbidden = request.headers.get("x-oss-forbid-overwrite") == "true"
+        if forbidden and request.key in bucket:
+            raise Refused(
+                409,
+                "FileAlreadyExists",
+                "The object you specified already exists and can not be overwritten.",
+                UNDOCUMENTED,
+            )
+        told = request.headers.get("content-md5")
+        digest = hashlib.md5(payload).digest()
+        if told and told != base64.b64encode(digest).decode():
+            # EC 0017-00000503; EC 0017-00000502 is of one that is no MD5 at all.
+            raise Refused(
+                400,
+                "InvalidDigest",
+                "The Content-MD5 you specified was invalid.",
+                "0017-00000503" if is_md5(told) else "0017-00000502",
+            )
+        kind = request.headers.get("content-type", "")
+        bucket[request.key] = Object(Stored(payload), self.state.now(), kind)
+        return 200, b"", []
+
 
 OF_ANSWERS = ("cache_control", "forced_download", "gzip")
 XML = [("content-type", "application/xml")]
 
 
-def list_xml(name, bucket, params):
-    prefix = params.get("prefix", b"")
-    keys = sorted(key for key in bucket if key.startswith(prefix))
-    inner = "".join(f"<Contents><Key>{escape(quote(key))}</Key></Contents>" for key in keys)
-    return f"<ListBucketResult><Name>{name}</Name>{inner}</ListBucketResult>".encode()
+def is_md5(text):
+    try:
+        return len(base64.b64decode(text, validate=True)) == 16
+    except ValueError:
+        return False

@@ -9,7 +9,10 @@ import re
 import time
 
 import judge
+from oss_bucket import settings_of, signing_region
 from oss_errors import Refused
+from oss_faults import iso, refusal
+from oss_rights import operation_of
 from state import MAX_SKEW
 
 
@@ -22,6 +25,8 @@ def authenticate(state, request, target):
         check_signed_url(state, request, target, names)
         return {}
     if not authorization:
+        if is_public(state, request):
+            return {}
         raise Refused(
             403,
             "AccessDenied",
@@ -37,20 +42,24 @@ def authenticate(state, request, target):
         key = dict(state.keys.get(key_id) or {})
         now = state.now()
         product = state.product
+        region = signing_region(state, request)
     check_that_a_token_came(request, key_id)
     if not key:
-        raise Refused(
-            403,
-            "InvalidAccessKeyId",
-            "The OSS Access Key Id you provided does not exist in our records.",
-            "0002-00000902",
-            OSSAccessKeyId=key_id,
-        )
+        raise refusal("key_unknown", request)
     check_token(request, key, now)
     check_time(request, v4, now)
-    check_signature(state.region, product, request, key_id, key, v4)
-    check_permission(key)
+    check_signature(region, product, request, key_id, key, v4)
+    check_permission(request, key)
+    key["id"] = key_id
     return key
+
+
+def is_public(state, request):
+    """OSS, "Bucket ACL": whether anybody may read the object."""
+    with state.lock:
+        acl = settings_of(state, request.bucket)["acl"]
+    may_read = acl in ("public-read", "public-read-write")
+    return may_read and operation_of(request) == "GetObject"
 
 
 V1 = re.compile(r"OSS ([^:]+):(\S+)")
@@ -73,7 +82,7 @@ AWS = {
 
 def check_signed_url(state, request, target, names):
     if request.headers.get("authorization"):
-        raise Refused(400, "InvalidArgument", "Signature in both header and URL", "0002-00000039")
+        raise refusal("two_signatures")
     if names & AWS and not AWS <= names:
         # The EC is that of a missing X-Amz-Expires; the others are beside it.
         raise Refused(400, "InvalidArgument", "The signed URL is not whole.", "0002-00000416")
@@ -88,32 +97,15 @@ def check_signed_url(state, request, target, names):
 def check_that_a_token_came(request, key_id):
     """OSS, EC 0002-00000003."""
     if key_id.startswith("STS.") and not request.headers.get("x-oss-security-token"):
-        raise Refused(
-            403,
-            "InvalidAccessKeyId",
-            "The OSS Access Key Id you provided does not exist in our records. "
-            "The Security Token may be lost to specify that it is a STS Access Id.",
-            "0002-00000003",
-            OSSAccessKeyId=key_id,
-        )
+        raise refusal("token_missing", request)
 
 
 def check_token(request, key, now):
     token = request.headers.get("x-oss-security-token")
     if key.get("state") == "revoked" or token != key.get("token"):
-        raise Refused(
-            403,
-            "InvalidSecurityToken",
-            "The security token you provided is invalid.",
-            "0002-00000006",
-        )
+        raise refusal("token_invalid", request)
     if key.get("expires") and key["expires"] <= now:
-        raise Refused(
-            403,
-            "SecurityTokenExpired",
-            "The security token you provided has expired.",
-            "0002-00000007",
-        )
+        raise refusal("token_expired", request)
 
 
 def check_time(request, v4, now):
@@ -128,37 +120,16 @@ def check_time(request, v4, now):
     except Exception:
         raise Refused(403, "AccessDenied", "The date is malformed.", "0002-00000225") from None
     if abs(signed_at - now) > MAX_SKEW:
-        raise Refused(
-            403,
-            "RequestTimeTooSkewed",
-            "The difference between the request time and the current time is too large.",
-            "0002-00000504",
-            MaxAllowedSkewMilliseconds=str(MAX_SKEW * 1000),
-            RequestTime=iso(signed_at),
-            ServerTime=iso(now),
-        )
-
-
-def iso(seconds):
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
+        times = {"RequestTime": iso(signed_at), "ServerTime": iso(now)}
+        raise refusal("clock_skew", request, fields=times)
 
 
 def check_signature(region, product, request, key_id, key, v4):
     """`v4`: the parts of an Authorization of V4; else it is one of V1."""
     if v4 and v4.group(4) != product:
-        raise Refused(
-            400,
-            "InvalidArgument",
-            f"Invalid signing product in Authorization header: {v4.group(4)}",
-            "0002-00000227",
-        )
+        raise refusal("wrong_product", request)
     if v4 and v4.group(3) != region:
-        raise Refused(
-            400,
-            "InvalidArgument",
-            f"Invalid signing region in Authorization header: {v4.group(3)}",
-            "0002-00000226",
-        )
+        raise refusal("wrong_region", request)
     if v4:
         additional = v4.group(5).split(";") if v4.group(5) else []
         expected = judge.v4_header(
@@ -168,19 +139,9 @@ def check_signature(region, product, request, key_id, key, v4):
         expected = judge.v1_header(request, key_id, key["secret"])
     authorization = request.headers["authorization"]
     if expected != authorization:
-        raise Refused(
-            403,
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match the signature you provided. "
-            "Check your key and signing method.",
-            "0002-00000201" if v4 else "0002-00000040",
-            OSSAccessKeyId=key_id,
-            SignatureProvided=authorization,
-        )
+        raise refusal("signature_v4" if v4 else "signature_v1", request)
 
 
-def check_permission(key):
+def check_permission(request, key):
     if key.get("state") == "denied":
-        raise Refused(
-            403, "AccessDenied", "You have no right to access this object.", "0003-00000001"
-        )
+        raise refusal("access_denied", request, key)

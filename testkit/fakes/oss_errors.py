@@ -10,6 +10,19 @@ from xml.sax.saxutils import escape
 UNDOCUMENTED = "0099-00000001"
 
 
+class Fault:
+    """One error, a row of a table. `fields` are the elements of its XML that not every error
+    has; a value may be an object of elements, too."""
+
+    def __init__(self, name, status, code, message, ec, **fields):
+        self.name = name
+        self.status = status
+        self.code = code
+        self.message = message
+        self.ec = ec
+        self.fields = fields
+
+
 class Refused(Exception):
     def __init__(self, status, code, message, ec, **fields):
         super().__init__(code)
@@ -22,12 +35,15 @@ class Refused(Exception):
 def send_refusal(handler, refused, form, request_id, common):
     """Answers with an error, in the form that the setting `refusal` gives."""
     is_head = handler.command == "HEAD"
-    headers = [("content-type", "application/xml")]
-    headers += refused.headers
+    headers = list(refused.headers)
     if refused.ec:
         headers.append(("x-oss-ec", refused.ec))
     body = error_xml(refused, request_id, handler.headers.get("host", ""))
-    if is_head:
+    if form.get("bare"):
+        body = b""
+    else:
+        headers.insert(0, ("content-type", "application/xml"))
+    if is_head and body:
         # Alibaba's Python SDKs read it there (oss2, exceptions.py, make_exception).
         headers.append(("x-oss-err", base64.b64encode(body).decode()))
     body += b"\n" * form.get("padding", 0)
@@ -82,7 +98,21 @@ def error_xml(refused, request_id, host):
         "HostId": host,
         **refused.fields,
         "EC": refused.ec,
+        "RecommendDoc": refused.ec and f"https://api.aliyun.com/troubleshoot?q={refused.ec}",
     }
-    fields = {name: value for name, value in fields.items() if value}
-    inner = "".join(f"  <{name}>{escape(value)}</{name}>\n" for name, value in fields.items())
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n{inner}</Error>\n'.encode()
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + xml({"Error": fields}).encode()
+
+
+def xml(elements, indent=""):
+    """Elements by their names; a value is a text, an object of elements, or a list of values
+    of that name. What is empty is left out."""
+    lines = []
+    for name, value in elements.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                inner = "\n" + xml(one, indent + "  ") + indent
+            else:
+                inner = escape(str(one))
+            if one not in (None, ""):
+                lines.append(f"{indent}<{name}>{inner}</{name}>\n")
+    return "".join(lines)

@@ -4,6 +4,7 @@ import base64
 import email.utils
 import functools
 import hashlib
+import time
 
 from oss2.utils import Crc64
 
@@ -104,6 +105,7 @@ class Object:
         headers=None,
         storage_class="Standard",
         encrypted=None,
+        kms_state=None,
         redirect=None,
         mirror_failed=False,
         pace=None,
@@ -112,11 +114,13 @@ class Object:
         cuts=None,
     ):
         self.content = content
+        self.changed = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now))
         self.last_modified = email.utils.formatdate(now, usegmt=True)
         self.content_type = content_type
         self.headers = {name.lower(): value for name, value in (headers or {}).items()}
         self.storage_class = storage_class
         self.encrypted = encrypted
+        self.kms_state = kms_state
         self.redirect = redirect
         self.mirror_failed = mirror_failed
         self.pace = pace

@@ -3,7 +3,7 @@
 import email.utils
 import re
 
-from oss_errors import UNDOCUMENTED, Refused
+from oss_faults import refusal
 
 
 def part(request, content):
@@ -24,7 +24,7 @@ def part(request, content):
     first, *others = ranges.split(",")
     if others and standard:
         # OSS, "HTTP status code 416": multiple ranges are a cause of it.
-        raise unsatisfiable()
+        raise refusal("range_not_satisfiable")
     wanted = re.fullmatch(r"\s*(\d*)-(\d*)\s*", first)
     if unit != "bytes" or not wanted or not (wanted.group(1) or wanted.group(2)):
         return None
@@ -33,7 +33,7 @@ def part(request, content):
         return None
     if standard:
         if begin >= content.size:
-            raise unsatisfiable()
+            raise refusal("range_not_satisfiable")
         begin, end = max(begin, 0), min(end, content.size - 1)
     if begin < 0 or begin > end or end >= content.size:
         return None
@@ -45,10 +45,6 @@ def bounds(wanted, size):
     if not first:
         return size - int(last), size - 1
     return int(first), int(last) if last else size - 1
-
-
-def unsatisfiable():
-    return Refused(416, "InvalidRange", "The requested range cannot be satisfied", UNDOCUMENTED)
 
 
 def unchanged(request, content, last_modified):
@@ -91,11 +87,4 @@ def parsed(date):
 
 
 def failed_precondition(header):
-    # OSS, "HTTP status code 412".
-    return Refused(
-        412,
-        "PreconditionFailed",
-        "At least one of the pre-conditions you specified did not hold.",
-        UNDOCUMENTED,
-        Condition=header,
-    )
+    return refusal("precondition_failed", fields={"Condition": header})

@@ -34,6 +34,9 @@ class State:
         self.clock_offset = 0
         self.refusal = {}
         self.refused = {}
+        self.planted = []
+        self.rights = {}
+        self.bucket_settings = {}
         self.cache_control = None
         # How strict OSS is: as the documentation says, unless a test asks for less.
         self.public_endpoint = "forbidden"
@@ -50,7 +53,7 @@ class State:
     def now(self):
         return time.time() + self.clock_offset
 
-    def issue(self, role, life=None):
+    def issue(self, role, life=None, session=None, policy=None):
         """A token of a role: a key that OSS accepts until it expires."""
         key_id = "STS." + secrets.token_hex(10)
         key = {
@@ -58,6 +61,8 @@ class State:
             "token": "CAIS" + secrets.token_urlsafe(60) + "+/=",
             "expires": self.now() + (life or self.token_life),
             "role": role,
+            "session": session,
+            "policy": policy,
             "state": "ok",
         }
         self.keys[key_id] = key

@@ -7,6 +7,7 @@ import time
 from urllib.parse import parse_qsl, urlsplit
 
 import judge
+import principals
 from server import Handler
 from state import MAX_SKEW
 
@@ -16,6 +17,12 @@ class Sts(Handler):
     an ECS instance and a server of the credentials-URI protocol."""
 
     state = None
+
+    def date_time_string(self, timestamp=None):
+        """Every answer has a Date, and it is STS's clock."""
+        with self.state.lock:
+            now = self.state.now()
+        return super().date_time_string(timestamp or now)
 
     def handle_any(self):
         url = urlsplit(self.raw_target().decode("latin-1"))
@@ -32,6 +39,7 @@ class Sts(Handler):
                 known = {
                     "AssumeRole": self.assume_role,
                     "AssumeRoleWithOIDC": self.assume_role_with_oidc,
+                    "GetCallerIdentity": self.get_caller_identity,
                 }
                 status, answer = known.get(action, self.assume_role)(params)
             told = ("Policy", "DurationSeconds", "RoleSessionName", "RoleArn")
@@ -54,24 +62,57 @@ class Sts(Handler):
         answer = {"Code": code, "Message": message, "HostId": "sts"}
         return status, {**answer, "RequestId": secrets.token_hex(16)}
 
+    def caller(self, params):
+        """The key that has signed a request (RPC style), or the error that it gets."""
+        state = self.state
+        caller = state.keys.get(params.get("AccessKeyId", ""))
+        if not caller:
+            return None, self.error(
+                404, "InvalidAccessKeyId.NotFound", "Specified access key is not found."
+            )
+        if judge.rpc_signature(self.command, params, caller["secret"]) != params.get("Signature"):
+            return None, self.error(
+                400, "SignatureDoesNotMatch", "Specified signature is not matched."
+            )
+        if caller.get("token") != params.get("SecurityToken") or caller["state"] != "ok":
+            return None, self.error(
+                400, "InvalidSecurityToken.Malformed", "The token is not this key's."
+            )
+        if caller.get("expires") and caller["expires"] <= state.now():
+            return None, self.error(
+                400, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired."
+            )
+        signed_at = calendar.timegm(time.strptime(params["Timestamp"], "%Y-%m-%dT%H:%M:%SZ"))
+        if abs(signed_at - state.now()) > MAX_SKEW:
+            return None, self.error(400, "InvalidTimeStamp.Expired", "Timestamp is expired.")
+        return caller, None
+
+    def get_caller_identity(self, params):
+        """STS, "GetCallerIdentity"; no policy is needed for it."""
+        if self.state.sts_failure:
+            return self.error(*self.state.sts_failure)
+        caller, error = self.caller(params)
+        if error:
+            return error
+        who = principals.identity(params["AccessKeyId"], caller)
+        answer = {
+            "IdentityType": who["type"],
+            "AccountId": who["account"],
+            "RequestId": secrets.token_hex(16),
+            "PrincipalId": who["principal_id"],
+            "UserId": who.get("user_id"),
+            "Arn": who["arn"],
+            "RoleId": who.get("role_id"),
+        }
+        return 200, {name: value for name, value in answer.items() if value}
+
     def assume_role(self, params):
         state = self.state
         if state.sts_failure:
             return self.error(*state.sts_failure)
-        caller = state.keys.get(params.get("AccessKeyId", ""))
-        if not caller:
-            return self.error(
-                404, "InvalidAccessKeyId.NotFound", "Specified access key is not found."
-            )
-        if judge.rpc_signature(self.command, params, caller["secret"]) != params.get("Signature"):
-            return self.error(400, "SignatureDoesNotMatch", "Specified signature is not matched.")
-        if caller.get("token") != params.get("SecurityToken") or caller["state"] != "ok":
-            return self.error(
-                400, "InvalidSecurityToken.Malformed", "The token is not this key's."
-            )
-        signed_at = calendar.timegm(time.strptime(params["Timestamp"], "%Y-%m-%dT%H:%M:%SZ"))
-        if abs(signed_at - state.now()) > MAX_SKEW:
-            return self.error(400, "InvalidTimeStamp.Expired", "Timestamp is expired.")
+        _, error = self.caller(params)
+        if error:
+            return error
         role = state.roles.get(params.get("RoleArn", ""))
         if params.get("Action") != "AssumeRole" or role is None:
             return self.error(404, "EntityNotExist.Role", "The role does not exist.")
@@ -95,7 +136,8 @@ class Sts(Handler):
 
     def session(self, params):
         life = int(params["DurationSeconds"]) if "DurationSeconds" in params else None
-        key_id, key = self.state.issue(params["RoleArn"], life)
+        session, policy = params.get("RoleSessionName"), params.get("Policy")
+        key_id, key = self.state.issue(params["RoleArn"], life, session, policy)
         return {
             "RequestId": secrets.token_hex(16),
             "AssumedRoleUser": {"Arn": params["RoleArn"], "AssumedRoleId": "300:x"},

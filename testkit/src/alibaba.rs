@@ -27,6 +27,18 @@ pub struct FakeAlibaba {
     pub process: Process,
 }
 
+/// An error of OSS that can be planted: a row of the tables in testkit/fakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub name: String,
+    pub status: u16,
+    pub code: String,
+    pub ec: String,
+}
+
+/// All that a role may do that `docs/ALIBABA-SETUP.md` sets up.
+pub const READ_ONLY: [&str; 1] = ["GetObject"];
+
 /// A request as the fake OSS saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -87,7 +99,9 @@ impl FakeAlibaba {
 
     /// An object of which `more` says what is special, by any of `content_type`, `headers`
     /// (an object), `storage_class` (`Archive`: a GET is refused), `encrypted` (`KMS`: not
-    /// for keys whose state is `kms`), `redirect` (a URL: 302), `mirror_failed` (424), and of
+    /// for keys whose state is `kms`), `kms_state` (of its key: `disabled`,
+    /// `pending_deletion`, `key_not_found` or `not_activated`), `redirect` (a URL: 302),
+    /// `mirror_failed` (424), and of
     /// the body: `pace` (bytes per second), `stall` (`{"at": byte, "seconds": s}`) and `cut`
     /// (the byte at which the connection ends; `cuts`: so often, else each time). With `size`
     /// in place of a content: so many bytes that are nowhere stored, those of [`generated`].
@@ -112,6 +126,13 @@ impl FakeAlibaba {
         );
     }
 
+    /// Makes them know the key of a role's session, with a token, and without an end.
+    pub fn add_session(&self, id: &str, secret: &str, token: &str, role: &str) {
+        self.control(
+            json!({"command": "key", "id": id, "secret": secret, "token": token, "role": role}),
+        );
+    }
+
     pub fn add_role(&self, arn: &str, external_id: Option<&str>) {
         self.control(json!({"command": "role", "arn": arn, "external_id": external_id}));
     }
@@ -119,6 +140,76 @@ impl FakeAlibaba {
     /// `ok`, `revoked`, `denied` or `kms` (it may not use KMS).
     pub fn set_key_state(&self, id: &str, state: &str) {
         self.control(json!({"command": "state", "id": id, "state": state}));
+    }
+
+    /// From now on requests that are signed well meet this fault ([`FakeAlibaba::faults`]);
+    /// `scope` may say which: `key` (its text; empty: the bucket's own), `methods`,
+    /// `operations` (as policies name them, `GetBucketInfo`), `times` (how often); and `form`,
+    /// how the error comes, as the setting `refusal` says. Of several, the last one counts.
+    pub fn plant(&self, fault: &str, scope: Value) {
+        let mut command = json!({"command": "fault", "name": fault});
+        for (name, value) in scope.as_object().expect("an object") {
+            command[name] = match value.as_str() {
+                Some(key) if name == "key" => json!(hex(key.as_bytes())),
+                _ => value.clone(),
+            };
+        }
+        self.control(command);
+    }
+
+    /// Nothing is planted any more.
+    pub fn clear_faults(&self) {
+        self.control(json!({"command": "fault"}));
+    }
+
+    /// Every fault that the fake knows.
+    pub fn faults(&self) -> Vec<Fault> {
+        let answer = self.control(json!({"command": "faults"}));
+        let text = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
+        let rows = answer["faults"].as_array().expect("rows");
+        rows.iter()
+            .map(|row| Fault {
+                name: text(row, "name"),
+                status: u16::try_from(row["status"].as_u64().expect("a number")).expect("a status"),
+                code: text(row, "code"),
+                ec: text(row, "ec"),
+            })
+            .collect()
+    }
+
+    /// What a key (its id), or every session of a role (its ARN), may do, and nothing else:
+    /// `GetObject`, `ListObjects`, `GetObjectAcl`, `GetBucketAcl`, `GetBucketLocation`,
+    /// `GetBucketInfo`, `PutObject`, `DeleteObject`, … Of whom nothing was said may do all.
+    pub fn allow(&self, id: &str, operations: &[&str]) {
+        self.control(json!({"command": "rights", "id": id, "allow": operations}));
+    }
+
+    /// They may do all again.
+    pub fn allow_all(&self, id: &str) {
+        self.control(json!({"command": "rights", "id": id}));
+    }
+
+    /// They may read objects: [`READ_ONLY`].
+    pub fn read_only(&self, id: &str) {
+        self.allow(id, &READ_ONLY);
+    }
+
+    /// Narrows what a token may by the policy of its session (RAM's JSON); null: no more.
+    pub fn set_session_policy(&self, id: &str, policy: &Value) {
+        let policy = (!policy.is_null()).then(|| policy.to_string());
+        self.control(json!({"command": "policy", "id": id, "policy": policy}));
+    }
+
+    /// Makes a bucket, if there is none of that name, and says of it: `region`
+    /// (`cn-shanghai`; without one it is at every endpoint), `endpoint` (that errors name),
+    /// `path_style` (`refused`), `acl`, `storage_class`, `encryption` (`KMS`), `kms_key`,
+    /// `owner` (an account), `versioning`, `block_public_access`.
+    pub fn set_bucket(&self, bucket: &str, settings: Value) {
+        let mut command = json!({"command": "bucket", "name": bucket});
+        for (name, value) in settings.as_object().expect("an object") {
+            command[name] = value.clone();
+        }
+        self.control(command);
     }
 
     /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
@@ -134,7 +225,8 @@ impl FakeAlibaba {
     /// object of `delay` (in seconds, like all here, before the headers),
     /// `body_delay` (before the body), `stall` (between its two halves), `cut` (the
     /// connection ends there), `framing` (`length`, `chunked` or `close`), `empty`
-    /// (no body, without a length), `gzip`, `padding` (how many more bytes), `ec`
+    /// (no body, without a length), `bare` (headers alone: neither a body nor the
+    /// `x-oss-err` of a HEAD), `gzip`, `padding` (how many more bytes), `ec`
     /// (another one, or null for none) and `status`.
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
