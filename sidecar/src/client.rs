@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{DATE, HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -16,7 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
-use oss_origin_auth_core::oss::time::parse_rfc3339_utc;
+use oss_origin_auth_core::oss::time::{parse_http_date, parse_rfc3339_utc};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +28,7 @@ use tower_service::Service;
 use crate::address;
 use crate::credential::{Cause, Credential, FetchError};
 use crate::environment::Environment;
+use crate::trust::{authorities_of_this_machine, trusting};
 
 /// Whether a request may take the way through a proxy.
 #[derive(Clone, Copy, Debug)]
@@ -67,15 +68,8 @@ impl Client {
     /// Reads the certificates that this machine trusts, and the proxies that the
     /// environment names; one request may take as long as `timeout` says.
     pub fn new(environment: &Environment, timeout: &Timeout) -> Result<Client, String> {
-        let mut roots = rustls::RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let (builder, added) = trusting(authorities_of_this_machine())?;
+        let config = builder.with_no_client_auth();
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -99,7 +93,7 @@ impl Client {
         let step = format!("{what} at {host}");
         let exchange = tokio::time::timeout(self.timeout.get(), self.exchange(way, request));
         match exchange.await.unwrap_or(Err(Cause::TimedOut)) {
-            Ok(body) => Ok(SourceAnswer { step, body }),
+            Ok((body, date)) => Ok(SourceAnswer { step, body, date }),
             Err(cause) => Err(FetchError {
                 step: Some(step),
                 cause,
@@ -107,7 +101,7 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, way: Way, request: Request<Full<Bytes>>) -> Result<Bytes, Cause> {
+    async fn exchange(&self, way: Way, request: Request<Full<Bytes>>) -> Result<Given, Cause> {
         let (mut parts, body) = request.into_parts();
         let uri = parts.uri.clone();
         let host = uri.authority().map_or("", |whole| whole.as_str());
@@ -185,7 +179,12 @@ pub struct SourceAnswer {
     step: String,
     /// What it holds; perhaps a secret.
     pub body: Bytes,
+    /// The other side's clock, in seconds since 1970, if it told.
+    pub date: Option<u64>,
 }
+
+/// The body of a good answer, and the time at which it was given.
+type Given = (Bytes, Option<u64>);
 
 impl SourceAnswer {
     /// The error of an answer that is not what it should be.
@@ -236,7 +235,7 @@ const BROKEN: &str = "the connection broke";
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
-) -> Result<Bytes, Cause> {
+) -> Result<Given, Cause> {
     let broken = |_| Cause::Unreachable(BROKEN);
     let handshake = http1::Builder::new()
         .max_buf_size(MAX_BODY)
@@ -246,6 +245,8 @@ async fn converse(
     let answer = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status().as_u16();
+        let date = response.headers().get(DATE);
+        let date = date.and_then(|value| parse_http_date(value.to_str().ok()?));
         let mut incoming = response.into_body();
         // Copied, since the least piece keeps the whole buffer that it came in.
         let mut body = Vec::new();
@@ -264,10 +265,10 @@ async fn converse(
             }
         }
         match (status, problem) {
-            (200, None) => Ok(Bytes::from(body)),
+            (200, None) => Ok((Bytes::from(body), date)),
             (200, Some(problem)) => Err(problem),
             // Whatever became of its body, the status is known.
-            (status, _) => Err(refusal(status, &body)),
+            (status, _) => Err(refusal(status, date, &body)),
         }
     };
     tokio::pin!(answer);
@@ -352,13 +353,14 @@ fn exempt(value: &str) -> Vec<&str> {
 }
 
 /// What is kept of an answer that refuses.
-fn refusal(status: u16, body: &[u8]) -> Cause {
+fn refusal(status: u16, date: Option<u64>, body: &[u8]) -> Cause {
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     let word = |name: &str| answer.as_ref()?.get(name)?.as_str();
     match word("Code").and_then(code) {
         Some(code) => Cause::Refused {
             code,
             request_id: word("RequestId").and_then(request_id),
+            date,
         },
         None => Cause::Status(status),
     }
@@ -389,6 +391,7 @@ mod tests {
         let refused = |code: &str, request_id: Option<&str>| Cause::Refused {
             code: code.into(),
             request_id: request_id.map(str::to_owned),
+            date: Some(1),
         };
         let long = "A".repeat(40);
         for (body, want) in [
@@ -415,7 +418,7 @@ mod tests {
             ),
             (&format!(r#"{{"Code": "{long}"}}"#), Cause::Status(400)),
         ] {
-            assert_eq!(refusal(400, body.as_bytes()), want, "{body}");
+            assert_eq!(refusal(400, Some(1), body.as_bytes()), want, "{body}");
         }
     }
 

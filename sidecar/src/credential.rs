@@ -111,6 +111,8 @@ pub enum Cause {
         /// The id by which the other side finds the request in its logs: hexadecimal
         /// digits and dashes.
         request_id: Option<String>,
+        /// The other side's clock, in seconds since 1970, if it told.
+        date: Option<u64>,
     },
     /// The other side answered with this status, and no code.
     Status(u16),
@@ -184,7 +186,9 @@ impl fmt::Display for FetchError {
             write!(f, "{step}: ")?;
         }
         match &self.cause {
-            Cause::Refused { code, request_id } => {
+            Cause::Refused {
+                code, request_id, ..
+            } => {
                 write!(f, "refused: {code}")?;
                 match request_id {
                     Some(id) => write!(f, " (request id {id})"),

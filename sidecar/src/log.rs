@@ -47,7 +47,7 @@ impl Log {
     pub fn end(self, problem: Option<&str>) {
         if let Some(problem) = problem {
             self.send(Message::Line(
-                format!("sts-sidecar: {problem}\n").into_bytes(),
+                format!("oss-origin-auth sidecar: {problem}\n").into_bytes(),
             ));
         }
         let (written, end) = sync_channel(1);

@@ -1,5 +1,6 @@
 //! From the settings of a source to what fetches.
 
+mod identity;
 mod metadata;
 mod profile;
 mod sts;
@@ -7,12 +8,13 @@ mod uri;
 
 use std::sync::Arc;
 
-use crate::client::Client;
+use crate::client::{Client, Timeout};
 use crate::credential::{Ask, Credential, Fetch, FetchError, Fetching};
 use crate::environment::Environment;
 use crate::file::Aside;
 use crate::secret::SecretPlace;
 use crate::settings::{EcsSettings, KeySettings, OidcSettings, SourceSettings};
+pub use identity::{Identity, ask as ask_identity};
 use metadata::Metadata;
 use profile::Profile;
 use sts::{AssumeRole, AssumeRoleWithOidc, OIDC_TOKEN_FILE};
@@ -27,6 +29,19 @@ pub struct World {
     pub environment: Arc<Environment>,
     /// Reads files.
     pub aside: Aside,
+}
+
+impl World {
+    /// The world of this environment, in which one request may take as long as `timeout` says.
+    pub fn new(environment: Environment, timeout: &Timeout) -> Result<World, String> {
+        let environment = Arc::new(environment);
+        let client = Arc::new(Client::new(&environment, timeout)?);
+        Ok(World {
+            client,
+            environment,
+            aside: Aside::default(),
+        })
+    }
 }
 
 /// What fetches the credentials of a source. `base` are those that `from` names.

@@ -337,7 +337,10 @@ impl Failure<'_> {
             if let Some(step) = &error.step {
                 body["Step"] = json!(step);
             }
-            if let Cause::Refused { code, request_id } = &error.cause {
+            if let Cause::Refused {
+                code, request_id, ..
+            } = &error.cause
+            {
                 body["SourceCode"] = json!(code);
                 body["SourceRequestId"] = json!(request_id);
             }

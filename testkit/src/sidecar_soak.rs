@@ -305,7 +305,7 @@ fn holds_secret(bytes: &[u8]) -> bool {
 }
 
 fn start(file: &PathBuf) -> (Process, u16) {
-    let mut command = Command::new(tools::sidecar());
+    let mut command = tools::sidecar();
     command.arg("--config").arg(file).envs([
         ("STS_SIDECAR_TOKEN", TOKEN),
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIexample"),

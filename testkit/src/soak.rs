@@ -175,7 +175,7 @@ fn callouts_answered(admin_port: u16) -> u64 {
 }
 
 fn sidecar_command(port: u16, sts_port: u16) -> Command {
-    let mut command = Command::new(tools::sidecar());
+    let mut command = tools::sidecar();
     command.envs([
         ("STS_SIDECAR_LISTEN", format!("127.0.0.1:{port}")),
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIexample".into()),

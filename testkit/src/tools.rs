@@ -1,6 +1,7 @@
 //! Where the tools are that `cargo xtask setup` provides.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The top of the source tree.
 pub fn root() -> PathBuf {
@@ -77,8 +78,16 @@ pub fn filter_wasm() -> PathBuf {
 /// What `cargo xtask attack --module FILE` sets for the tests.
 pub const MODULE: &str = "OSS_MODULE";
 
-pub fn sidecar() -> PathBuf {
-    found(target().join("native/sts-sidecar"))
+/// The command `oss-origin-auth`.
+pub fn cli() -> PathBuf {
+    found(target().join("native/oss-origin-auth"))
+}
+
+/// The sidecar, to be given its options.
+pub fn sidecar() -> Command {
+    let mut command = Command::new(cli());
+    command.arg("sidecar");
+    command
 }
 
 /// What the images are made of: `cargo xtask build --image`.

@@ -39,7 +39,7 @@ pub fn start(alibaba: &FakeAlibaba, secret: &str) -> (Process, u16) {
     );
     std::fs::write(&file, settings).unwrap();
     testkit::sidecar::start(
-        Command::new(tools::sidecar())
+        tools::sidecar()
             .arg("--config")
             .arg(&file)
             .env("TEST_CALLER", "LTAIcaller"),
@@ -83,7 +83,7 @@ impl Configured {
     }
 
     pub fn command(&self, task: &str) -> Command {
-        let mut command = Command::new(tools::sidecar());
+        let mut command = tools::sidecar();
         command.args((!task.is_empty()).then_some(task));
         command.arg("--config").arg(&self.file);
         command.env("TEST_CALLER", "LTAIcaller");

@@ -296,7 +296,9 @@ fn certificates_that_hang_do_not_keep_it_from_its_end() {
 fn secret_file(process: &Process) -> std::path::PathBuf {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", process.id())).unwrap();
     let arguments = String::from_utf8(arguments).unwrap();
-    let settings = arguments.split('\0').nth(2).unwrap();
+    let mut arguments = arguments.split('\0');
+    let settings = arguments.find(|argument| *argument == "--config");
+    let settings = settings.and_then(|_| arguments.next()).unwrap();
     let settings = std::fs::read_to_string(settings).unwrap();
     let mut lines = settings.lines();
     let line = lines.find_map(|line| line.strip_prefix("access_key_secret_file = "));

@@ -9,7 +9,6 @@
 
 use crate::common;
 
-use std::process::Command;
 use std::time::Duration;
 
 use common::filter;
@@ -42,7 +41,7 @@ fn bad_settings_are_refused_at_start() {
     ] {
         let file = scratch("sidecar.toml");
         std::fs::write(&file, settings).unwrap();
-        let mut command = Command::new(tools::sidecar());
+        let mut command = tools::sidecar();
         let mut sidecar = Process::start("sidecar", command.arg("--config").arg(&file));
         assert_eq!(sidecar.wait(), Some(1), "{settings}");
         let output = sidecar.output();
@@ -52,7 +51,7 @@ fn bad_settings_are_refused_at_start() {
         );
         assert!(!output.contains("sesame"), "{output}");
     }
-    let mut command = Command::new(tools::sidecar());
+    let mut command = tools::sidecar();
     command.env_clear().env("ALIBABA_CLOUD_ROLE_ARN", ROLE);
     let mut sidecar = Process::start("sidecar", &mut command);
     assert_eq!(sidecar.wait(), Some(1));
@@ -425,7 +424,7 @@ fn check_tries_each_source_and_shows_a_table() {
 fn the_environment_alone_is_enough() {
     let alibaba = alibaba();
     let (_sidecar, port) = testkit::sidecar::start(
-        Command::new(tools::sidecar())
+        tools::sidecar()
             .env_clear()
             .env("STS_SIDECAR_LISTEN", "127.0.0.1:0")
             .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIcaller")

@@ -10,7 +10,6 @@
 use crate::common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::filter;
@@ -20,6 +19,8 @@ use testkit::{EnvoyBuilder, FakeAlibaba, Position, Process, Request, free_port, 
 
 const SECRET: &str = "sesame-of-the-caller";
 const ROLE: &str = "acs:ram::1234567890:role/oss-reader";
+/// It narrows what the token may to reading the bucket.
+const POLICY: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "oss:GetObject", "Resource": "acs:oss:*:*:demo-bucket/*"}]}"#;
 const SECOND_ROLE: &str = "acs:ram::987:role/of-the-other-account";
 const OIDC_TOKEN: &str = "eyJ.sesame.oidc";
 
@@ -53,7 +54,7 @@ impl Sources {
         let file = scratch("sources.toml");
         let cli = cli_profiles(&fake, &oidc_file);
         std::fs::write(&file, settings(timeout_ms, &fake, &oidc_file, &cli)).unwrap();
-        let mut command = Command::new(tools::sidecar());
+        let mut command = tools::sidecar();
         command
             .arg("--config")
             .arg(&file)
@@ -110,7 +111,7 @@ type = "environment"
 type = "assume_role"
 role_arn = "{ROLE}"
 session_name = "gateway-1"
-policy = '{{"Version": "1", "Statement": []}}'
+policy = '{POLICY}'
 duration_seconds = 900
 {sts}
 [credentials.external]
@@ -217,7 +218,7 @@ fn every_source_opens_an_object_through_envoy() {
     let asked = |wanted: &dyn Fn(&Value) -> bool| log.iter().any(wanted);
     assert!(asked(&|entry| entry["RoleSessionName"] == "gateway-1"
         && entry["DurationSeconds"] == "900"
-        && entry["Policy"] == "{\"Version\": \"1\", \"Statement\": []}"));
+        && entry["Policy"] == POLICY));
     assert!(asked(
         &|entry| entry["RoleArn"] == SECOND_ROLE && entry["RoleSessionName"] == "oss-origin-auth"
     ));
@@ -391,7 +392,7 @@ fn what_a_source_lacks_is_said() {
          [credentials.garbage]\ntype = \"profile\"\nfile = {file:?}\n"
     );
     std::fs::write(&file, settings).unwrap();
-    let output = Command::new(tools::sidecar())
+    let output = tools::sidecar()
         .env_clear()
         .arg("check")
         .arg("--config")

@@ -12,7 +12,6 @@ use crate::common;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use common::certificate::self_signed;
@@ -93,7 +92,7 @@ fn hand_on(mut client: TcpStream, log: &Mutex<Vec<String>>) -> Option<()> {
 fn check(settings: &str, variables: &[(&str, &str)]) -> String {
     let file = scratch("sources.toml");
     std::fs::write(&file, settings).unwrap();
-    let output = Command::new(tools::sidecar())
+    let output = tools::sidecar()
         .env_clear()
         .envs(variables.iter().copied())
         .arg("check")
@@ -429,7 +428,7 @@ fn what_default_finds_set_and_failing_is_not_passed_over() {
 
 /// Runs `check` without settings; its output.
 fn check_environment(variables: &[(&str, &str)]) -> String {
-    let mut command = Command::new(tools::sidecar());
+    let mut command = tools::sidecar();
     command.env_clear().envs(variables.iter().copied());
     let output = command.arg("check").output().unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

@@ -3,16 +3,18 @@
 mod attack;
 mod bench;
 mod command;
-mod config;
 mod demo;
 mod dist;
 mod docker;
 mod fuzz;
 mod install;
 mod instructions;
+mod native;
+mod place;
+mod render;
 mod runner;
+mod schema;
 mod setup;
-mod sign_url;
 mod structure;
 mod test;
 mod wasm;
@@ -34,11 +36,11 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install Envoy and the SDKs into target/, build the filter and the sidecar
+    /// Install Envoy and the SDKs into target/, build the filter and the command
     Setup,
-    /// Build the filter and the sidecar
+    /// Build the filter and the command
     Build {
-        /// What images are made of: a static sidecar, in target/image/
+        /// What images are made of: a static command, in target/image/
         #[arg(long)]
         image: bool,
     },
@@ -49,12 +51,17 @@ enum Task {
     Bench(bench::Options),
     Instructions(instructions::Options),
     Fuzz(fuzz::Options),
-    CheckConfig(config::CheckOptions),
-    SignUrl(sign_url::Options),
-    /// Write what a release consists of into target/dist/: the module, a static
-    /// sidecar, checksums, SBOM, notices
-    Dist,
+    /// It has moved
+    #[command(hide = true)]
+    CheckConfig(Moved),
+    /// It has moved
+    #[command(hide = true)]
+    SignUrl(Moved),
+    Dist(dist::Options),
     Structure(structure::Options),
+    /// Write the configurations and manifests that are shipped: envoy/, deploy/ and
+    /// docker-compose.yml
+    Render,
     /// Write docs/configuration.schema.json from the code
     Schema,
     /// Load Envoy while credentials rotate and the sidecar fails, or the sidecar alone;
@@ -68,28 +75,48 @@ enum Task {
     },
 }
 
-fn main() -> ExitCode {
-    run(Options::parse().command).unwrap_or_else(|problem| {
-        eprintln!("cargo xtask: {problem}");
-        ExitCode::FAILURE
-    })
+/// The arguments of what is no command of the project any more.
+#[derive(clap::Args)]
+struct Moved {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
 }
 
-fn run(task: Task) -> Result<ExitCode> {
+impl Moved {
+    fn problem(&self, name: &str) -> String {
+        let arguments = self.arguments.join(" ");
+        let new = format!("cargo oss-origin-auth {name} {arguments}");
+        format!(
+            "it is part of the released command now: `{}`",
+            new.trim_end()
+        )
+    }
+}
+
+fn main() -> ExitCode {
+    if let Err(problem) = run(Options::parse().command) {
+        eprintln!("cargo xtask: {problem}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(task: Task) -> Result {
     match task {
         Task::Setup => setup::run()?,
         Task::Build { image: false } => setup::build()?,
-        Task::Build { image: true } => setup::build_image()?,
+        Task::Build { image: true } => dist::build_image()?,
         Task::Test(options) => test::run(&options)?,
         Task::Attack(options) => attack::run(&options)?,
         Task::Demo(options) => demo::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Instructions(options) => instructions::run(&options)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
-        Task::CheckConfig(options) => return config::check(&options),
-        Task::SignUrl(options) => sign_url::run(&options)?,
-        Task::Dist => dist::run()?,
-        Task::Schema => config::write_schema()?,
+        Task::CheckConfig(moved) => return Err(moved.problem("check-config")),
+        Task::SignUrl(moved) => return Err(moved.problem("sign-url")),
+        Task::Dist(options) => dist::run(&options)?,
+        Task::Render => render::write()?,
+        Task::Schema => schema::write()?,
         Task::Structure(options) => structure::run(&options)?,
         Task::Soak {
             minutes,
@@ -100,7 +127,7 @@ fn run(task: Task) -> Result<ExitCode> {
             sidecar: true,
         } => soak_sidecar(minutes)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn soak(minutes: u64) -> Result {

@@ -84,7 +84,7 @@ impl AssumeRole {
             form.push(("ExternalId", external_id));
         }
         let now = unix(SystemTime::now());
-        let query = signed_query(&caller, &form, now, &nonce()?);
+        let query = signed_query("AssumeRole", &caller, &form, now, &nonce()?);
         let client = &self.client;
         let assumed = self.session.send(client, "AssumeRole", &query, &form).await;
         // Whoever gives no answer says nothing about the caller's credentials.
@@ -187,7 +187,8 @@ const VERSION: &str = "2015-04-01";
 /// What RAM's logs show of sessions that the settings do not name.
 const SESSION_NAME: &str = "oss-origin-auth";
 
-type Form<'a> = Vec<(&'static str, &'a str)>;
+/// The parameters of an action that stand in the body.
+pub type Form<'a> = Vec<(&'static str, &'a str)>;
 
 impl Session {
     fn new(endpoint: String, role_arn: String, settings: &SessionSettings) -> Session {
@@ -231,13 +232,19 @@ impl Session {
     }
 }
 
-/// The query of AssumeRole, signed as RPC style wants it: an HMAC-SHA1 over the
+/// The query of an action, signed as RPC style wants it: an HMAC-SHA1 over the
 /// method and all parameters, those of the body too, in the order of their names.
-fn signed_query(caller: &Credential, form: &Form<'_>, now: u64, nonce: &str) -> String {
+pub fn signed_query(
+    action: &str,
+    caller: &Credential,
+    form: &Form<'_>,
+    now: u64,
+    nonce: &str,
+) -> String {
     let timestamp = rfc3339_utc(now);
     let mut query = vec![
         ("AccessKeyId", caller.id.as_str()),
-        ("Action", "AssumeRole"),
+        ("Action", action),
         ("Format", "JSON"),
         ("SignatureMethod", "HMAC-SHA1"),
         ("SignatureNonce", nonce),
@@ -261,7 +268,7 @@ fn signed_query(caller: &Credential, form: &Form<'_>, now: u64, nonce: &str) -> 
 }
 
 /// So that no two requests have the same signature.
-fn nonce() -> Result<String, FetchError> {
+pub fn nonce() -> Result<String, FetchError> {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| FetchError::missing("this machine gives no random bytes"))?;

@@ -77,7 +77,11 @@ pub fn read(answer: &SourceAnswer) -> Result<Credential, FetchError> {
         Some(other) => {
             let code = client::code(other).ok_or_else(malformed)?;
             let request_id = None;
-            return Err(answer.error(Cause::Refused { code, request_id }));
+            return Err(answer.error(Cause::Refused {
+                code,
+                request_id,
+                date: None,
+            }));
         }
     }
     if body.security_token.is_some() && body.expiration.is_none() {

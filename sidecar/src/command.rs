@@ -1,47 +1,4 @@
-//! `sts-sidecar`: serves Alibaba Cloud credentials over HTTP, in the form that
-//! Alibaba's SDKs know as credentials URI, and in that of the ECS metadata
-//! server.
-//!
-//! Each module uses only modules that stand on lines below its own:
-//!
-//! ```text
-//! main         the command line; puts the parts together and reloads them
-//! server       connections: how many, and for how long
-//! listener     TCP or a Unix socket: to listen on, and to ask
-//! routes       the paths and their answers
-//! guard        who may ask
-//! sources      builds the sources of all names; a reload keeps the unchanged
-//! source       one name: held, refreshed ahead, one fetch at a time
-//! providers    from a source's settings to what fetches
-//! settings     TOML or the environment, checked; secrets only by name
-//! client       HTTP to the sources: directly, or by a proxy
-//! metrics      what Prometheus scrapes
-//! held         what was fetched, since when, and until when it serves
-//! credential   credentials, what fetches them, and why it gave none
-//! secret       where a secret is, read each time; texts that are overwritten
-//! address      addresses that can be asked
-//! log          what operators read; nothing waits for it
-//! file         files that are read whole
-//! environment  the variables, and which of them nobody heeds
-//! ```
-
-mod address;
-mod client;
-mod credential;
-mod environment;
-mod file;
-mod guard;
-mod held;
-mod listener;
-mod log;
-mod metrics;
-mod providers;
-mod routes;
-mod secret;
-mod server;
-mod settings;
-mod source;
-mod sources;
+//! The command line of the sidecar: puts the parts together, and reloads them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,23 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Parser, Subcommand};
+use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use client::{Client, Timeout};
-use credential::Ask;
-use environment::Environment;
-use file::Aside;
-use metrics::Metrics;
-use providers::World;
-use routes::{App, Served};
-use server::Limits;
-use settings::{Listen, Settings};
-use source::Source;
-use sources::Sources;
+use crate::client::Timeout;
+use crate::credential::Ask;
+use crate::environment::Environment;
+use crate::metrics::Metrics;
+use crate::providers::World;
+use crate::routes::{App, Served};
+use crate::server::Limits;
+use crate::settings::{Listen, Settings};
+use crate::source::Source;
+use crate::sources::Sources;
+use crate::{listener, log, secret, server, sources};
 
-/// Serves Alibaba Cloud credentials to Envoy and to Alibaba's SDKs.
+/// Serve Alibaba Cloud credentials to Envoy and to Alibaba's SDKs.
 ///
 /// Each name of the settings is served at /v1/credentials/NAME, as the
 /// credentials-URI protocol wants it. Tokens are fetched ahead of their end, and
@@ -80,9 +37,9 @@ use sources::Sources;
 ///
 /// SIGHUP reads the settings again; if they are wrong, the old ones stay.
 /// docs/SIDECAR.md describes the file, the sources and the metrics.
-#[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment)]
-struct Options {
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Options {
     #[command(subcommand)]
     command: Option<Task>,
     /// A TOML file
@@ -103,18 +60,29 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum Task {
+    /// Serve, as without a command
+    Serve,
     /// Try each source once and show what came of it; fails if one gave nothing
     Check,
     /// Ask a sidecar that runs with these settings whether it is ready
     Probe,
 }
 
-fn main() -> ExitCode {
-    let options = Options::parse();
+/// What the process ends with. `name` is what it was called by, if that is an old name.
+pub fn run(options: Options, old_name: Option<&str>) -> ExitCode {
     let log = log::start(options.log_json);
+    // A probe runs every few seconds.
+    if let Some(name) = old_name
+        && !matches!(options.command, Some(Task::Probe))
+    {
+        tracing::warn!(
+            name,
+            "this name goes with the next version; write `oss-origin-auth sidecar`"
+        );
+    }
     let result = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let result = runtime.block_on(run(options));
+            let result = runtime.block_on(perform(options));
             // Not dropped, which would wait for what hangs: the look-up of a name, a disk.
             runtime.shutdown_background();
             result
@@ -126,9 +94,9 @@ fn main() -> ExitCode {
     problem.map_or(ExitCode::SUCCESS, |_| ExitCode::FAILURE)
 }
 
-async fn run(options: Options) -> Result<(), String> {
+async fn perform(options: Options) -> Result<(), String> {
     match options.command {
-        None => serve(options).await,
+        None | Some(Task::Serve) => serve(options).await,
         Some(Task::Check) => check(&options).await,
         Some(Task::Probe) => probe(&options).await,
     }
@@ -167,18 +135,12 @@ fn token(settings: &Settings, environment: &Environment) -> Result<Option<secret
 
 /// The world of the fetchers, and how long each of their requests may take.
 fn world() -> Result<(World, Timeout), String> {
-    let environment = Arc::new(Environment::of_process()?);
+    let environment = Environment::of_process()?;
     for name in OF_OPTIONS {
         environment.raw(name);
     }
     let timeout = Timeout::default();
-    let client = Arc::new(Client::new(&environment, &timeout)?);
-    let world = World {
-        client,
-        environment,
-        aside: Aside::default(),
-    };
-    Ok((world, timeout))
+    Ok((World::new(environment, &timeout)?, timeout))
 }
 
 /// The variables that [`Options`] reads.

@@ -1,4 +1,4 @@
-//! `cargo xtask sign-url` and examples/sign_url.py as a person calls them. The example in
+//! `oss-origin-auth sign-url` and examples/sign_url.py as a person calls them. The example in
 //! JavaScript needs Node: tests/system/clients/signed_urls.rs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -15,7 +15,7 @@ fn signed_urls() -> Value {
 
 /// The command with some arguments, of which the last is the URL.
 fn command(key: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oss-origin-auth"));
     command.args(["sign-url", "--key-env", "URL_KEY"]);
     command.env("URL_KEY", key).args(arguments);
     command.output().unwrap()
@@ -49,8 +49,8 @@ fn the_command_signs_as_others_do() {
 fn what_is_wrong_is_said_and_no_key_is_printed() {
     let output = command("very-secret", &["--type", "A", "/a b"]);
     let problem = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let begin = "cargo xtask: URL: ' ' must be percent-encoded, as %20";
+    assert_eq!(output.status.code(), Some(2));
+    let begin = "oss-origin-auth: URL: ' ' must be percent-encoded, as %20";
     assert!(problem.starts_with(begin), "{problem}");
     assert!(output.stdout.is_empty() && !problem.contains("very-secret"));
     let unset = command("", &["--type", "A", "/a"]);

@@ -1,5 +1,6 @@
 //! Signs a URL as Alibaba's CDN has it verified, and as the filter's `url_signing` does.
 
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,13 +9,13 @@ use oss_origin_auth_core::access::{Keys, TimeFormat, UrlSigning, UrlType};
 use oss_origin_auth_core::credentials::Secret;
 use oss_origin_auth_core::words::Word;
 
-use crate::command::Result;
+type Result<T> = std::result::Result<T, String>;
 
 /// Print a URL with a signature that the filter's `url_signing` accepts.
 ///
 /// The key comes from the environment, since arguments can be seen by others. Host and
 /// other parameters stay as they are. examples/ has the same in Python and JavaScript.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Options {
     /// The form of the signature, as in `url_signing`
     #[arg(long = "type", value_parser = word::<UrlType>())]
@@ -52,11 +53,12 @@ fn word<T: Word + Clone + Send + Sync + 'static>() -> impl TypedValueParser<Valu
 }
 
 /// Prints the signed URL.
-pub fn run(options: &Options) -> Result {
+pub fn run(options: &Options) -> Result<ExitCode> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_err(|error| error.to_string())?.as_secs();
-    println!("{}", signed(options, now, |name| std::env::var(name).ok())?);
-    Ok(())
+    let url = signed(options, now, |name| std::env::var(name).ok())?;
+    crate::output::write(&format!("{url}\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn signed(
