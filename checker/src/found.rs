@@ -3,12 +3,13 @@
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
+use crate::context::{Around, Context, OURS, Standing};
+pub use crate::context::{Delegate, Position};
 use crate::finding::Place;
+use crate::input::Document;
 use crate::manager::{Manager, TABLE, children, of_kind};
-use crate::protobuf::{field, is, kind, text};
-
-/// The name by which our filter is known.
-const OURS: &str = "oss_origin_auth";
+use crate::protobuf::{field, is, is_true, kind, list, text};
+use crate::version::Version;
 
 /// What the documents of a file have of ours.
 #[derive(Debug, Default)]
@@ -23,6 +24,27 @@ pub struct Found {
     pub metadata: Vec<Metadata>,
     /// The matchers that routes give to a `match_delegate`.
     pub of_routes: Vec<RouteMatcher>,
+    /// The clusters.
+    pub clusters: Vec<Cluster>,
+    /// The admin pages.
+    pub admins: Vec<Cluster>,
+    /// The routes of gateways, which stand in manifests, and patches of routes.
+    pub gateways: Vec<Manager>,
+    /// All of it.
+    pub documents: Vec<Document>,
+    /// The version of Envoy that reads it.
+    pub envoy: Version,
+}
+
+/// A message, such as that of a cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its name; may be empty.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// The message.
+    pub message: Value,
 }
 
 /// A filter of ours.
@@ -42,27 +64,17 @@ pub struct Filter {
     pub vm: VmId,
     /// The variables whose values stand in the configuration: the field, and the name.
     pub inline: Vec<(String, String)>,
+    /// The variables that are handed over to it from the environment, and the field that
+    /// names them; `None` where that does not show.
+    pub handed: Option<(&'static str, Vec<String>)>,
+    /// Whether it has `allow_on_headers_stop_iteration`.
+    pub stops_iteration: bool,
     /// What becomes of requests once the VM has failed.
     pub policy: Policy,
     /// Where it sits.
     pub position: Position,
     /// The phase of a `WasmPlugin`.
     pub phase: Option<String>,
-}
-
-/// Where a filter sits.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Position {
-    /// On the cluster of this name: behind every rewrite.
-    Cluster(String),
-    /// Among the filters of this one of [`Found::managers`].
-    Manager(usize),
-    /// Among the filters of a gateway, whose routes stand elsewhere.
-    Gateway,
-    /// Among the filters of some routes of a gateway.
-    Routes,
-    /// It does not show.
-    Unknown,
 }
 
 /// Settings in the metadata of a route or a cluster.
@@ -85,16 +97,6 @@ pub struct Policy {
     pub on_failure: OnFailure,
     /// What it should say.
     pub fix: &'static str,
-}
-
-/// A `match_delegate` around a filter of ours.
-#[derive(Debug)]
-pub struct Delegate {
-    /// The name by which routes give it another matcher.
-    pub name: String,
-    /// Envoy reads the deprecated field as well. With none it leaves the filter out
-    /// altogether.
-    pub matchers: Vec<Value>,
 }
 
 /// A matcher that a route gives to a `match_delegate`.
@@ -163,6 +165,8 @@ impl Filter {
             delegates: Vec::new(),
             vm: VmId::Chosen,
             inline: Vec::new(),
+            handed: None,
+            stops_iteration: false,
             policy: Policy {
                 field: "",
                 on_failure: OnFailure::Chosen,
@@ -176,24 +180,31 @@ impl Filter {
 
 impl Found {
     /// Looks through all documents.
-    pub fn new(documents: &[Value]) -> Found {
-        let mut found = Found::default();
-        for (index, document) in documents.iter().enumerate() {
+    pub fn new(documents: Vec<Document>, envoy: Version) -> Found {
+        let mut found = Found {
+            envoy,
+            ..Found::default()
+        };
+        for Document { source, value, .. } in &documents {
             let context = Context {
-                document: (documents.len() > 1).then_some(index + 1),
+                source: Some(source),
                 ..Context::default()
             };
-            match document["kind"].as_str() {
-                Some("WasmPlugin") => found.add_wasm_plugin(document, context),
-                Some("EnvoyExtensionPolicy") => found.add_extension_policy(document, context),
-                _ => found.collect(document, context),
+            match value["kind"].as_str() {
+                Some("WasmPlugin") => found.add_wasm_plugin(value, context),
+                Some("EnvoyExtensionPolicy") => found.add_extension_policy(value, context),
+                kind => {
+                    found.add_routes(kind.unwrap_or_default(), value, context);
+                    found.collect(value, context);
+                }
             }
         }
-        let tables = documents.iter().flat_map(|one| of_kind(one, TABLE));
+        let tables = documents.iter().flat_map(|one| of_kind(&one.value, TABLE));
         let tables: Vec<&Value> = tables.collect();
         for manager in &mut found.managers {
             manager.take_table(&tables);
         }
+        found.documents = documents;
         found
     }
 
@@ -212,7 +223,9 @@ impl Found {
         context.within = context.within.or(name);
         context.owner = name.or(context.owner);
         context.is_internal |= field(value, "internal_listener").is_some();
-        if let Some(mut manager) = Manager::read(value, context.place(None)) {
+        self.add_cluster(value, context);
+        let is_within = matches!(context.position, Some(Standing::Manager(_)));
+        if !is_within && let Some(mut manager) = Manager::read(value, context.place(None)) {
             manager.is_internal = context.is_internal;
             context.position = Some(Standing::Manager(self.managers.len()));
             self.managers.push(manager);
@@ -261,6 +274,20 @@ impl Found {
         }
     }
 
+    /// Envoy's `Cluster`, or its admin page, if the value is one or has one.
+    fn add_cluster(&mut self, value: &Value, context: Context) {
+        let of = |message: &Value| Cluster {
+            name: text(message, "name").unwrap_or_default().to_owned(),
+            place: context.place(None),
+            message: message.clone(),
+        };
+        let has = |name: &&str| field(value, name).is_some();
+        if context.owner.is_some() && OF_CLUSTERS.iter().any(has) {
+            self.clusters.push(of(value));
+        }
+        self.admins.extend(field(value, "admin").map(of));
+    }
+
     /// Envoy's `PluginConfig`, if the value is one.
     fn add_plugin(&mut self, value: &Value, name: Option<&str>, context: Context) {
         let (configuration, vm) = (field(value, "configuration"), field(value, "vm_config"));
@@ -282,6 +309,8 @@ impl Found {
                     id => VmId::Given(id.to_owned()),
                 },
                 inline: vm.map(inline).unwrap_or_default(),
+                handed: Some((HANDED, vm.map(handed).unwrap_or_default())),
+                stops_iteration: is_true(value, "allow_on_headers_stop_iteration"),
                 policy: policy(value),
                 position: context.position(),
                 phase: None,
@@ -292,93 +321,6 @@ impl Found {
                 id: id.to_owned(),
             });
         }
-    }
-}
-
-/// What stands around a value in the document.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Context<'a> {
-    document: Option<usize>,
-    /// The outermost that has a name: a cluster, a listener.
-    within: Option<&'a str>,
-    /// The innermost that has a name: a route, a cluster.
-    owner: Option<&'a str>,
-    /// Where a filter here sits.
-    position: Option<Standing<'a>>,
-    /// The name of the filter in which it stands.
-    filter: &'a str,
-    delegates: Option<&'a Around<'a>>,
-    /// The filter for which a route has this.
-    of_route: Option<&'a str>,
-    /// Whether it stands in a listener that Envoy alone reaches.
-    is_internal: bool,
-}
-
-/// [`Position`], as far as it shows in a document of Envoy.
-#[derive(Clone, Copy, Debug)]
-enum Standing<'a> {
-    Cluster(&'a str),
-    Manager(usize),
-    Gateway,
-}
-
-/// A `match_delegate`, and those around it.
-#[derive(Debug)]
-struct Around<'a> {
-    name: &'a str,
-    /// The message, with its matcher in it.
-    message: &'a Value,
-    around: Option<&'a Around<'a>>,
-}
-
-impl<'a> Context<'a> {
-    /// The name of a filter: its own in Envoy, else that of the plugin.
-    fn name(&self, plugin: Option<&'a str>) -> Option<&'a str> {
-        match self.filter {
-            "" => plugin,
-            filter => Some(filter),
-        }
-    }
-
-    /// Where a filter of this name is.
-    pub fn place(&self, plugin: Option<&'a str>) -> Place {
-        let name = self.name(plugin);
-        Place {
-            document: self.document,
-            filter: name.map(|name| match self.within {
-                Some(within) if within != name => format!("{name} in {within}"),
-                _ => name.to_owned(),
-            }),
-            field: String::new(),
-        }
-    }
-
-    fn position(&self) -> Position {
-        match self.position {
-            Some(Standing::Cluster(name)) => Position::Cluster(name.to_owned()),
-            Some(Standing::Manager(index)) => Position::Manager(index),
-            Some(Standing::Gateway) => Position::Gateway,
-            None => Position::Unknown,
-        }
-    }
-
-    /// How findings name the settings in the metadata of the owner.
-    fn metadata(&self) -> String {
-        let owner = self.owner.map(|owner| format!("[{owner}]."));
-        let owner = owner.unwrap_or_default();
-        format!("{owner}metadata.filter_metadata.{OURS}.config")
-    }
-
-    fn delegates(&self) -> Vec<Delegate> {
-        let all = std::iter::successors(self.delegates, |delegate| delegate.around);
-        all.map(|delegate| {
-            let matchers = ["xds_matcher", "matcher"].map(|name| field(delegate.message, name));
-            Delegate {
-                name: delegate.name.to_owned(),
-                matchers: matchers.into_iter().flatten().cloned().collect(),
-            }
-        })
-        .collect()
     }
 }
 
@@ -394,7 +336,14 @@ pub fn is_or_has(one: &Value, filter: &Filter) -> bool {
         let mut deeper = children(value).into_iter();
         text(value, "name") == Some(name) || deeper.any(|child| is_named(child, name))
     }
-    is_ours(Some(&one.to_string())) && is_named(one, &filter.name)
+    // Names and places are short; settings are not.
+    fn names_ours(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.len() < 1_000 && is_ours(Some(text)),
+            other => children(other).into_iter().any(names_ours),
+        }
+    }
+    is_named(one, &filter.name) && names_ours(one)
 }
 
 /// Whether the name of a plugin, or the place of its code, is the filter's.
@@ -424,6 +373,23 @@ fn settings(configuration: &Value) -> Result<String, String> {
                 .to_owned(),
         ),
     }
+}
+
+/// The fields by which a message is known for a cluster.
+const OF_CLUSTERS: [&str; 3] = [
+    "load_assignment",
+    "typed_extension_protocol_options",
+    "cluster_type",
+];
+
+/// The field that names variables of the environment.
+const HANDED: &str = "vm_config.environment_variables.host_env_keys";
+
+/// The variables that Envoy's `VmConfig` takes from the environment.
+fn handed(vm: &Value) -> Vec<String> {
+    let variables = field(vm, "environment_variables").unwrap_or(&Value::Null);
+    let names = list(variables, "host_env_keys").filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
 }
 
 /// The variables that Envoy's `VmConfig` gives a value.

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::dialect::Dialect;
 use crate::finding::Place;
 use crate::protobuf::{field, is, is_true, kind, list, text};
 
@@ -21,6 +22,9 @@ pub struct Manager {
     pub routes: Option<Vec<Route>>,
     /// Whether its requests come from this Envoy alone.
     pub is_internal: bool,
+    /// Whether it has more routes than are looked at: then they are as unknown as if they
+    /// came from elsewhere.
+    pub has_too_many: bool,
 }
 
 /// A route of Envoy.
@@ -34,6 +38,8 @@ pub struct Route {
     pub field: String,
     /// The message.
     pub message: Value,
+    /// In which words it is written.
+    pub dialect: Dialect,
 }
 
 /// What a route, a virtual host or a table says of a filter.
@@ -46,6 +52,9 @@ pub struct OfFilter<'a> {
     /// The message.
     pub config: &'a Value,
 }
+
+/// Some rules compare each route with each other.
+pub const MOST_ROUTES: usize = 5_000;
 
 /// The type of the message.
 const MANAGER: &str =
@@ -86,6 +95,7 @@ impl Manager {
             tables: tables.collect(),
             routes: None,
             is_internal: false,
+            has_too_many: false,
             field: name,
         };
         manager.read_routes();
@@ -111,6 +121,20 @@ impl Manager {
         self.read_routes();
     }
 
+    /// The one that manifests describe by these routes.
+    pub fn of_routes(place: Place, field: String, routes: Vec<Route>) -> Manager {
+        let has_too_many = routes.len() > MOST_ROUTES;
+        Manager {
+            place,
+            field,
+            message: Value::Null,
+            tables: Vec::new(),
+            routes: (!has_too_many).then_some(routes),
+            is_internal: false,
+            has_too_many,
+        }
+    }
+
     fn read_routes(&mut self) {
         let hosts = self.hosts();
         let all = hosts.iter().enumerate();
@@ -122,7 +146,10 @@ impl Manager {
             ..Route::new(&self.field, index, route)
         });
         let routes: Vec<Route> = routes.collect();
-        self.routes = (!hosts.is_empty()).then_some(routes);
+        let has_too_many = routes.len() > MOST_ROUTES;
+        let is_known = !hosts.is_empty() && !has_too_many;
+        self.routes = is_known.then_some(routes);
+        self.has_too_many = has_too_many;
     }
 
     /// Its virtual hosts, as far as they are known.
@@ -195,7 +222,13 @@ impl Route {
             host: 0,
             field: format!("{manager}.routes[{label}]"),
             message: message.clone(),
+            dialect: Dialect::Envoy,
         }
+    }
+
+    /// How findings name a field of it: of its action, or `match.prefix`.
+    pub fn at(&self, name: &str) -> String {
+        format!("{}.{}", self.field, self.dialect.field(name))
     }
 
     /// Where it leads, if it leads to clusters.
@@ -228,6 +261,11 @@ impl Route {
         let mut all = self.clusters();
         all.extend(other.clusters());
         all.contains(&"") || all.iter().any(|one| *one != all[0])
+    }
+
+    /// Whether it leads to a cluster of this name, as far as it says where.
+    pub fn leads_certainly_to(&self, cluster: &str) -> bool {
+        self.clusters().contains(&cluster)
     }
 
     /// Whether it may lead to a cluster.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::found::{Context, Filter, Found, OnFailure, Policy, Position, VmId, is_ours};
+use crate::context::Context;
+use crate::found::{Filter, Found, OnFailure, Policy, Position, VmId, is_ours};
 
 impl Found {
     /// Istio's, or Higress's, which has other names for the settings.
@@ -28,6 +29,8 @@ impl Found {
             delegates: Vec::new(),
             vm: VmId::Chosen,
             inline: inline(&spec["vmConfig"]),
+            handed: Some(("vmConfig.env", handed(&spec["vmConfig"]))),
+            stops_iteration: false,
             policy: Policy {
                 field: "failStrategy",
                 on_failure,
@@ -64,6 +67,8 @@ impl Found {
                 delegates: Vec::new(),
                 vm: VmId::Chosen,
                 inline: Vec::new(),
+                handed: Some(("env.hostKeys", texts(&wasm["env"]["hostKeys"]))),
+                stops_iteration: false,
                 policy: Policy {
                     field: "failOpen",
                     on_failure,
@@ -83,4 +88,18 @@ fn inline(vm: &Value) -> Vec<(String, String)> {
     let names = inline.filter_map(|one| one["name"].as_str());
     let named = |name: &str| (format!("vmConfig.env[{name}]"), name.to_owned());
     names.map(named).collect()
+}
+
+/// The variables that a `WasmPlugin` takes from the environment.
+fn handed(vm: &Value) -> Vec<String> {
+    let variables = vm["env"].as_array().into_iter().flatten();
+    let handed = variables.filter(|one| one["valueFrom"] == "HOST");
+    let names = handed.filter_map(|one| one["name"].as_str());
+    names.map(str::to_owned).collect()
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    let texts = texts.filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
 }

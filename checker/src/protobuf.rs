@@ -1,15 +1,9 @@
 //! Messages of protobuf as JSON and YAML spell them: it knows `xds_matcher` and
 //! `xdsMatcher`, and a message of a known type as well as a `TypedStruct`.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::slice;
 
-/// The documents of a text, which is YAML or JSON.
-pub fn documents(text: &str) -> Result<Vec<Value>, String> {
-    let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
-    let documents: Result<_, _> = documents.collect();
-    documents.map_err(|error| format!("it cannot be read: {error}"))
-}
+use serde_json::Value;
 
 /// A field of a message by its name in snake case. `null` is none.
 pub fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
@@ -23,10 +17,23 @@ pub fn text<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
     field(message, name).and_then(Value::as_str)
 }
 
-/// The elements of a field that is a list.
-pub fn list<'a>(message: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    let items = field(message, name).and_then(Value::as_array);
-    items.into_iter().flatten()
+/// The elements of a field that is a list. Envoy takes one element for a list of it.
+pub fn list<'a>(
+    message: &'a Value,
+    name: &str,
+) -> impl Iterator<Item = &'a Value> + Clone + use<'a> {
+    let items = match field(message, name) {
+        None => &[],
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(one) => slice::from_ref(one),
+    };
+    items.iter()
+}
+
+/// A number, which Envoy takes as a text as well.
+pub fn number(message: &Value, name: &str) -> Option<f64> {
+    let value = field(message, name)?;
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// Whether a field is set to true. Envoy takes a text for a boolean.
@@ -39,14 +46,13 @@ pub fn is_true(message: &Value, name: &str) -> bool {
 
 /// Whether a key of JSON is a field's name, in snake or lower camel case.
 pub fn is(key: &str, name: &str) -> bool {
-    let mut snake = String::new();
-    for letter in key.chars() {
-        if letter.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake == name
+    let mut name = name.bytes();
+    let is_next = |letter: u8| {
+        let is_capital = letter.is_ascii_uppercase();
+        (!is_capital || name.next() == Some(b'_'))
+            && name.next() == Some(letter.to_ascii_lowercase())
+    };
+    key.bytes().all(is_next) && name.next().is_none()
 }
 
 /// The type of a message in an `Any`.

@@ -2,15 +2,23 @@
 
 mod access;
 mod caches;
+mod clusters;
+mod duration;
+mod hosts;
 mod listener;
 mod managers;
+mod process;
+mod routes;
 mod selection;
 mod settings;
+mod signed;
+mod twice;
+mod versions;
 
 use oss_origin_auth_core::config::{Config, ConfigError};
 use serde_json::Value;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::found::{Filter, Found, OnFailure, Policy, VmId};
 use crate::protobuf::{field, kind};
 use crate::settings::signs;
@@ -18,70 +26,111 @@ use access::{
     checks_see_another_path, filters_are_left_out_by_another_path, retries_are_refused,
     routes_leave_the_filter_out, settings_are_of_no_route,
 };
-use caches::{hits_are_not_checked, signed_urls_are_cached};
+use caches::{
+    caches_stand_behind_the_signer, hits_are_not_checked, signed_urls_are_cached,
+    the_old_cache_mixes_parts,
+};
+use clusters::{few_retries_at_a_time, oss_is_not_verified, the_cluster_is_of_another_host};
 use listener::{
     defaults_sign_other_routes, mirrors_carry_the_signature, routes_keep_the_clients_host,
     routes_keep_the_clients_path, signed_urls_are_not_stripped,
     the_filter_stands_before_the_checks,
 };
 use managers::{addresses_can_be_forged, logs_print_the_signature, redirects_carry_the_signature};
+use process::{
+    configurations_share_a_vm, iteration_stops_for_nothing, merge_keys_are_not_read,
+    the_admin_page_is_open, the_sidecars_cluster_is_missing, variables_are_not_handed_over,
+};
+use routes::{
+    prefixes_match_more, retries_heal_nothing, rewrites_are_not_described, timeouts_cut_downloads,
+    tries_end_before_credentials_come,
+};
 use selection::{routes_match_on_changed_headers, routes_match_on_url_signatures};
 use settings::{
-    config_dump_shows_the_keys, errors_name_the_bucket, headers_of_clients_leave, signed_urls_pass,
+    config_dump_shows_the_keys, errors_name_the_bucket, headers_of_clients_leave,
+    public_endpoints_are_refused, signed_urls_pass, the_endpoint_is_of_another_region,
     unknown_parameters_leave,
 };
+use twice::requests_are_signed_twice;
+use versions::envoy_does_not_know_it;
 
 /// A check of all that a file has of ours.
 #[derive(Debug)]
 pub struct Rule {
-    /// As findings and docs/SECURITY.md name it: what is wrong.
+    /// As findings and docs/CHECK-CONFIG.md name it: what is wrong.
     pub name: &'static str,
+    /// How bad what it finds may be.
+    pub severities: &'static [Severity],
     check: fn(&Found) -> Vec<Finding>,
 }
 
 /// Rules under the names of their functions.
 macro_rules! rules {
-    ($($name:ident),* $(,)?) => {
-        [$(Rule { name: stringify!($name), check: $name }),*]
+    ($($name:ident: [$($severity:ident),*]),* $(,)?) => {
+        [$(Rule {
+            name: stringify!($name),
+            severities: &[$(Severity::$severity),*],
+            check: $name,
+        }),*]
     };
 }
 
 /// All checks.
 pub const RULES: &[Rule] = &rules![
-    settings_are_wrong,
-    match_delegates_skip_more,
-    routes_skip_more,
-    skipped_answers_are_stripped,
-    a_failure_lasts_or_lets_pass,
-    others_read_the_credentials,
-    redirects_carry_the_signature,
-    logs_print_the_signature,
-    addresses_can_be_forged,
-    the_filter_stands_before_the_checks,
-    routes_match_on_changed_headers,
-    routes_match_on_url_signatures,
-    routes_keep_the_clients_host,
-    routes_keep_the_clients_path,
-    mirrors_carry_the_signature,
-    defaults_sign_other_routes,
-    signed_urls_are_not_stripped,
-    errors_name_the_bucket,
-    unknown_parameters_leave,
-    signed_urls_pass,
-    signed_urls_are_cached,
-    headers_of_clients_leave,
-    hits_are_not_checked,
-    checks_see_another_path,
-    filters_are_left_out_by_another_path,
-    retries_are_refused,
-    settings_are_of_no_route,
-    routes_leave_the_filter_out,
-    config_dump_shows_the_keys,
+    settings_are_wrong: [Error],
+    match_delegates_skip_more: [Error],
+    routes_skip_more: [Error],
+    skipped_answers_are_stripped: [Error],
+    a_failure_lasts_or_lets_pass: [Error, Warning],
+    others_read_the_credentials: [Warning],
+    redirects_carry_the_signature: [Warning],
+    logs_print_the_signature: [Warning],
+    addresses_can_be_forged: [Warning],
+    the_filter_stands_before_the_checks: [Warning],
+    routes_match_on_changed_headers: [Warning],
+    routes_match_on_url_signatures: [Error],
+    routes_keep_the_clients_host: [Warning],
+    routes_keep_the_clients_path: [Warning],
+    mirrors_carry_the_signature: [Warning],
+    defaults_sign_other_routes: [Warning],
+    signed_urls_are_not_stripped: [Warning],
+    errors_name_the_bucket: [Warning],
+    unknown_parameters_leave: [Warning],
+    signed_urls_pass: [Warning],
+    signed_urls_are_cached: [Warning],
+    headers_of_clients_leave: [Warning],
+    hits_are_not_checked: [Error, Warning],
+    checks_see_another_path: [Warning],
+    filters_are_left_out_by_another_path: [Warning],
+    retries_are_refused: [Error],
+    settings_are_of_no_route: [Warning],
+    routes_leave_the_filter_out: [Warning],
+    config_dump_shows_the_keys: [Error],
+    variables_are_not_handed_over: [Error],
+    the_sidecars_cluster_is_missing: [Warning],
+    the_endpoint_is_of_another_region: [Warning],
+    merge_keys_are_not_read: [Error],
+    envoy_does_not_know_it: [Error, Note],
+    retries_heal_nothing: [Warning],
+    timeouts_cut_downloads: [Warning],
+    tries_end_before_credentials_come: [Warning],
+    few_retries_at_a_time: [Warning],
+    oss_is_not_verified: [Warning],
+    the_cluster_is_of_another_host: [Warning],
+    requests_are_signed_twice: [Error, Warning],
+    rewrites_are_not_described: [Warning],
+    prefixes_match_more: [Warning],
+    caches_stand_behind_the_signer: [Warning],
+    the_old_cache_mixes_parts: [Warning],
+    the_admin_page_is_open: [Warning],
+    configurations_share_a_vm: [Warning],
+    iteration_stops_for_nothing: [Warning],
+    public_endpoints_are_refused: [Note],
 ];
 
 impl Rule {
     /// All that it finds, under its name.
-    pub fn findings(&self, found: &Found) -> Vec<Finding> {
+    pub(crate) fn findings(&self, found: &Found) -> Vec<Finding> {
         let mut findings = (self.check)(found);
         for finding in &mut findings {
             finding.rule = self.name;

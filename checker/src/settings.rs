@@ -16,7 +16,7 @@ pub struct Settings {
 }
 
 /// The settings of a route, or of several.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Block {
     /// Where they stand.
     pub field: String,
@@ -63,6 +63,32 @@ impl Settings {
         let all = self.all(found).into_iter();
         let complete = all.map(|block| self.complete(block));
         complete.filter(Block::signs).collect()
+    }
+
+    /// The same, each with the block as it is written before it.
+    pub fn signing_as_written(&self, found: &Found) -> Vec<(Block, Block)> {
+        let all = self.all(found).into_iter();
+        let complete = all.map(|block| (block.clone(), self.complete(block)));
+        complete.filter(|(_, block)| block.signs()).collect()
+    }
+
+    /// How long a request waits for credentials; `None` for what is wrong.
+    pub fn wait_timeout_ms(&self) -> Option<u64> {
+        match self.root.get("wait_timeout_ms") {
+            None => Some(5_000),
+            Some(wait) => wait.as_u64(),
+        }
+    }
+
+    /// The clusters of the sidecars, and the fields that name them.
+    pub fn sidecars(&self) -> Vec<(String, &str)> {
+        let sources = self.root.get("credentials").and_then(Value::as_object);
+        let named = sources.into_iter().flatten().filter_map(|(name, source)| {
+            let cluster = source.get("sidecar")?.get("cluster")?.as_str()?;
+            let field = format!("credentials.{name}.sidecar.cluster");
+            Some((self.path(&field), cluster))
+        });
+        named.collect()
     }
 
     /// Whether the filter has credentials. Without them it only checks who may read.
@@ -164,12 +190,26 @@ impl Block {
         Block::new(field.to_owned(), &settings)
     }
 
+    /// Whether it has a setting of its own.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// Whether its requests leave signed.
     pub fn signs(&self) -> bool {
         let has = |name: &str| self.values.get(name).is_some_and(Value::is_string);
         let is = |name: &str, flag| self.values.get(name) == Some(&Value::Bool(flag));
         let complete = has("bucket") && (has("region") || self.text("signature_version") == "v1");
         self.has_credentials && complete && !is("enabled", false) && !is("deny", true)
+    }
+
+    /// The host for which its requests are signed.
+    pub fn host(&self) -> Option<String> {
+        let endpoint = Some(self.text("endpoint")).filter(|endpoint| !endpoint.is_empty())?;
+        Some(match self.text("addressing") {
+            "path_style" | "cname" => endpoint.to_owned(),
+            _ => format!("{}.{endpoint}", self.text("bucket")),
+        })
     }
 
     /// Whether it checks who may read.

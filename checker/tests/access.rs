@@ -236,7 +236,8 @@ fn a_signer_is_found_behind_a_filter_that_checks() {
 #[test]
 fn a_plugin_that_only_checks_may_stand_before_the_authorization() {
     let manifest = json!({"kind": "WasmPlugin", "metadata": {"name": "oss-origin-auth"},
-        "spec": {"phase": "AUTHN", "pluginConfig": signed_urls()}});
+        "spec": {"phase": "AUTHN", "pluginConfig": signed_urls(),
+                 "vmConfig": {"env": [{"name": "URL_KEY", "valueFrom": "HOST"}]}}});
     assert_good(&manifest);
 }
 

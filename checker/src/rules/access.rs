@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::listener::{CHECKS, RBAC, among_listeners};
 use super::managers::{RBAC_PER_ROUTE, rbac_has};
+use super::signed::managers;
 use crate::finding::Finding;
 use crate::found::{Filter, Found, Position, is_or_has};
 use crate::manager::{Manager, of_kind};
@@ -85,27 +86,35 @@ pub fn retries_are_refused(found: &Found) -> Vec<Finding> {
 
 /// What a name that is misspelled should guard is treated by the defaults.
 pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
-    let routes = found.managers.iter().flat_map(Manager::known_routes);
-    let mut names: Vec<&str> = routes.map(|route| route.name.as_str()).collect();
-    names.retain(|name| !name.is_empty());
-    names.sort_unstable();
-    names.dedup();
     let mut findings = Vec::new();
     for filter in &found.filters {
-        let ways = ways(found, filter);
+        let of_gateway = matches!(filter.position, Position::Gateway | Position::Routes);
+        let (all, ways) = match of_gateway {
+            true => (managers(found, filter), managers(found, filter)),
+            false => (found.managers.iter().collect(), ways(found, filter)),
+        };
         if ways.is_empty() || ways.iter().any(|manager| !manager.is_whole()) {
             continue;
         }
+        let routes = all.into_iter().flat_map(Manager::known_routes);
+        let mut names: Vec<&str> = routes.map(|route| route.name.as_str()).collect();
+        names.retain(|name| !name.is_empty());
+        names.sort_unstable();
+        names.dedup();
         for block in blocks(filter) {
             let Some(route) = &block.route else {
                 continue;
             };
-            if !names.contains(&route.as_str()) {
+            if names.binary_search(&route.as_str()).is_err() {
                 let message = format!(
                     "no route of the file has this name, so these settings hold nowhere, and \
                      `defaults` in their place; write the `name` of a route ({})",
                     match names.as_slice() {
                         [] => "none has one".to_owned(),
+                        names if names.len() > MOST_NAMES => {
+                            let first = names[..MOST_NAMES].join(", ");
+                            format!("there are {}: {first}, …", names.len())
+                        }
                         names => format!("there are: {}", names.join(", ")),
                     }
                 );
@@ -115,6 +124,9 @@ pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
     }
     findings
 }
+
+/// A message names so many routes at most.
+const MOST_NAMES: usize = 20;
 
 /// What is left out checks nobody.
 pub fn routes_leave_the_filter_out(found: &Found) -> Vec<Finding> {
@@ -217,7 +229,7 @@ fn is_ours_by_route(found: &Found, manager: &Manager, one: &Value) -> bool {
 }
 
 /// Whether routes mean the filter by a name: its own, or that of what is around it.
-fn is_name_of(filter: &Filter, manager: &Manager, name: &str) -> bool {
+pub fn is_name_of(filter: &Filter, manager: &Manager, name: &str) -> bool {
     let mut all = list(&manager.message, "http_filters");
     name == filter.name || all.any(|one| text(one, "name") == Some(name) && is_or_has(one, filter))
 }

@@ -6,10 +6,11 @@ use crate::finding::Finding;
 use crate::found::{Filter, Found, Position, is_or_has};
 use crate::manager::{Manager, Route, of_kind};
 use crate::protobuf::text;
-use crate::settings::{Block, all_blocks};
+use crate::settings::{Block, all_blocks, signs};
 
 use super::listener::among_listeners;
 use super::settings::written;
+use super::signed::at;
 
 /// Who may read is to be checked for what a cache holds, too.
 pub fn hits_are_not_checked(found: &Found) -> Vec<Finding> {
@@ -40,12 +41,57 @@ pub fn hits_are_not_checked(found: &Found) -> Vec<Finding> {
     findings
 }
 
+/// A cache passes by what has an `authorization`, and the filter sets one.
+pub fn caches_stand_behind_the_signer(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (filter, manager) in among_listeners(found).filter(|(filter, _)| signs(filter)) {
+        let all = manager.filters();
+        let behind = all.skip_while(|(one, _)| !is_or_has(one, filter));
+        for (cache, _) in behind.filter(|(_, config)| is_cache(config)) {
+            let name = text(cache, "name").unwrap_or_default();
+            let field = format!("{}.http_filters[{name}]", manager.field);
+            findings.push(Finding::warning(
+                &filter.place,
+                &field,
+                "it stands behind the filter that signs, and a cache keeps nothing of a request \
+                 that has an authorization; put it before, or let the filter sit on the cluster",
+            ));
+        }
+    }
+    findings
+}
+
+/// Envoy's first cache stores the answer to a request for a part as the whole object.
+pub fn the_old_cache_mixes_parts(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, manager) in found.managers.iter().enumerate() {
+        let mut filters = found.filters.iter();
+        let Some(filter) = filters.find(|filter| filter.is_behind(index, manager)) else {
+            continue;
+        };
+        for (cache, _) in manager
+            .filters()
+            .filter(|(_, config)| !of_kind(config, OLD_CACHE).is_empty())
+        {
+            let name = text(cache, "name").unwrap_or_default();
+            let field = format!("{}.http_filters[{name}]", manager.field);
+            findings.push(Finding::warning(
+                &at(filter, manager),
+                &field,
+                "it stores the answer to a request for a part of an object as the whole; take \
+                 cache_v2, as in envoy/cached.yaml, and empty the folder",
+            ));
+        }
+    }
+    findings
+}
+
 /// A cache compares no signature, and knows of no end of it.
 pub fn signed_urls_are_cached(found: &Found) -> Vec<Finding> {
     written(found, |filter, block| {
         let by_url = matches!(block.text("presigned_urls"), "pass" | "require");
-        let is_cached = is_behind(found, filter) || may_be_cached(found, filter, block);
-        (by_url && is_cached).then(|| {
+        let is_cached = || is_behind(found, filter) || may_be_cached(found, filter, block);
+        (by_url && is_cached()).then(|| {
             let message = "a cache stands before the filter: what it holds is served without a \
                            signature, and after the signature has expired; give these requests a \
                            route that passes the cache by, or have `url_signing` check another \
@@ -125,7 +171,10 @@ fn caches(config: &Value) -> impl Iterator<Item = &Value> {
     CACHES.iter().flat_map(|cache| of_kind(config, cache))
 }
 
+/// The type of Envoy's first cache.
+const OLD_CACHE: &str = "envoy.extensions.filters.http.cache.v3.CacheConfig";
+
 const CACHES: [&str; 2] = [
-    "envoy.extensions.filters.http.cache.v3.CacheConfig",
+    OLD_CACHE,
     "envoy.extensions.filters.http.cache_v2.v3.CacheV2Config",
 ];

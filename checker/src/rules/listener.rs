@@ -8,6 +8,7 @@ use crate::protobuf::text;
 use crate::settings::{Block, Settings, signs};
 
 use super::settings::written;
+use super::signed::{at, managers};
 
 /// Checks of who may read must see the client's request, before the filter.
 pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
@@ -95,7 +96,8 @@ pub fn routes_keep_the_clients_path(found: &Found) -> Vec<Finding> {
     })
 }
 
-const PATH_REWRITES: [&str; 4] = [
+/// By which a route changes the path.
+pub const PATH_REWRITES: [&str; 4] = [
     "prefix_rewrite",
     "regex_rewrite",
     "path_rewrite",
@@ -119,18 +121,19 @@ fn signed_routes(
     rule: impl Fn(&Route, &Block) -> Option<(&'static str, &'static str)>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (filter, manager) in among_listeners(found) {
+    let among = |filter: &&Filter| !matches!(filter.position, Position::Cluster(_));
+    for filter in found.filters.iter().filter(among) {
         let Some(settings) = Settings::of(filter) else {
             continue;
         };
-        for route in manager
-            .known_routes()
-            .filter(|route| route.action().is_some())
-        {
-            let block = settings.treatment(route);
-            if let Some((name, message)) = rule(route, &block).filter(|_| block.signs()) {
-                let field = format!("{}.route.{name}", route.field);
-                findings.push(Finding::warning(&filter.place, &field, message));
+        for manager in managers(found, filter) {
+            let routes = manager.known_routes();
+            for route in routes.filter(|route| route.action().is_some()) {
+                let block = settings.treatment(route);
+                if let Some((name, message)) = rule(route, &block).filter(|_| block.signs()) {
+                    let field = route.at(name);
+                    findings.push(Finding::warning(&at(filter, manager), &field, message));
+                }
             }
         }
     }

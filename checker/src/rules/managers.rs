@@ -13,6 +13,8 @@ use crate::settings::{Settings, signs as is_signer};
 /// What is redirected within Envoy has the signature of the first request on it.
 pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let signers = found.filters.iter();
+    let signers: Vec<_> = signers.map(|one| (one, Settings::of(one))).collect();
     for (index, manager) in with_a_filter(found, is_signer) {
         if takes_the_signature_off(found, manager) {
             continue;
@@ -27,7 +29,7 @@ pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
             }
         }
         for route in manager.known_routes() {
-            if route.has_any(&["internal_redirect_policy"]) && signs(found, index, route) {
+            if route.has_any(&["internal_redirect_policy"]) && signs(&signers, index, route) {
                 say(format!("{}.route.internal_redirect_policy", route.field));
             }
             if !of_kind(&route.message, REDIRECT).is_empty() {
@@ -279,13 +281,14 @@ fn with_a_filter(
 }
 
 /// Whether requests on a route of this manager are signed, as far as it shows.
-fn signs(found: &Found, manager: usize, route: &Route) -> bool {
-    found.filters.iter().any(|filter| match &filter.position {
-        Position::Cluster(cluster) => route.leads_to(cluster),
-        Position::Manager(of) if *of == manager => {
-            let settings = Settings::of(filter);
-            settings.is_some_and(|settings| settings.treatment(route).signs())
-        }
-        _ => false,
-    })
+fn signs(signers: &[(&Filter, Option<Settings>)], manager: usize, route: &Route) -> bool {
+    signers
+        .iter()
+        .any(|(filter, settings)| match &filter.position {
+            Position::Cluster(cluster) => route.leads_to(cluster),
+            Position::Manager(of) if *of == manager => settings
+                .as_ref()
+                .is_some_and(|settings| settings.treatment(route).signs()),
+            _ => false,
+        })
 }

@@ -1,6 +1,8 @@
 //! The rule of routes by headers. Among a listener's filters, Envoy selects the route
 //! again once the filter has changed a header.
 
+use std::collections::BTreeSet;
+
 use oss_origin_auth_core::config::Patterns;
 use oss_origin_auth_core::oss::headers::OF_REQUESTS;
 use serde_json::Value;
@@ -19,15 +21,19 @@ pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
         let Some(signer) = Signer::of(filter, found) else {
             continue;
         };
-        let by_routes = manager.known_routes().flat_map(|route| {
-            let moved = matched(route).filter(|_| signer.may_move(manager, route));
+        let rows = signer.rows(manager);
+        let routes = manager.known_routes().enumerate();
+        let by_routes = routes.flat_map(|(index, route)| {
+            let mut moved = matched(route).peekable();
+            let may_move = moved.peek().is_some() && may_move(&rows, index);
+            let moved = moved.filter(move |_| may_move);
             let chosen =
                 choosing(route).filter(|_| signer.signs(route) && route.leads_apart(route));
             let all: Vec<_> = moved.chain(chosen).collect();
             all.into_iter()
                 .map(|(place, name)| (format!("{}.{place}", route.field), name))
         });
-        let by_tables = by_tables(&signer, manager);
+        let by_tables = by_tables(&rows, manager);
         let by_tables = by_tables.map(|(place, name)| (format!("{}.{place}", manager.field), name));
         for (field, name) in by_routes.chain(by_tables) {
             if signer.changes(&name) {
@@ -107,7 +113,7 @@ impl Signer {
     fn of(filter: &Filter, found: &Found) -> Option<Signer> {
         let settings = Settings::of(filter)?;
         Some(Signer {
-            signing: settings.signing(found),
+            signing: alike_once(settings.signing(found)),
             by_cluster: settings.reads("cluster") && !found.metadata.is_empty(),
             settings,
         })
@@ -122,18 +128,83 @@ impl Signer {
         self.by_cluster || self.settings.treatment(route).signs()
     }
 
-    /// Whether a signed request may move from this route to another cluster, or from
-    /// there to this route.
-    fn may_move(&self, manager: &Manager, route: &Route) -> bool {
-        let signed = self.signs(route);
-        manager.known_routes().any(|other| {
-            other.host == route.host
-                && !std::ptr::eq(other, route)
-                && (signed || self.signs(other))
-                && route.leads_apart(other)
-                && overlap(&route.message, &other.message)
-        })
+    /// What is to be known of each route of a manager to compare it with all others.
+    fn rows<'a>(&self, manager: &'a Manager) -> Vec<Row<'a>> {
+        let routes = manager.known_routes();
+        let rows = routes.map(|route| Row {
+            host: route.host,
+            is_signed: self.signs(route),
+            leads: Leads::of(route),
+            paths: Paths::of(&route.message),
+        });
+        rows.collect()
     }
+}
+
+/// Those that forward the same headers once.
+fn alike_once(mut blocks: Vec<Block>) -> Vec<Block> {
+    let mut known = BTreeSet::new();
+    blocks.retain(|block| {
+        let forwarded: Vec<String> = block.texts("forward_headers").map(str::to_owned).collect();
+        known.insert(forwarded)
+    });
+    blocks
+}
+
+/// A route, as it is compared with others.
+struct Row<'a> {
+    host: usize,
+    is_signed: bool,
+    leads: Leads<'a>,
+    paths: Paths,
+}
+
+/// Where a route leads.
+#[derive(PartialEq)]
+enum Leads<'a> {
+    /// To no cluster.
+    Nowhere,
+    To(&'a str),
+    /// To several, or to one that is found out for each request.
+    Anywhere,
+}
+
+impl Leads<'_> {
+    fn of(route: &Route) -> Leads<'_> {
+        match (route.action(), route.clusters().as_slice()) {
+            (None, _) => Leads::Nowhere,
+            (_, [cluster, others @ ..])
+                if !cluster.is_empty() && others.iter().all(|other| other == cluster) =>
+            {
+                Leads::To(cluster)
+            }
+            _ => Leads::Anywhere,
+        }
+    }
+
+    /// Whether this and another may lead to different clusters.
+    fn apart(&self, other: &Leads) -> bool {
+        match (self, other) {
+            (Leads::Nowhere, _) | (_, Leads::Nowhere) => false,
+            (Leads::To(one), Leads::To(other)) => one != other,
+            _ => true,
+        }
+    }
+}
+
+/// Whether a signed request may move from this route to another cluster, or from there to
+/// this route.
+fn may_move(rows: &[Row], index: usize) -> bool {
+    let Some(route) = rows.get(index) else {
+        return false;
+    };
+    rows.iter().enumerate().any(|(of_other, other)| {
+        other.host == route.host
+            && of_other != index
+            && (route.is_signed || other.is_signed)
+            && route.leads.apart(&other.leads)
+            && route.paths.overlap(&other.paths)
+    })
 }
 
 /// A header, and the field that names it.
@@ -173,13 +244,14 @@ fn choosing(route: &Route) -> impl Iterator<Item = Selecting> {
 }
 
 /// The headers by which a matcher, a plugin or a scope selects.
-fn by_tables(signer: &Signer, manager: &Manager) -> impl Iterator<Item = Selecting> {
+fn by_tables(rows: &[Row], manager: &Manager) -> impl Iterator<Item = Selecting> {
     let hosts = manager.hosts().into_iter().enumerate();
-    let moving = hosts.filter(|(index, _)| {
-        let mut routes = manager.known_routes();
-        routes.any(|route| route.host == *index && signer.may_move(manager, route))
+    let matchers = hosts.filter_map(|(host, message)| Some((host, field(message, "matcher")?)));
+    let moving = matchers.filter(|(host, _)| {
+        let mut all = rows.iter().enumerate();
+        all.any(|(index, row)| row.host == *host && may_move(rows, index))
     });
-    let matchers = moving.filter_map(|(_, host)| field(host, "matcher"));
+    let matchers = moving.map(|(_, matcher)| matcher);
     let place = "route_config.virtual_hosts.matcher";
     let matchers = matchers.flat_map(inputs).map(move |name| (place, name));
     let plugins = manager.tables().flat_map(|table| {
@@ -223,18 +295,18 @@ impl Paths {
         let path = written("path").map(Paths::One);
         path.or(prefix.map(Paths::From)).unwrap_or(Paths::Any)
     }
-}
 
-/// Whether two routes may match one path.
-fn overlap(one: &Value, other: &Value) -> bool {
-    match (Paths::of(one), Paths::of(other)) {
-        (Paths::Any, _) | (_, Paths::Any) => true,
-        (Paths::One(one), Paths::One(other)) => one == other,
-        (Paths::One(path), Paths::From(start)) | (Paths::From(start), Paths::One(path)) => {
-            path.starts_with(&start)
-        }
-        (Paths::From(one), Paths::From(other)) => {
-            one.starts_with(&other) || other.starts_with(&one)
+    /// Whether both may be one path.
+    fn overlap(&self, other: &Paths) -> bool {
+        match (self, other) {
+            (Paths::Any, _) | (_, Paths::Any) => true,
+            (Paths::One(one), Paths::One(other)) => one == other,
+            (Paths::One(path), Paths::From(start)) | (Paths::From(start), Paths::One(path)) => {
+                path.starts_with(start.as_str())
+            }
+            (Paths::From(one), Paths::From(other)) => {
+                one.starts_with(other.as_str()) || other.starts_with(one.as_str())
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Rules of settings that let pass what is kept back without them.
 
-use crate::finding::{Finding, Place};
+use super::hosts::{is_public_mainland, region};
+use crate::finding::{Finding, Place, Severity};
 use crate::found::{Filter, Found};
 use crate::settings::{Block, Settings};
 
@@ -15,6 +16,54 @@ pub fn errors_name_the_bucket(found: &Found) -> Vec<Finding> {
              `neutral`, unless clients are SDKs of OSS",
         )
     })
+}
+
+/// Alibaba keeps new accounts from reading by them.
+pub fn public_endpoints_are_refused(found: &Found) -> Vec<Finding> {
+    let mut findings = written(found, |_, block| {
+        is_public_mainland(block.text("endpoint")).then(|| {
+            let message = "accounts that were opened since 20 March 2025 may not read by a public \
+                           endpoint of the mainland (400, PublicEndpointForbidden); write the \
+                           internal one in the region, else the bucket's own domain with \
+                           `addressing`: `cname`";
+            ("endpoint", message.to_owned())
+        })
+    });
+    for finding in &mut findings {
+        finding.severity = Severity::Note;
+    }
+    findings
+}
+
+/// OSS takes a V4 signature for the bucket's own region alone, and so does an endpoint.
+pub fn the_endpoint_is_of_another_region(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let Some(settings) = Settings::of(filter) else {
+            continue;
+        };
+        for (written, block) in settings.signing_as_written(found) {
+            let (Some(there), Some(here)) =
+                (region(block.text("endpoint")), region(block.text("region")))
+            else {
+                continue;
+            };
+            if there != here && block.text("signature_version") != "v1" {
+                let message = format!(
+                    "the endpoint is one of {there}, and signatures are for {here}: OSS refuses \
+                     them; write the bucket's region in both"
+                );
+                // A route that inherits both has nothing to mend.
+                let field = match (written.has("endpoint"), written.has("region")) {
+                    (true, _) => format!("{}.endpoint", written.field),
+                    (false, true) => format!("{}.region", written.field),
+                    (false, false) => settings.path("defaults.endpoint"),
+                };
+                findings.push(Finding::warning(&filter.place, &field, message));
+            }
+        }
+    }
+    findings
 }
 
 /// Parameters that mean nothing to OSS today may do so tomorrow.
