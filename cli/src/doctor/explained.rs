@@ -1,0 +1,223 @@
+//! What an error of OSS says to a person. Of what a server sends only short words are shown.
+
+use oss_origin_auth_core::oss::details::Details;
+use oss_origin_auth_core::oss::error::{
+    Cause, ErrorResponse, MAX_BODY, diagnose, element, header_xml,
+};
+use oss_origin_auth_core::oss::headers;
+use oss_origin_auth_core::words::Word;
+
+use super::report::Check;
+use super::wire::Answer;
+
+/// An error of OSS.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// Why OSS refused.
+    pub cause: Cause,
+    status: u16,
+    code: Option<String>,
+    ec: Option<String>,
+    request_id: Option<String>,
+    /// What only a body tells: the right endpoint, whose policy denied.
+    more: String,
+}
+
+impl Explained {
+    /// What an answer explains; `None` if it is no error, or none of OSS.
+    pub fn of(answer: &Answer) -> Option<Explained> {
+        let in_header;
+        let body = answer.body.get(..MAX_BODY).unwrap_or(&answer.body);
+        let xml = match body.is_empty() {
+            true => {
+                in_header = header_xml(answer.header(headers::ERR));
+                in_header.as_slice()
+            }
+            false => body,
+        };
+        let request_id =
+            id(answer.header(headers::REQUEST_ID)).or_else(|| id(element(xml, "RequestId")?));
+        let is_of_oss = request_id.is_some() || element(xml, "Code").is_some();
+        if answer.status < 400 || !is_of_oss {
+            return None;
+        }
+        let error = ErrorResponse {
+            status: answer.status,
+            ec: answer.header(headers::EC),
+            xml,
+        };
+        let cause = diagnose(&error);
+        let details = Details::of(&error, cause);
+        let ec = details.ec.map(str::to_owned);
+        Some(Explained {
+            cause,
+            status: answer.status,
+            code: details.code.and_then(|code| letters(code.as_bytes())),
+            ec: ec.filter(|ec| is_ec(ec)),
+            request_id,
+            more: details.sentences(),
+        })
+    }
+
+    /// What was seen, in a line.
+    pub fn seen(&self) -> String {
+        let mut text = self.status.to_string();
+        if let Some(code) = &self.code {
+            text += &format!(" {code}");
+        }
+        if let Some(ec) = &self.ec {
+            text += &format!(", EC {ec}");
+        }
+        if self.cause != Cause::Unknown || self.code.is_none() {
+            text += &format!(" ({})", self.cause.word());
+        }
+        if let Some(id) = &self.request_id {
+            text += &format!(", request id {id}");
+        }
+        text
+    }
+
+    /// What the operator does.
+    pub fn fix(&self) -> String {
+        format!("{}.{}", self.what_to_do(), self.more)
+    }
+
+    /// The filter fetches new credentials by itself. The doctor has fetched them just now.
+    fn what_to_do(&self) -> &'static str {
+        match self.cause {
+            Cause::TokenExpired => {
+                "fetch a newer token (whoever puts it into the environment or a file must renew \
+                 it in time), and compare this machine's clock with the source's"
+            }
+            Cause::TokenInvalid => {
+                "take id, secret and token of one answer of the source; if they are of one, the \
+                 role's sessions were revoked: assume the role again"
+            }
+            Cause::TokenMissing => {
+                "give the key its `SecurityToken`: an id that begins with `STS.` is none without"
+            }
+            Cause::KeyUnknown => {
+                "give a key that is there and enabled: this one was deleted or disabled, is of \
+                 another site, or its network policy excludes this machine"
+            }
+            cause => cause.fix(),
+        }
+    }
+
+    /// Whether OSS knows who asks, and denies it by a policy or by what nothing grants.
+    pub fn is_denial(&self) -> bool {
+        use Cause::{AccessDenied, BucketPolicy, ExplicitDeny, SessionPolicy, VpcPolicy};
+        matches!(
+            self.cause,
+            AccessDenied | BucketPolicy | ExplicitDeny | SessionPolicy | VpcPolicy
+        )
+    }
+
+    /// Whether OSS refuses whoever asks: by a denial, or by one that is not known here.
+    pub fn is_refusal(&self) -> bool {
+        let is_denied = self.code.as_deref() == Some("AccessDenied");
+        self.is_denial() || (self.cause == Cause::Unknown && is_denied)
+    }
+
+    /// Whether it is about this object alone, so that a request for something else says more.
+    pub fn is_of_object(&self) -> bool {
+        use Cause::{
+            Archived, BadObjectName, KmsForbidden, KmsKeyUnusable, KmsNotActivated, MirrorFailed,
+            NoSuchKey, NoSuchStyle, NoSuchSymlinkTarget, NoSuchVersion, PreconditionFailed,
+            RangeNotSatisfiable,
+        };
+        let of_kms = [KmsForbidden, KmsKeyUnusable, KmsNotActivated];
+        let missing = [NoSuchKey, NoSuchStyle, NoSuchSymlinkTarget, NoSuchVersion];
+        let others = [
+            Archived,
+            BadObjectName,
+            MirrorFailed,
+            PreconditionFailed,
+            RangeNotSatisfiable,
+        ];
+        let all = [&of_kms[..], &missing, &others];
+        self.is_denial() || all.concat().contains(&self.cause)
+    }
+
+    /// The check that this error fails.
+    pub fn failed(&self, check: &'static str) -> Check {
+        self.mark(Check::failed(check, self.seen(), self.fix()))
+    }
+
+    /// The same check, with what programs read of the error.
+    pub fn mark(&self, check: Check) -> Check {
+        Check {
+            request_id: self.request_id.clone(),
+            ec: self.ec.clone(),
+            cause: Some(self.cause.word()),
+            ..check
+        }
+    }
+}
+
+/// The check of which an answer tells nothing.
+pub fn untold(check: &'static str, answer: &Answer) -> Check {
+    let untold = Check::unknown(check, odd(answer));
+    match answer.is_of_oss() {
+        true => untold,
+        false => untold.fix(NOT_OSS),
+    }
+}
+
+/// What to do about an answer that OSS did not give.
+pub const NOT_OSS: &str = "something else than OSS answers there: see what `resolve` shows (DNS), a proxy or a \
+     portal on the way that wants a login, and --connect";
+
+/// An answer that explains nothing, in a line.
+pub fn odd(answer: &Answer) -> String {
+    let size = answer.body.len();
+    let kind = answer.media_type().unwrap_or("no content type");
+    let mut text = format!("status {}, {size} bytes, {kind}", answer.status);
+    if (300..400).contains(&answer.status) {
+        text += &match place(answer.header("location")) {
+            Some(host) => format!("; a redirect to {host}, which is not followed"),
+            None => "; a redirect, which is not followed".to_owned(),
+        };
+    } else if answer.status >= 400 {
+        text += "; it is no answer of OSS";
+    }
+    if let Some(trouble) = &answer.cut {
+        text += &format!("; {trouble}");
+    }
+    text
+}
+
+/// The host of a URL; the rest may hold a signature.
+fn place(url: &[u8]) -> Option<String> {
+    let url: http::Uri = std::str::from_utf8(url).ok()?.parse().ok()?;
+    word(url.host()?.as_bytes()).filter(|host| host.contains('.'))
+}
+
+/// A short text of letters, digits, dots and hyphens.
+fn word(text: &[u8]) -> Option<String> {
+    let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.*".contains(byte);
+    let is_word = (1..=MAX_WORD).contains(&text.len()) && text.iter().all(is_of_word);
+    let text = std::str::from_utf8(text).ok().filter(|_| is_word);
+    text.map(str::to_owned)
+}
+
+/// A code is a few words of letters, without a space. The id of an AccessKey is none.
+fn letters(text: &[u8]) -> Option<String> {
+    let is_of_code = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'.';
+    let is_key = text.starts_with(b"STS.") || text.starts_with(b"LTAI");
+    word(text).filter(|_| text.iter().all(is_of_code) && !is_key)
+}
+
+/// A request id has hexadecimal digits, so that the id of an AccessKey is none.
+fn id(text: &[u8]) -> Option<String> {
+    let is_of_id = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
+    word(text).filter(|_| text.iter().all(is_of_id))
+}
+
+fn is_ec(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+/// A request id has 24 characters; a code may have more.
+const MAX_WORD: usize = 48;
