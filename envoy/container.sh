@@ -1,6 +1,7 @@
 #!/bin/sh
-# The entry point of the Envoy image: puts the settings of the environment into
-# minimal.yaml (render.sh lists them) and starts Envoy.
+# The entry point of the Envoy image: renders a configuration with the settings of the
+# environment (`oss-origin-auth render --help` lists them) and starts Envoy.
 set -eu
-sh "$(dirname "$0")/render.sh" > /tmp/envoy.yaml
-exec envoy --config-path /tmp/envoy.yaml --disable-hot-restart "$@"
+file=${TMPDIR:-/tmp}/envoy.yaml
+oss-origin-auth render > "$file"
+exec envoy --config-path "$file" --disable-hot-restart "$@"

@@ -19,6 +19,7 @@ pub mod load;
 pub mod origin;
 pub mod process;
 pub mod recorder;
+pub mod rendered;
 pub mod shipped;
 pub mod sidecar;
 pub mod sidecar_soak;

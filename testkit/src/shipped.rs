@@ -1,7 +1,7 @@
 //! The shipped configurations, fitted to this machine as a user's are: by
-//! `envoy/render.sh`.
+//! `oss-origin-auth render`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::alibaba::{BUCKET, REGION};
@@ -9,7 +9,88 @@ use crate::envoy::serve;
 use crate::process::{Process, scratch};
 use crate::tools;
 
-/// Runs `envoy/render.sh` for a file with these settings; where its output is.
+/// What each shipped file is rendered with, beside the bucket and the region.
+pub const EXAMPLES: [(&str, &str); 18] = [
+    ("envoy/minimal.yaml", ""),
+    ("envoy/domain.yaml", "--domain static.example.com"),
+    ("envoy/edge.yaml", "--tls --pass-good-answers"),
+    (
+        "envoy/accounts.yaml",
+        "--also partner=their-bucket --access-log",
+    ),
+    (
+        "envoy/protected.yaml",
+        "--members /members/ --jwks /etc/envoy/jwks.json \
+         --jwt-issuer https://login.example.com --jwt-audience objects \
+         --allow-referer https://www.example.com/ --allow-address 10.0.0.0/8",
+    ),
+    (
+        "envoy/signed-urls.yaml",
+        "--signed-urls --url-key-backup --ask 127.0.0.1:8282 --ask-at /members/ \
+         --referer-at /pictures/=example.com --deny-address 192.0.2.0/24",
+    ),
+    ("envoy/site.yaml", "--site"),
+    ("envoy/spa.yaml", "--spa"),
+    (
+        "envoy/cors.yaml",
+        "--cors https://www.example.com --cors https://*.example.com",
+    ),
+    (
+        "envoy/cached.yaml",
+        "--cache --signed-urls /signed/ --url-key-backup --members /members/ \
+         --jwks /etc/envoy/jwks.json --jwt-issuer https://login.example.com \
+         --jwt-audience objects",
+    ),
+    (
+        "docker-compose.yml",
+        "--target compose --from-checkout --only docker-compose.yml",
+    ),
+    (
+        ".env.example",
+        "--target compose --from-checkout --only .env.example",
+    ),
+    (
+        "deploy/kubernetes/envoy-with-sidecar.yaml",
+        "--target kubernetes --only envoy-with-sidecar.yaml",
+    ),
+    (
+        "deploy/kubernetes/secret.yaml",
+        "--target kubernetes --pod-credentials secret --only secret.yaml",
+    ),
+    ("deploy/istio/envoy-filter.yaml", "--target istio"),
+    (
+        "deploy/istio/wasm-plugin.yaml",
+        "--target istio --istio wasm-plugin",
+    ),
+    (
+        "deploy/envoy-gateway/extension-policy.yaml",
+        "--target envoy-gateway",
+    ),
+    ("deploy/higress/wasm-plugin.yaml", "--target higress"),
+];
+
+/// The flags of a shipped file.
+fn flags(name: &str) -> Vec<&'static str> {
+    let found = EXAMPLES.iter().find(|(file, _)| *file == name);
+    let (_, flags) = found.unwrap_or_else(|| panic!("{name} is not shipped"));
+    flags.split_whitespace().collect()
+}
+
+/// A shipped file as it should be.
+pub fn example(name: &str) -> Result<String, String> {
+    example_of(&tools::cli(), name)
+}
+
+/// The same of another build of the command.
+pub fn example_of(program: &Path, name: &str) -> Result<String, String> {
+    let mut command = Command::new(program);
+    command.args(["render", "--bucket", "my-bucket", "--region", "cn-hangzhou"]);
+    command.args(flags(name)).env_clear();
+    printed(&mut command)
+}
+
+/// Renders what the file in `envoy/` is rendered with, with these settings in the environment;
+/// where the output is.
 pub fn render(name: &str, settings: &[(&str, &str)]) -> PathBuf {
     let text = run_render(name, settings).unwrap_or_else(|problem| panic!("{problem}"));
     let file = scratch(name);
@@ -23,22 +104,48 @@ pub const URL_KEYS: [(&str, &str); 2] = [
     ("URL_KEY_BACKUP", "sesame-key-of-urls-before"),
 ];
 
-/// What `envoy/render.sh` writes, or its problem.
+/// What is rendered, or its problem.
 pub fn run_render(name: &str, settings: &[(&str, &str)]) -> Result<String, String> {
-    let output = Command::new("sh")
-        .arg(tools::root().join("envoy/render.sh"))
-        .arg(name)
-        .env("WASM_FILE", tools::filter_wasm())
-        .envs(URL_KEYS)
-        .envs(settings.iter().copied())
-        .output()
-        .expect("sh");
+    let host = settings.iter().any(|(name, _)| *name == "OSS_HOST");
+    let mut flags = flags(&format!("envoy/{name}"));
+    // The environment says it better.
+    if let (Some(at), true) = (flags.iter().position(|flag| *flag == "--domain"), host) {
+        flags.drain(at..at + 2);
+    }
+    if settings.contains(&("URL_KEY_BACKUP", "")) {
+        flags.retain(|flag| *flag != "--url-key-backup");
+    }
+    let keys = keys_of_tokens();
+    let flags = flags.into_iter().map(|flag| match flag {
+        "/etc/envoy/jwks.json" => keys.as_str(),
+        flag => flag,
+    });
+    let mut command = Command::new(tools::cli());
+    command.arg("render").args(flags);
+    command.env("WASM_FILE", tools::filter_wasm());
+    command.envs(settings.iter().copied());
+    printed(&mut command)
+}
+
+fn printed(command: &mut Command) -> Result<String, String> {
+    let output = command.output().expect("oss-origin-auth");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.success() {
         true => Ok(text(&output.stdout)),
         false => Err(text(&output.stderr)),
     }
 }
+
+/// The file of keys by which tokens of members are checked.
+fn keys_of_tokens() -> String {
+    let file = scratch("jwks.json");
+    std::fs::write(&file, KEYS_OF_TOKENS).expect("the file of keys");
+    file.display().to_string()
+}
+
+/// The keys of members' tokens: `example-key-of-the-documentation-only`.
+pub const KEYS_OF_TOKENS: &str = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "example",
+    "k": "ZXhhbXBsZS1rZXktb2YtdGhlLWRvY3VtZW50YXRpb24tb25seQ"}]}"#;
 
 /// The file of who may refresh objects: `refresh`, with the password `sesame`.
 pub fn users_of_refresh() -> String {
@@ -65,7 +172,7 @@ impl Shipped {
         Shipped::start_with(name, oss_port, sidecar_port, &[], |text| text)
     }
 
-    /// With more settings for render.sh, which win and which Envoy gets, too, and a last
+    /// With more settings for `render`, which win and which Envoy gets, too, and a last
     /// change of its output.
     pub fn start_with(
         name: &str,

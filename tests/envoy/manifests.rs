@@ -96,7 +96,7 @@ fn the_sidecar_takes_its_settings() {
             .replace("8181", &free_port().to_string());
         let path = scratch("sidecar.toml");
         std::fs::write(&path, settings).unwrap();
-        let mut command = Command::new(tools::sidecar());
+        let mut command = tools::sidecar();
         command.arg("probe").arg("--config").arg(&path);
         let output = command.output().unwrap();
         // Nobody runs there; but it got as far as to ask.
@@ -140,6 +140,7 @@ fn the_patches_for_istio_make_an_envoy_that_serves() {
     let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
     let config = json!({
         "admin": {"address": address(0)},
+        "stats_config": values("BOOTSTRAP")[0]["stats_config"],
         "static_resources": {"clusters": clusters, "listeners": [
             {"address": address(0), "filter_chains": [{"filters": [
                 {"name": "envoy.filters.network.http_connection_manager", "typed_config": {
@@ -161,4 +162,9 @@ fn the_patches_for_istio_make_an_envoy_that_serves() {
     let (_envoy, ports) = testkit::envoy::serve(&mut command);
     let response = Request::get("/a").send(ports.only());
     assert_eq!((response.status, response.text()), (200, "content".into()));
+    let label = "oss_origin_auth_requests{kind=\"signed\"} 1";
+    testkit::process::wait_until(label, || {
+        let scrape = Request::get("/stats/prometheus").send(ports.admin);
+        scrape.text().contains(label)
+    });
 }

@@ -33,7 +33,7 @@ pub fn run(options: &Options) -> Result {
         Some(bucket) => Origin::real(bucket)?,
         None => Origin::fake(),
     };
-    let mut sidecar = Command::new(tools::sidecar());
+    let mut sidecar = tools::sidecar();
     sidecar.env("STS_SIDECAR_LISTEN", "127.0.0.1:0");
     sidecar.envs(origin.environment.drain(..));
     let (mut sidecar, sidecar_port) = testkit::sidecar::start(&mut sidecar);
@@ -97,7 +97,7 @@ pub fn run(options: &Options) -> Result {
 
 /// The bucket, and what the sidecar and Envoy need to reach it.
 struct Origin {
-    /// For envoy/render.sh.
+    /// For `oss-origin-auth render`, by its variables.
     settings: Vec<(&'static str, String)>,
     object: String,
     /// For the sidecar.
@@ -140,7 +140,7 @@ impl Origin {
         let object = variable("OSS_OBJECT")
             .ok_or("OSS_BUCKET is set, OSS_OBJECT is not; set it to the key of an object")?;
         Ok(Origin {
-            // The rest render.sh and the sidecar find in the environment.
+            // The rest `render` and the sidecar find in the environment.
             settings: vec![("OSS_BUCKET", bucket), ("OSS_REGION", region)],
             object: object.trim_start_matches('/').to_owned(),
             environment: Vec::new(),

@@ -1,0 +1,163 @@
+//! What is to be rendered: all that the templates know, checked.
+
+use serde::Serialize;
+
+use super::values::{Address, Network};
+
+/// The templates see the fields of its parts as its own.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    pub target: String,
+    /// How the file was made, as a comment.
+    pub made_by: String,
+    pub version: &'static str,
+    /// The stack of this project's checkout, with the fake OSS.
+    pub from_checkout: bool,
+    /// No flag changes more than names.
+    pub is_smallest: bool,
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Nothing: an AccessKey in Envoy's environment.
+    pub sidecar: Option<Address>,
+    pub sidecar_token: bool,
+    #[serde(flatten)]
+    pub features: Features,
+    #[serde(flatten)]
+    pub readers: Readers,
+    #[serde(flatten)]
+    pub places: Places,
+    #[serde(flatten)]
+    pub cluster: Cluster,
+    pub routes: Vec<Route>,
+    /// The settings of the filter that signs, and the variables that Envoy gives it.
+    pub signer: String,
+    pub signer_variables: Vec<&'static str>,
+    /// Those of the filter that checks URLs and links, if there is one.
+    pub access: Option<String>,
+    pub access_variables: Vec<&'static str>,
+}
+
+/// The bucket, and the way to it.
+#[derive(Debug, Serialize)]
+pub struct Origin {
+    pub bucket: String,
+    pub region: String,
+    /// The bucket's host.
+    pub host: String,
+    /// OSS's host, before which the filter puts the bucket; or the bucket's own domain.
+    pub endpoint: String,
+    pub is_domain: bool,
+    pub is_internal: bool,
+    pub tls_to_oss: bool,
+    pub also: Vec<Also>,
+    pub clusters: Vec<OssCluster>,
+}
+
+/// A cluster of OSS.
+#[derive(Debug, Serialize)]
+pub struct OssCluster {
+    pub name: String,
+    pub host: String,
+    pub address: Address,
+}
+
+/// Another bucket, under `/name/`.
+#[derive(Debug, Serialize)]
+pub struct Also {
+    pub name: String,
+    pub bucket: String,
+    pub host: String,
+    pub endpoint: String,
+}
+
+/// What is served, and how.
+#[derive(Debug, Serialize)]
+pub struct Features {
+    pub site: bool,
+    pub spa: bool,
+    /// Entries of Envoy's list of origins.
+    pub cors: Vec<String>,
+    pub cache: bool,
+    pub pass_good_answers: bool,
+    pub show_in_browser: bool,
+    pub access_log: bool,
+    pub tls_folder: Option<String>,
+}
+
+/// Who may read.
+#[derive(Debug, Serialize)]
+pub struct Readers {
+    pub signed_urls: Option<String>,
+    pub url_type: String,
+    pub url_key_backup: bool,
+    pub members: Option<String>,
+    pub jwks: String,
+    pub jwks_host: Option<Address>,
+    pub jwt_issuer: String,
+    pub jwt_audiences: Vec<String>,
+    pub ask: Option<Address>,
+    pub ask_at: String,
+    /// Prefixes, and the domains from which links lead there.
+    pub referer_at: Vec<(String, String)>,
+    pub allow_referers: Vec<String>,
+    pub allow_addresses: Vec<Network>,
+    pub deny_addresses: Vec<Network>,
+    pub checks_addresses: bool,
+    /// Every spelling of a path is one to the routes and the checks.
+    pub one_spelling: bool,
+}
+
+impl Readers {
+    /// Whether some pages or addresses are allowed, and all others are not.
+    pub fn allow(&self) -> bool {
+        !(self.allow_referers.is_empty() && self.allow_addresses.is_empty())
+    }
+}
+
+/// Ports and files of Envoy.
+#[derive(Debug, Serialize)]
+pub struct Places {
+    pub port: u16,
+    pub admin_port: u16,
+    pub refresh_port: u16,
+    /// Where others than this machine read the metrics; nothing: nowhere.
+    pub stats_port: Option<u16>,
+    pub module: String,
+    pub ca_file: String,
+    /// The file of authorities is none of the system.
+    pub own_ca: bool,
+    pub cache_folder: String,
+    pub refresh_users: String,
+}
+
+/// Kubernetes and gateways.
+#[derive(Debug, Serialize)]
+pub struct Cluster {
+    pub registry: String,
+    pub pod_secret: bool,
+    pub role: String,
+    pub istio: String,
+    /// The host that clients ask for.
+    pub clients_host: String,
+}
+
+/// A route of the listener for clients.
+#[derive(Debug, Default, Serialize)]
+pub struct Route {
+    pub name: String,
+    /// As YAML has it.
+    pub r#match: String,
+    /// The cluster.
+    pub to: String,
+    pub host: String,
+    /// What the first of several equal actions is called.
+    pub anchor: Option<String>,
+    /// The name of an earlier, equal action.
+    pub alias: Option<String>,
+    /// Who has a JWT needs no other right.
+    pub members: bool,
+    /// The server that is asked elsewhere is not asked here.
+    pub not_asked: bool,
+    /// The settings of the filter that checks name it.
+    pub in_settings: bool,
+}
