@@ -1,6 +1,7 @@
 # Four images: `envoy` with the filter in it; `filter`, the module alone, in the
-# form that Istio, Envoy Gateway and Higress pull; `sidecar`; and `fake-oss` for
-# trying them without an account.
+# form that Istio, Envoy Gateway and Higress pull; `sidecar`, the command
+# `oss-origin-auth`; and `fake-oss` for trying them without an account. `filter` and
+# `sidecar` are also released, built without Docker (docs/RELEASE.md).
 #
 # BINARIES=prebuilt takes what `cargo xtask build --image` has built on this
 # machine instead of building in a container.
@@ -30,19 +31,21 @@ COPY --from=binaries /out/oss_origin_auth.wasm /plugin.wasm
 
 FROM ${ENVOY_IMAGE} AS envoy
 COPY --from=binaries /out/oss_origin_auth.wasm /etc/envoy/oss_origin_auth.wasm
-COPY envoy/minimal.yaml envoy/render.sh envoy/container.sh /etc/envoy/
+COPY --from=binaries /out/root/usr/local/bin/oss-origin-auth /usr/local/bin/oss-origin-auth
+COPY envoy/container.sh /etc/envoy/
 # The user `envoy` of Envoy's own images.
 USER 101:101
 ENTRYPOINT ["/bin/sh", "/etc/envoy/container.sh"]
 
+# The same files and settings as in the released image (xtask/src/dist/content.rs).
 FROM scratch AS sidecar
-COPY --from=binaries /out/sts-sidecar /usr/local/bin/sts-sidecar
-# For HTTPS to STS.
-COPY --from=envoy /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# The command, a link with its old name, the authorities to trust for HTTPS, licences.
+COPY --from=binaries /out/root/ /
 USER 65534:65534
+ENV PATH=/usr/local/bin
 EXPOSE 8181
-HEALTHCHECK --interval=5s --timeout=5s --retries=10 CMD ["/usr/local/bin/sts-sidecar", "probe"]
-ENTRYPOINT ["/usr/local/bin/sts-sidecar"]
+HEALTHCHECK --interval=5s --timeout=5s --retries=10 CMD ["/usr/local/bin/oss-origin-auth", "sidecar", "probe"]
+ENTRYPOINT ["/usr/local/bin/oss-origin-auth", "sidecar"]
 
 FROM ${PYTHON_IMAGE} AS fake-oss
 COPY testkit/fakes/requirements.txt /fakes/

@@ -1,11 +1,15 @@
 //! docker-compose.yml on a real Docker engine.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 
 use testkit::docker::{Compose, docker};
 use testkit::process::{scratch, wait_until};
 use testkit::{Request, tools};
+
+use crate::released::{VERSION, dist, run};
 
 /// One test, since the stack takes its time.
 #[test]
@@ -103,25 +107,116 @@ fn an_empty_token_does_not_become_that_of_the_demo() {
 
 #[test]
 fn the_module_has_an_image_of_its_own() {
-    let tag = format!("oss-origin-auth-filter-test-{}", std::process::id());
-    let root = tools::root().display().to_string();
-    docker(&[
-        "build",
-        "--quiet",
-        "--target",
-        "filter",
-        "--build-arg",
-        "BINARIES=prebuilt",
-        "--tag",
-        &tag,
-        &root,
-    ]);
-    let container = docker(&["create", &tag, "nothing"]);
-    let file = scratch("plugin.wasm");
-    let copied = file.display().to_string();
-    docker(&["cp", &format!("{container}:/plugin.wasm"), &copied]);
-    docker(&["rm", &container]);
-    docker(&["rmi", &tag]);
+    let image = Image::build("filter");
+    let files = image.files();
+    assert!(files.contains("plugin.wasm"), "{files:?}");
     let module = std::fs::read(tools::image().join("oss_origin_auth.wasm")).unwrap();
-    assert_eq!(std::fs::read(file).unwrap(), module);
+    assert_eq!(image.read("plugin.wasm"), module);
+}
+
+/// Built without Docker, and loaded by it.
+#[test]
+fn the_released_image_is_that_of_the_dockerfile() {
+    let released = Image::load("oss-origin-auth");
+    let built = Image::build("sidecar");
+    for what in ["User", "Entrypoint", "Healthcheck", "ExposedPorts", "Env"] {
+        let template = format!("{{{{json .Config.{what}}}}}");
+        assert_eq!(released.inspect(&template), built.inspect(&template));
+    }
+    assert_eq!(released.files(), built.files());
+    for file in [
+        "usr/local/bin/oss-origin-auth",
+        "etc/ssl/certs/ca-certificates.crt",
+    ] {
+        assert!(released.read(file) == built.read(file), "{file}");
+    }
+    // By its old name, which is a link.
+    let help = docker(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "/usr/local/bin/sts-sidecar",
+        &released.0,
+        "--version",
+    ]);
+    assert!(help.starts_with("sts-sidecar "), "{help}");
+    let filter = Image::load("oss-origin-auth-filter");
+    let module = std::fs::read(dist().join("oss_origin_auth.wasm")).unwrap();
+    assert!(filter.read("plugin.wasm") == module);
+}
+
+/// An image by its name; removed when dropped.
+struct Image(String);
+
+impl Image {
+    /// A target of the Dockerfile, from what `cargo xtask build --image` has built.
+    fn build(target: &str) -> Image {
+        let image = Image(format!(
+            "oss-origin-auth-test-{}:{target}",
+            std::process::id()
+        ));
+        let root = tools::root().display().to_string();
+        docker(&[
+            "build",
+            "--quiet",
+            "--target",
+            target,
+            "--build-arg",
+            "BINARIES=prebuilt",
+            "--tag",
+            &image.0,
+            &root,
+        ]);
+        image
+    }
+
+    /// One of the release, for this machine's architecture.
+    fn load(name: &str) -> Image {
+        let archive = dist().join(format!("{name}-{VERSION}.oci.tar"));
+        docker(&["load", "--input", &archive.display().to_string()]);
+        Image(format!("{name}:{VERSION}"))
+    }
+
+    fn inspect(&self, template: &str) -> String {
+        docker(&["image", "inspect", "--format", template, &self.0])
+    }
+
+    /// All that a container of it begins with, as an archive.
+    fn export(&self) -> PathBuf {
+        let container = docker(&["create", &self.0, "nothing"]);
+        let archive = scratch("image.tar");
+        docker(&[
+            "export",
+            "--output",
+            &archive.display().to_string(),
+            &container,
+        ]);
+        docker(&["rm", &container]);
+        archive
+    }
+
+    fn files(&self) -> BTreeSet<String> {
+        let list = run(Command::new("tar").arg("-tf").arg(self.export()));
+        list.lines().map(str::to_owned).collect()
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        let output = Command::new("tar")
+            .arg("-xOf")
+            .arg(self.export())
+            .arg(file)
+            .output();
+        output.unwrap().stdout
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        for suffix in ["", "-amd64", "-arm64"] {
+            let name = format!("{}{suffix}", self.0);
+            let _ = Command::new("docker").args(["rmi", &name]).output();
+        }
+    }
 }

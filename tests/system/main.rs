@@ -15,3 +15,5 @@ mod compose;
 mod edge;
 mod envoys;
 mod observability;
+mod released;
+mod released_images;

@@ -98,7 +98,7 @@ fn start_a_sidecar_that_is_late(envoy: &Shipped, sts_port: u16, sidecar_port: u1
          [credentials.partner]\ntype = \"static\"\n{key}"
     );
     std::fs::write(&file, settings).unwrap();
-    let mut command = Command::new(tools::sidecar());
+    let mut command = tools::sidecar();
     command.arg("--config").arg(&file);
     command.args(["--listen", &format!("127.0.0.1:{sidecar_port}")]);
     command.envs([("KEY_ID", "LTAIcaller"), ("KEY_SECRET", "secret")]);

@@ -8,7 +8,7 @@ use testkit::docker::{BASE_IMAGES, SKIP, is_skipped};
 use testkit::tools;
 
 use crate::command::{Result, run, step};
-use crate::{install, setup};
+use crate::{dist, install, native};
 
 /// An engine that was started here; it ends with this value.
 pub struct Engine(Child);
@@ -27,7 +27,7 @@ pub fn packages() -> Vec<(&'static str, &'static str)> {
     let mut needs = vec![
         ("docker", "docker.io"),
         ("docker-compose", "docker-compose"),
-        ("musl-gcc", "musl-tools"),
+        native::compiler(native::HOST),
     ];
     if !answers() {
         needs.extend([("dockerd", "docker.io"), ("iptables", "iptables")]);
@@ -48,7 +48,7 @@ pub fn provide(yes: bool) -> Result<Option<Engine>> {
             break;
         }
     }
-    setup::build_image()?;
+    dist::build_image()?;
     Ok(engine)
 }
 

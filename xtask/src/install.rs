@@ -47,7 +47,7 @@ fn is_there(program: &str) -> bool {
 }
 
 /// Makes sure that a program can be started: installs the Debian package that
-/// has it, where this is allowed.
+/// has it, where this is allowed; more packages follow a space.
 pub fn provide(program: &str, package: &str) -> Result {
     if is_there(program) {
         return Ok(());
@@ -59,11 +59,13 @@ pub fn provide(program: &str, package: &str) -> Result {
             .env("DEBIAN_FRONTEND", "noninteractive")
             .output();
     };
-    apt(&["install", "--yes", "--no-install-recommends", package]);
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(package.split_whitespace());
+    apt(&install);
     if !is_there(program) {
         // The list of packages may be old.
         apt(&["update"]);
-        apt(&["install", "--yes", "--no-install-recommends", package]);
+        apt(&install);
     }
     match is_there(program) {
         true => Ok(()),

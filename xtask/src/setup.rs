@@ -1,12 +1,11 @@
 //! Everything that a bare machine with Rust and Python lacks.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use testkit::tools;
 
 use crate::command::{Result, cargo, run as run_command, step};
-use crate::{install, wasm};
+use crate::{native, wasm};
 
 /// Provides all that `testkit::tools` looks for.
 pub fn run() -> Result {
@@ -37,35 +36,11 @@ pub fn install_envoys() -> Result {
     Ok(())
 }
 
-/// The filter and the sidecar.
+/// The filter and the command `oss-origin-auth`.
 pub fn build() -> Result {
-    step("building the filter and the sidecar");
+    step("building the filter and the command");
     wasm::build_filter()?;
-    run_command(cargo().args(["build", "--profile", "native", "--package", "sts-sidecar"]))
-}
-
-/// The filter and a static sidecar, in target/image/, for the Dockerfile.
-pub fn build_image() -> Result {
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    install::provide("musl-gcc", "musl-tools")?;
-    wasm::install_target(&target)?;
-    step("building the filter and a static sidecar");
-    wasm::build_filter()?;
-    run_command(
-        cargo()
-            .args(["build", "--profile", "native", "--package", "sts-sidecar"])
-            .args(["--target", &target]),
-    )?;
-    let folder = tools::target().join("image");
-    let copy = |from: PathBuf| {
-        let to = folder.join(from.file_name().unwrap_or_default());
-        let copied = std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(&from, to));
-        copied
-            .map(|_| ())
-            .map_err(|error| format!("{}: {error}", from.display()))
-    };
-    copy(tools::filter_wasm())?;
-    copy(tools::target().join(target).join("native/sts-sidecar"))
+    run_command(cargo().args(["build", "--profile", "native", "--package", native::PACKAGE]))
 }
 
 /// Into target/venv, once for each content of the lists.

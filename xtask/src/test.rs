@@ -11,7 +11,7 @@ use testkit::{clients, docker as engine, tools};
 
 use crate::command::{Result, cargo, step};
 use crate::runner::{self, Outcome, Test};
-use crate::{docker, install, instructions, setup};
+use crate::{dist, docker, install, instructions, setup};
 
 /// Run the tests, those that need a real Envoy included; installs only into
 /// target/
@@ -68,6 +68,7 @@ pub fn run(options: &Options) -> Result {
     if options.all {
         setup::install_envoys()?;
         _engine = docker::provide(options.yes)?;
+        dist::provide()?;
     }
 
     let mut sum = Sum::default();
@@ -137,6 +138,7 @@ fn packages() -> Vec<(&'static str, &'static str)> {
         ("prometheus", "prometheus"),
         ("valgrind", "valgrind"),
     ];
+    needs.extend(dist::packages());
     if !engine::is_skipped() {
         needs.extend(docker::packages());
     }

@@ -6,9 +6,11 @@ use std::process::Command;
 use testkit::tools;
 use walrus::ModuleConfig;
 
-use crate::command::{Result, cargo, run as run_command, step};
+use crate::command::{Result, run as run_command, step};
+use crate::place::Place;
 
-const WASM_TARGET: &str = "wasm32-wasip1";
+/// What Envoy runs, as Rust names it.
+pub const TARGET: &str = "wasm32-wasip1";
 
 /// What Envoy may call. The SDK exports a function for every callback that
 /// there is, and Envoy calls each one that a module exports, at some
@@ -63,38 +65,43 @@ pub const HEADERS_ONLY: [&str; 11] = [
 /// The filter: as plain `cargo build` makes it, but without the exports that
 /// nothing is behind.
 pub fn build_filter() -> Result {
-    let path = build("oss-origin-auth", "oss_origin_auth", &[])?;
-    trim(&path, &path, &EXPORTS)
+    build_filter_in(&Place::here()).map(|_| ())
+}
+
+/// The filter of a source tree; where it is.
+pub fn build_filter_in(place: &Place) -> Result<PathBuf> {
+    let path = build(place, "oss-origin-auth", "oss_origin_auth", &[])?;
+    trim(&path, &path, &EXPORTS)?;
+    Ok(path)
 }
 
 /// A peer or the floor, as fast as the compiler can make it.
 pub fn build_peer(package: &str, library: &str) -> Result<PathBuf> {
-    build(
-        package,
-        library,
-        &["--config", "profile.release.opt-level=3"],
-    )
+    let fast = ["--config", "profile.release.opt-level=3"];
+    build(&Place::here(), package, library, &fast)
 }
 
 /// A module as the SDK and cargo build it, with `more` arguments of cargo.
-fn build(package: &str, library: &str, more: &[&str]) -> Result<PathBuf> {
-    install_target(WASM_TARGET)?;
+fn build(place: &Place, package: &str, library: &str, more: &[&str]) -> Result<PathBuf> {
+    install_target(TARGET)?;
     // All flags are joined, those of .cargo/config.toml too.
-    let flags = format!("target.{WASM_TARGET}.rustflags={:?}", without_paths()?);
+    let flags = without_paths(place)?;
+    let flags = format!("target.{TARGET}.rustflags={flags:?}");
     run_command(
-        cargo()
+        place
+            .cargo()
             .args(["build", "--release", "--lib"])
             .args(["--config", &flags])
             .args(more)
-            .args(["--package", package, "--target", WASM_TARGET]),
+            .args(["--package", package, "--target", TARGET]),
     )?;
-    let folder = tools::target().join(WASM_TARGET).join("release");
+    let folder = place.target.join(TARGET).join("release");
     Ok(folder.join(library).with_extension("wasm"))
 }
 
-/// Flags that keep the folders of this machine out of the module: its panics
-/// name the source files.
-fn without_paths() -> Result<Vec<String>> {
+/// Flags that keep the folders of this machine out of what is built: its panics name the
+/// source files.
+pub fn without_paths(place: &Place) -> Result<Vec<String>> {
     let sysroot = Command::new("rustc")
         .args(["--print", "sysroot"])
         .current_dir(tools::root())
@@ -106,7 +113,7 @@ fn without_paths() -> Result<Vec<String>> {
         Err(_) => format!("{}/.cargo", std::env::var("HOME").unwrap_or_default()),
     };
     let mut folders = vec![
-        tools::root().display().to_string(),
+        place.root.display().to_string(),
         format!("{sysroot}/lib/rustlib/src/rust"),
     ];
     let registry = std::fs::read_dir(format!("{home}/registry/src"));
