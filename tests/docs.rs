@@ -9,7 +9,7 @@ use oss_origin_auth_core::access::Key;
 use oss_origin_auth_core::config::fields::{self, Field, Kind};
 use oss_origin_auth_core::fetch::answer::FetchOutcome;
 use oss_origin_auth_core::metrics::Leaving;
-use oss_origin_auth_core::oss::error::Cause;
+use oss_origin_auth_core::oss::error::{Alert, Cause, Verdict};
 use oss_origin_auth_core::policy::reply::Reason;
 use oss_origin_auth_core::words::Word;
 
@@ -126,10 +126,96 @@ fn the_statistics_are_listed_with_all_their_words() {
         assert_eq!(listed, words.iter().copied().collect(), "{metric}");
     }
     let symptoms = operations.split("## By symptom").nth(1).unwrap();
-    for row in symptoms.lines().filter(|row| row.starts_with("| 403, log")) {
+    for row in symptoms.lines().filter(|row| row.contains(", log `")) {
         let column = row.split('|').nth(1).unwrap();
         for word in column.split('`').skip(1).step_by(2) {
             assert!(Cause::of(word).is_some(), "{word}");
+        }
+    }
+}
+
+/// The row of a cause in docs/OPERATIONS.md.
+fn row_of(cause: Cause) -> String {
+    let facts = cause.facts();
+    let statuses: Vec<_> = facts.statuses.iter().map(u16::to_string).collect();
+    let mut says = vec![match &statuses[..] {
+        [] => "anything else".to_owned(),
+        statuses => statuses.join(", "),
+    }];
+    let quoted = |text: &&str| format!("`{text}`");
+    says.extend(facts.codes.iter().chain(facts.shared).map(quoted));
+    says.extend(facts.texts.iter().map(|text| format!("\"{text}\"")));
+    says.extend(facts.ecs.iter().map(quoted));
+    let credentials = match cause.verdict() {
+        Verdict::Rejected(_) => "dropped, newer ones fetched",
+        Verdict::Innocent => "kept",
+        Verdict::Suspect => {
+            "newer ones fetched, after a 401 or 403 without an EC or by one of `0002-`"
+        }
+    };
+    let alert = match cause.alert() {
+        Alert::None => "none".to_owned(),
+        alert => quoted(&alert.word()),
+    };
+    let (word, meaning, fix) = (cause.word(), cause.meaning(), cause.fix());
+    let says = says.join(" ");
+    format!("| `{word}` | {says} | {meaning} | {fix} | {credentials} | {alert} |")
+}
+
+#[test]
+fn the_causes_are_listed_as_the_code_has_them() {
+    let operations = read("docs/OPERATIONS.md");
+    let section = operations.split("\n## Why OSS refuses\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let listed: Vec<_> = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let known: Vec<_> = Cause::ALL.iter().map(|cause| row_of(*cause)).collect();
+    for (listed, known) in listed.iter().zip(&known) {
+        assert_eq!(listed, known);
+    }
+    assert_eq!(listed.len(), known.len());
+}
+
+/// What follows `oss_errors{cause` in a rule: `=~"a|b"` or `!~"a|b"`.
+fn matcher_of<'a>(rules: &'a str, alert: &str) -> &'a str {
+    let rule = rules.split(&format!("alert: {alert}\n")).nth(1).unwrap();
+    let rule = rule.split("- alert: ").next().unwrap();
+    let matcher = rule.split("oss_errors{cause").nth(1).unwrap();
+    matcher.split('}').next().unwrap()
+}
+
+#[test]
+fn what_is_refused_again_and_again_has_the_causes_of_what_pages() {
+    let rules = read("deploy/prometheus/alerts.yml");
+    let page = matcher_of(&rules, Alert::Refuses.word());
+    assert_eq!(matcher_of(&rules, "OssRefusesSome"), page);
+}
+
+/// A client sees both in one header, `x-oss-origin-auth`.
+#[test]
+fn no_word_is_a_cause_and_a_reason() {
+    for word in Cause::WORDS {
+        assert!(Reason::of(word).is_none(), "{word}");
+    }
+}
+
+#[test]
+fn the_alert_rules_are_those_of_the_causes() {
+    let rules = read("deploy/prometheus/alerts.yml");
+    for alert in Alert::ALL.iter().filter(|alert| **alert != Alert::None) {
+        let matcher = matcher_of(&rules, alert.word());
+        let named: BTreeSet<_> = matcher.split('"').nth(1).unwrap().split('|').collect();
+        for word in &named {
+            assert!(Cause::of(word).is_some(), "{word}");
+        }
+        let excludes = matcher.starts_with("!~");
+        assert!(excludes || matcher.starts_with("=~"), "{matcher}");
+        for cause in Cause::ALL {
+            let fires = named.contains(cause.word()) != excludes;
+            let (word, rule) = (cause.word(), alert.word());
+            assert_eq!(fires, cause.alert() == *alert, "{word}, {rule}");
         }
     }
 }
@@ -180,8 +266,12 @@ fn the_links_of_the_documents_lead_somewhere() {
         "deploy/README.md",
         "docs/ALIBABA-SETUP.md",
         "docs/CACHE.md",
+        "docs/CHECK-CONFIG.md",
+        "docs/DOCTOR.md",
         "docs/FROM-CDN.md",
         "docs/OPERATIONS.md",
+        "docs/RELEASE.md",
+        "docs/RENDER.md",
         "docs/SECURITY.md",
         "docs/DESIGN.md",
         "docs/SIDECAR.md",
