@@ -81,7 +81,9 @@ fn a_refusal_of_sts_is_named_without_its_text() {
         "{}",
         answer.text()
     );
-    assert!(sidecar.output().contains("SignatureDoesNotMatch"));
+    // The log has a thread of its own.
+    let logged = |code: &str| wait_until(code, || sidecar.output().contains(code));
+    logged("SignatureDoesNotMatch");
 
     alibaba.set(
         "sts_failure",
@@ -90,6 +92,7 @@ fn a_refusal_of_sts_is_named_without_its_text() {
     std::thread::sleep(Duration::from_millis(600));
     let answer = Request::local("/v1/credentials/external").send(port);
     assert!(!answer.text().contains("sesame"), "{}", answer.text());
+    logged("ServiceUnavailable");
     assert!(!sidecar.output().contains("sesame"), "{}", sidecar.output());
 }
 
