@@ -27,7 +27,7 @@
 //! environment  the variables, and which of them nobody heeds
 //! ```
 
-mod address;
+pub mod address;
 mod client;
 mod command;
 mod credential;

@@ -3,18 +3,13 @@
 use testkit::shipped::{EXAMPLES, example};
 use testkit::tools;
 
-use crate::command::{Result, cargo, run as run_command, step};
+use crate::command::{Result, step};
+use crate::setup;
 
 /// Writes them, and the copy of the smallest in README.md.
 pub fn write() -> Result {
     step("building the command");
-    run_command(cargo().args([
-        "build",
-        "--profile",
-        "native",
-        "--package",
-        "oss-origin-auth-cli",
-    ]))?;
+    setup::build_command()?;
     for (name, _) in EXAMPLES {
         let text = example(name)?;
         let file = tools::root().join(name);

@@ -40,6 +40,11 @@ pub fn install_envoys() -> Result {
 pub fn build() -> Result {
     step("building the filter and the command");
     wasm::build_filter()?;
+    build_command()
+}
+
+/// The command alone.
+pub fn build_command() -> Result {
     run_command(cargo().args(["build", "--profile", "native", "--package", native::PACKAGE]))
 }
 

@@ -1,6 +1,6 @@
 //! What an error of OSS says to a person. Of what a server sends only short words are shown.
 
-use oss_origin_auth_core::oss::details::Details;
+use oss_origin_auth_core::oss::details::{Details, request_id};
 use oss_origin_auth_core::oss::error::{
     Cause, ErrorResponse, MAX_BODY, diagnose, element, header_xml,
 };
@@ -35,9 +35,9 @@ impl Explained {
             }
             false => body,
         };
-        let request_id =
-            id(answer.header(headers::REQUEST_ID)).or_else(|| id(element(xml, "RequestId")?));
-        let is_of_oss = request_id.is_some() || element(xml, "Code").is_some();
+        let in_body = || request_id(element(xml, "RequestId")?);
+        let id = request_id(answer.header(headers::REQUEST_ID)).or_else(in_body);
+        let is_of_oss = id.is_some() || element(xml, "Code").is_some();
         if answer.status < 400 || !is_of_oss {
             return None;
         }
@@ -48,13 +48,12 @@ impl Explained {
         };
         let cause = diagnose(&error);
         let details = Details::of(&error, cause);
-        let ec = details.ec.map(str::to_owned);
         Some(Explained {
             cause,
             status: answer.status,
-            code: details.code.and_then(|code| letters(code.as_bytes())),
-            ec: ec.filter(|ec| is_ec(ec)),
-            request_id,
+            code: details.code.map(str::to_owned),
+            ec: details.ec.map(str::to_owned),
+            request_id: id.map(str::to_owned),
             more: details.sentences(),
         })
     }
@@ -201,23 +200,5 @@ fn word(text: &[u8]) -> Option<String> {
     text.map(str::to_owned)
 }
 
-/// A code is a few words of letters, without a space. The id of an AccessKey is none.
-fn letters(text: &[u8]) -> Option<String> {
-    let is_of_code = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'.';
-    let is_key = text.starts_with(b"STS.") || text.starts_with(b"LTAI");
-    word(text).filter(|_| text.iter().all(is_of_code) && !is_key)
-}
-
-/// A request id has hexadecimal digits, so that the id of an AccessKey is none.
-fn id(text: &[u8]) -> Option<String> {
-    let is_of_id = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
-    word(text).filter(|_| text.iter().all(is_of_id))
-}
-
-fn is_ec(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'-')
-}
-
-/// A request id has 24 characters; a code may have more.
+/// What is longer may hold more than a name.
 const MAX_WORD: usize = 48;

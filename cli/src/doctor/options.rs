@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
+use sts_sidecar::address;
 
 /// Try a bucket, and say what is wrong and how to mend it.
 ///
@@ -133,7 +134,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Quiet<T> {
 fn place(text: &str) -> Result<(String, u16), String> {
     let wrong = || "write HOST:PORT, for example 127.0.0.1:443".to_owned();
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let host = without_brackets(host);
+    let host = address::without_brackets(host);
     let port = port.parse().map_err(|_| wrong())?;
     match host.is_empty() || host.contains(['/', '@']) {
         true => Err(wrong()),
@@ -163,32 +164,17 @@ fn envoy(text: &str) -> Result<EnvoyUrl, String> {
          that of --object"
             .to_owned()
     };
-    let url: http::Uri = text.parse().map_err(|_| wrong())?;
-    let is_tls = match url.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        _ => return Err(wrong()),
-    };
+    let url = address::parse_server(text).ok_or_else(wrong)?;
     let authority = url.authority().ok_or_else(wrong)?;
-    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none();
-    if !is_bare || authority.as_str().contains('@') {
-        return Err(wrong());
-    }
+    let is_tls = url.scheme_str() == Some("https");
     Ok(EnvoyUrl {
         is_tls,
-        host: without_brackets(authority.host()).to_owned(),
+        host: address::without_brackets(authority.host()).to_owned(),
         port: authority
             .port_u16()
             .unwrap_or(if is_tls { 443 } else { 80 }),
         authority: authority.to_string(),
     })
-}
-
-fn without_brackets(host: &str) -> &str {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    inner.unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -233,6 +219,8 @@ mod tests {
         for wrong in [
             "",
             "h:10000",
+            // It was taken for port 80.
+            "http://h:99999",
             "ftp://h",
             "http://sesame@h",
             "http://h/a",

@@ -33,7 +33,7 @@ impl<'a> Details<'a> {
         });
         Details {
             ec: number(error.number()),
-            code: element(xml, "Code").and_then(letters),
+            code: element(xml, "Code").and_then(code),
             endpoint: endpoint.and_then(host),
             denial: denial.collect(),
             help: help(error.number()),
@@ -87,12 +87,18 @@ fn number(text: &[u8]) -> Option<&str> {
     word(text).filter(|_| is_one)
 }
 
-/// OSS's name of a request: hex, and shorter than a signature. `none` for what is not one, since
-/// whoever stands in OSS's place may send an AccessKey id there.
-pub fn request_id(text: &[u8]) -> &str {
+/// OSS's name of a request: hex, and shorter than a signature. Whoever stands in OSS's place may
+/// send an AccessKey id there, which is none.
+pub fn request_id(text: &[u8]) -> Option<&str> {
     let is_of_id = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
-    let id = word(text).filter(|_| text.iter().all(is_of_id));
-    id.unwrap_or("none")
+    word(text).filter(|_| text.iter().all(is_of_id))
+}
+
+/// A code is a few words of letters, without a space. The id of an AccessKey is none.
+fn code(text: &[u8]) -> Option<&str> {
+    let is_key = text.starts_with(b"STS.") || text.starts_with(b"LTAI");
+    let is_of_code = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'.';
+    word(text).filter(|_| text.iter().all(is_of_code) && !is_key)
 }
 
 /// A word without digits, such as `ExplicitDeny` and `oss:GetObject`.
@@ -170,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_no_key() {
+        for (text, is_one) in [
+            ("AccessDenied", true),
+            ("InvalidAccessKeyId.NotFound", true),
+            ("STS.sesame", false),
+            ("LTAIsesame", false),
+            ("a:b", false),
+            ("", false),
+        ] {
+            assert_eq!(code(text.as_bytes()).is_some(), is_one, "{text}");
+        }
+    }
+
+    #[test]
     fn a_request_id_is_hex() {
         for (text, is_one) in [
             ("6A0000000000000000000003", true),
@@ -178,7 +198,7 @@ mod tests {
             ("STS.6A00", false),
             (&"6A".repeat(32), false),
         ] {
-            let want = if is_one { text } else { "none" };
+            let want = Some(text).filter(|_| is_one);
             assert_eq!(request_id(text.as_bytes()), want);
         }
     }

@@ -352,7 +352,7 @@ impl<H: Host> Worker<H> {
                 (account.reject(generation, now, host), what)
             }
             Verdict::Suspect => {
-                let id = request_id(id);
+                let id = request_id(id).unwrap_or("none");
                 let why = "since OSS does not say why it refused";
                 let what = format!("newer ones are fetched, {why} (request id {id})");
                 (account.suspect(generation, now, host), what)

@@ -29,7 +29,8 @@ impl OssError<'_> {
     pub fn line(&self, credentials: &str, now: u64) -> String {
         let details = Details::of(&self.response, self.cause);
         let (name, bucket) = (&self.route.name, &self.route.bucket);
-        let (word, id) = (self.cause.word(), request_id(self.request_id));
+        let id = request_id(self.request_id).unwrap_or("none");
+        let word = self.cause.word();
         let mut line = format!(
             "OSS refused: {word} (settings {name}, bucket {bucket}, credentials \
              {credentials}, request id {id}"

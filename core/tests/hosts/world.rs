@@ -6,6 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use oss_origin_auth_core::fetch::answer::Answer;
+use oss_origin_auth_core::oss::time::rfc3339_utc;
 
 use super::node::{Node, Process};
 
@@ -63,7 +64,7 @@ pub trait World: Sized {
     /// As [`World::give`], but good for so many milliseconds.
     fn give_for(&mut self, id: &str, life: u64) -> bool {
         let expires_at = (self.process().clock.load(Ordering::SeqCst) + life) / 1000;
-        let expiration = rfc3339(expires_at);
+        let expiration = rfc3339_utc(expires_at);
         self.answer(
             200,
             format!(
@@ -91,20 +92,6 @@ pub trait World: Sized {
             self.on(server, Node::look);
         }
     }
-}
-
-fn rfc3339(unix_time: u64) -> String {
-    let basic = oss_origin_auth_core::oss::time::basic(unix_time);
-    let part = |from: usize, to: usize| &basic[from..to];
-    format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0, 4),
-        part(4, 6),
-        part(6, 8),
-        part(9, 11),
-        part(11, 13),
-        part(13, 15)
-    )
 }
 
 fn process() -> Process {
