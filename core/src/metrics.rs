@@ -42,6 +42,16 @@ pub enum Gauge<'a> {
     ClockCorrection,
 }
 
+/// All counters, for a host that must know them from the start.
+pub fn counters() -> impl Iterator<Item = Counter> {
+    let leaving = Leaving::ALL.iter().copied().map(Counter::Requests);
+    leaving
+        .chain(Reason::ALL.iter().copied().map(Counter::Refused))
+        .chain(Key::ALL.iter().copied().map(Counter::UrlKeys))
+        .chain(Cause::ALL.iter().copied().map(Counter::OssErrors))
+        .chain(FetchOutcome::ALL.iter().copied().map(Counter::Callouts))
+}
+
 /// The full name of a counter.
 pub fn counter_name(counter: Counter) -> String {
     let (group, word) = match counter {

@@ -181,10 +181,10 @@ fn a_filter_without_credentials_checks_and_changes_nothing_else() {
         }
     }
     wait_until("the counters", || {
-        envoy.stat("wasmcustom.oss_origin_auth.requests.unsigned") == 8
+        envoy.filter_stat("requests.unsigned") == 8
     });
-    assert_eq!(envoy.stat("wasmcustom.oss_origin_auth.url_keys.main"), 8);
-    assert_eq!(envoy.stat("wasmcustom.oss_origin_auth.url_keys.backup"), 0);
+    assert_eq!(envoy.filter_stat("url_keys.main"), 8);
+    assert_eq!(envoy.filter_stat("url_keys.backup"), 0);
 }
 
 /// A filter without credentials, in both places, with the keys.
@@ -295,8 +295,8 @@ fn pages_and_clients_are_checked_and_who_may_not_read_can_be_sent_elsewhere() {
         ("referer_not_allowed", 2),
         ("url_signature_missing", 2),
     ] {
-        let counter = format!("wasmcustom.oss_origin_auth.refused.{name}");
-        wait_until(&counter, || envoy.stat(&counter) == count);
+        let counter = format!("refused.{name}");
+        wait_until(&counter, || envoy.filter_stat(&counter) == count);
     }
 }
 
@@ -405,7 +405,7 @@ fn a_key_that_is_not_set_or_that_stands_in_the_configuration_stops_envoy_at_load
     for (keys, said) in [
         (
             json!({"key_env": "URL_KEYS"}),
-            "url_keys.default.key_env: names a variable that is unset or empty in the VM",
+            "url_keys.default.key_env: names a variable that is unset or empty; set it for Envoy",
         ),
         (
             json!({"key_env": "URL_KEY", "backup_key_env": "NONE"}),

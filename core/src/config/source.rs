@@ -152,7 +152,7 @@ pub fn variable(
         // The variable is not named: this may be the secret itself.
         None | Some("") => Err(ConfigError::new(
             path,
-            "names a variable that is unset or empty in the VM; set it for Envoy and list it \
+            "names a variable that is unset or empty; set it for Envoy and, for a wasm filter, list it \
              in vm_config.environment_variables.host_env_keys",
         )),
         Some(value) if !names::is_header_safe(value) => Err(ConfigError::new(

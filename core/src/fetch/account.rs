@@ -170,6 +170,13 @@ impl Accounts {
             (next != *entry).then_some(next)
         });
     }
+
+    /// Gives up a fetch; `id` and `holder` are those of [`Fetch`].
+    pub fn give_up(&mut self, id: AccountId, holder: u64, now: u64, data: &mut impl SharedData) {
+        if let Some(account) = self.get_mut(id) {
+            account.change(now, data, |entry, _| entry.give_up(holder));
+        }
+    }
 }
 
 impl Account {

@@ -177,6 +177,14 @@ impl Entry {
         }
     }
 
+    /// Gives the lease back: nobody will answer. `None` if it is another's.
+    pub fn give_up(&self, holder: u64) -> Option<Entry> {
+        self.is_held_by(holder).then(|| Entry {
+            lease: None,
+            ..self.clone()
+        })
+    }
+
     /// Gives the lease back and holds everybody off for a while.
     pub fn fail(
         &self,

@@ -122,6 +122,15 @@ impl<H: Host> Worker<H> {
             .end(fetch.account, fetch.holder, result, now, &mut self.host);
     }
 
+    /// Gives up a fetch that [`Worker::fetch`] has begun, where the host ends and another may
+    /// begin it anew.
+    pub fn give_up(&mut self, fetch: &Fetch) {
+        if let Some(now) = self.host.now() {
+            let (account, holder) = (fetch.account, fetch.holder);
+            self.accounts.give_up(account, holder, now, &mut self.host);
+        }
+    }
+
     /// Looks at what all workers share, and wakes the requests for which the wait is
     /// over.
     pub fn look(&mut self) {
@@ -156,9 +165,22 @@ impl<H: Host> Worker<H> {
         Wanted::These(waited_for.map(|(place, _)| AccountId(place)).collect())
     }
 
+    /// Brings all copies of the credentials up to date with what all workers share, for a
+    /// host that knows when this has changed.
+    pub fn follow(&mut self) {
+        if let Some(now) = self.host.now() {
+            self.accounts.follow(&Wanted::All, now, &self.host);
+        }
+    }
+
+    /// Tells the host what was counted.
+    pub fn tell(&mut self) {
+        self.counters.flush(&mut self.host);
+    }
+
     /// Tells the host what was counted, and once a second how the credentials stand.
     pub fn report(&mut self) {
-        self.counters.flush(&mut self.host);
+        self.tell();
         let Some(now) = self.host.now() else { return };
         if self.gauged_at.replace(now / 1000) == Some(now / 1000) {
             return;
