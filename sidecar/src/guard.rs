@@ -3,7 +3,7 @@
 //! browser nor a proxy, which bring what others want.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::Authority;
@@ -41,7 +41,10 @@ pub fn admit<B>(request: &Request<B>, token: Option<&str>) -> Result<(), Refused
                 .ok_or(Refused::Unauthorized)
         }
         None => {
-            let forwarded = headers.keys().any(is_of_others);
+            let is_callout = is_envoys_callout(headers);
+            let forwarded = headers
+                .keys()
+                .any(|name| is_of_others(name) && !(is_callout && name == FORWARDED_FOR));
             let mut hosts = headers.get_all(HOST).iter();
             let named = hosts.next().and_then(|host| host.to_str().ok());
             let is_ours = named.is_some_and(is_this_machine) && hosts.next().is_none();
@@ -55,7 +58,28 @@ pub fn admit<B>(request: &Request<B>, token: Option<&str>) -> Result<(), Refused
     }
 }
 
-/// What a browser adds by itself and what proxies add. Envoy's own callouts have none.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Whether it may be a callout of a module that Envoy has loaded: to these Envoy adds its own
+/// address, as it adds that of a client to what it forwards, and nothing else that tells of
+/// a proxy.
+fn is_envoys_callout(headers: &HeaderMap) -> bool {
+    let mut addresses = headers.get_all(FORWARDED_FOR).iter();
+    let address = addresses.next().and_then(|value| value.to_str().ok());
+    let address = address.and_then(|value| value.parse::<IpAddr>().ok());
+    let is_internal = headers
+        .get("x-envoy-internal")
+        .is_some_and(|value| value == "true");
+    is_internal && address.is_some_and(is_own) && addresses.next().is_none()
+}
+
+/// Whether it is an address of this machine: only to one of these can a socket be bound.
+fn is_own(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_multicast() && UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// What a browser adds by itself and what proxies add. The callouts of Envoy's wasm filters
+/// have none; those of its modules: see [`is_envoys_callout`].
 fn is_of_others(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
@@ -234,6 +258,46 @@ mod tests {
         ] {
             let admitted = admit(&asks(&[("host", "localhost"), (name, "")]), None);
             assert_eq!(admitted, Err(Refused::Forwarded), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_callout_of_a_module_of_envoy_names_this_machine_alone() {
+        let own = [
+            ("host", "sts_sidecar"),
+            ("x-envoy-internal", "true"),
+            ("x-envoy-expected-rq-timeout-ms", "2000"),
+            ("x-forwarded-for", "127.0.0.1"),
+        ];
+        assert_eq!(admit(&asks(&own), None), Ok(()));
+        let with = |more: &[(&'static str, &'static str)]| asks(&[&own[..], more].concat());
+        for more in [
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("via", "1.1 proxy"),
+            ("cookie", "a=b"),
+        ] {
+            let admitted = admit(&with(&[more]), None);
+            assert_eq!(admitted, Err(Refused::Forwarded), "{more:?}");
+        }
+        for (name, value) in [
+            // Of TEST-NET-1, which no machine has; a list; what is no address.
+            ("x-forwarded-for", "192.0.2.77"),
+            ("x-forwarded-for", "127.0.0.1, 127.0.0.1"),
+            ("x-forwarded-for", "192.0.2.77, 127.0.0.1"),
+            ("x-forwarded-for", "localhost"),
+            ("x-forwarded-for", ""),
+            ("x-forwarded-for", "0.0.0.0"),
+            ("x-forwarded-for", "::"),
+            ("x-forwarded-for", "224.0.0.1"),
+            ("x-envoy-internal", "false"),
+        ] {
+            let changed = own.map(|(known, own)| match known == name {
+                true => (known, value),
+                false => (known, own),
+            });
+            let admitted = admit(&asks(&changed), None);
+            assert_eq!(admitted, Err(Refused::Forwarded), "{name}: {value}");
         }
     }
 
