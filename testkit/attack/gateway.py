@@ -69,9 +69,10 @@ class Gateway:
         return "\n".join(line for line in lines if "[error]" in line or "[critical]" in line)
 
     def machines_created(self):
-        """How many VMs there have been; a VM that failed is replaced."""
+        """How many VMs there have been; a VM that failed is replaced. The native module
+        has none."""
         found = re.search(r"wasm\.envoy\.wasm\.runtime\.v8\.created: (\d+)", self.admin("/stats"))
-        return int(found.group(1))
+        return int(found.group(1)) if found else 0
 
     def problems(self, secrets):
         """What must not be, whatever was asked."""
@@ -178,11 +179,25 @@ def wasm(module, config):
     }
 
 
-def config(module, filter_config, routes, ports, close_after):
+def native(module, config):
+    return {
+        "name": "oss_origin_auth",
+        "typed_config": {
+            "@type": f"{TYPES}.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            "dynamic_module_config": {"name": module},
+            "filter_name": "oss_origin_auth",
+            "filter_config": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": json.dumps(config),
+            },
+        },
+    }
+
+
+def config(of_filter, routes, ports, close_after):
     """Envoy's configuration; `ports` of the origin, the app and the sidecar. What Envoy
     cannot end well it closes after `close_after`; if that is short, a slow machine may
     lose an answer."""
-    of_filter = wasm(module, filter_config)
     on_cluster, among_listeners = (
         route_settings.virtual_host(routes, on_cluster) for on_cluster in (True, False)
     )

@@ -6,6 +6,7 @@ import pathlib
 import random
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import check
@@ -23,7 +24,8 @@ ROUTES = 16
 @dataclass
 class Tools:
     envoy: pathlib.Path
-    module: pathlib.Path
+    # Makes a filter of its settings: that of wasm, or the native one.
+    make_filter: Callable
 
 
 @dataclass
@@ -42,7 +44,7 @@ def running(tools, world, filter_config, routes, close_after="60s"):
     with contextlib.ExitStack() as stack:
         stack.callback(stop)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="oss-attack-"))
-        config = gateway.config(tools.module, filter_config, routes, ports, close_after)
+        config = gateway.config(tools.make_filter(filter_config), routes, ports, close_after)
         envoy = gateway.Gateway(tools, pathlib.Path(folder), config)
         stack.callback(envoy.stop)
         yield envoy

@@ -3,11 +3,13 @@ origins; ends with 1 if there are findings."""
 
 import argparse
 import concurrent.futures
+import functools
 import pathlib
 import secrets
 import sys
 import time
 
+import gateway
 import hostile
 import rounds
 
@@ -19,7 +21,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--seed", help="what a run before has printed")
-    parser.add_argument("--module", type=pathlib.Path, required=True)
+    of_filter = parser.add_mutually_exclusive_group(required=True)
+    of_filter.add_argument("--module", type=pathlib.Path, help="the wasm module")
+    of_filter.add_argument("--native", help="the name of the dynamic module")
     parser.add_argument("--envoy", type=pathlib.Path, required=True)
     parser.add_argument("--jobs", type=int, default=2, help="rounds at the same time")
     options = parser.parse_args()
@@ -27,7 +31,7 @@ def main():
     print(f"attack: --requests {options.requests} --seed {seed}", flush=True)
     began = time.monotonic()
     plan = planned(options.requests, seed)
-    tools = rounds.Tools(options.envoy, options.module.resolve())
+    tools = rounds.Tools(options.envoy, filter_of(options))
     found = {}
     with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         runs = [pool.submit(play, tools, *one) for one in plan]
@@ -42,6 +46,13 @@ def main():
     print(f"attack: {options.requests} requests, {time.monotonic() - began:.0f} s,", end=" ")
     print(f"classes of findings: {len(found)}")
     sys.exit(1 if found else 0)
+
+
+def filter_of(options):
+    """Makes a filter of its settings."""
+    if options.native:
+        return functools.partial(gateway.native, options.native)
+    return functools.partial(gateway.wasm, options.module.resolve())
 
 
 def planned(requests, seed):

@@ -1,4 +1,4 @@
-//! A real Envoy with the filter in it.
+//! A real Envoy with the filter in it, on the host that the tests are to use.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::alibaba::HOST;
+use crate::host;
 use crate::http::Request;
 use crate::process::{Process, scratch};
 use crate::tools;
@@ -55,7 +56,7 @@ pub struct EnvoyBuilder {
     pub bare: Option<u16>,
     pub environment: Vec<(String, String)>,
     pub log_level: &'static str,
-    /// `allow_on_headers_stop_iteration`, which makes no difference.
+    /// `allow_on_headers_stop_iteration` of the wasm filter, which makes no difference.
     pub stop_iteration: bool,
     pub access_log: bool,
     /// Whether the filter stands within [`not_of_2xx`].
@@ -100,7 +101,12 @@ impl EnvoyBuilder {
 
     /// Starts it and waits until it serves.
     pub fn start(&self) -> Envoy {
-        let (process, ports) = serve(&mut self.command());
+        self.start_on(&self.config())
+    }
+
+    /// The same on a configuration that a test has made of [`EnvoyBuilder::config`].
+    pub fn start_on(&self, config: &Value) -> Envoy {
+        let (process, ports) = serve(&mut self.command(config));
         Envoy {
             upstream_port: ports.of("upstream"),
             downstream_port: ports.of("downstream"),
@@ -112,22 +118,22 @@ impl EnvoyBuilder {
 
     /// Starts it; it may end at once, if it refuses its configuration.
     pub fn launch(&self) -> Process {
-        Process::start("envoy", &mut self.command())
+        Process::start("envoy", &mut self.command(&self.config()))
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+    /// Its command on this configuration.
+    pub fn command(&self, config: &Value) -> Command {
+        let file = host::write("envoy.json", &config.to_string());
+        let mut command = host::envoy(&self.binary, &file);
         command
-            .arg("--config-path")
-            .arg(self.write_config())
             .args(["--concurrency", &self.workers.to_string()])
             .args(["--disable-hot-restart", "--log-level", self.log_level])
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    fn write_config(&self) -> PathBuf {
-        let file = scratch("envoy.json");
+    /// Envoy's configuration, as the wasm host has it.
+    pub fn config(&self) -> Value {
         let among_listeners = self.downstream_filter.as_ref().unwrap_or(&self.filter);
         let mut listeners = vec![
             self.listener("upstream", "oss_signed", vec![]),
@@ -145,12 +151,10 @@ impl EnvoyBuilder {
             listeners.push(self.listener("bare", "oss_bare", vec![]));
             clusters.push(cluster("oss_bare", port));
         }
-        let config = json!({
+        json!({
             "admin": {"address": address(0)},
             "static_resources": {"listeners": listeners, "clusters": clusters},
-        });
-        std::fs::write(&file, config.to_string()).expect("Envoy's configuration");
-        file
+        })
     }
 
     fn listener(&self, name: &str, cluster: &str, own_filters: Vec<Value>) -> Value {
@@ -245,6 +249,7 @@ impl EnvoyBuilder {
         cluster
     }
 
+    /// The filter as the wasm host has it; [`host::write`] makes of it what the tests' host has.
     fn wasm(&self, configuration: &Value) -> Value {
         let text = match configuration {
             Value::String(text) => text.clone(),
@@ -299,6 +304,17 @@ impl Envoy {
     /// The value of a counter or gauge; 0 if there is none of that name.
     pub fn stat(&self, name: &str) -> u64 {
         stat(self.admin_port, name)
+    }
+
+    /// The value of a counter or gauge of the filter, on either host: [`host::stat`].
+    pub fn filter_stat(&self, name: &str) -> u64 {
+        host::stat(self.admin_port, name)
+    }
+
+    /// How often a VM was made, which is once more for each that failed. The native host has
+    /// none: what fails there is Envoy.
+    pub fn vms_created(&self) -> u64 {
+        self.stat("wasm.envoy.wasm.runtime.v8.created")
     }
 }
 

@@ -104,18 +104,22 @@ fn ask(connection: &mut Option<BufReader<TcpStream>>, port: u16, path: &str) -> 
     let mut line = String::new();
     reader.read_line(&mut line).map_err(named)?;
     let status = line.split(' ').nth(1).unwrap_or("no status").to_owned();
-    let mut length = 0;
+    let (mut length, mut closes) = (0, false);
     loop {
         line.clear();
         reader.read_line(&mut line).map_err(named)?;
         match line.trim_end().split_once(": ") {
             Some(("content-length", value)) => length = value.parse().unwrap_or(0),
+            Some(("connection", value)) => closes = value == "close",
             Some(_) => {}
             None => break,
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).map_err(named)?;
+    if closes {
+        *connection = None;
+    }
     match status.as_str() {
         "200" => Ok(()),
         _ => {

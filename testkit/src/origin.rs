@@ -228,6 +228,11 @@ impl State {
             .ok_or("AccessDenied")?;
         let (credential, signature) = credential.split_once(",Signature=").ok_or("AccessDenied")?;
         let (id, scope) = credential.split_once('/').ok_or("AccessDenied")?;
+        // Among a listener's filters the host is signed, as it is not yet what it will be.
+        let (scope, additional) = match scope.split_once(",AdditionalHeaders=") {
+            Some((scope, names)) => (scope, names),
+            None => (scope, ""),
+        };
         let key = self.keys.lock().expect("lock").get(id).cloned();
         let key = key.ok_or("InvalidAccessKeyId")?;
         if key.revoked || key.token != head.header("x-oss-security-token") {
@@ -239,12 +244,14 @@ impl State {
         let mut signed: Vec<String> = head
             .headers
             .iter()
-            .filter(|(name, _)| name.starts_with("x-oss-") || name == "content-type")
+            .filter(|(name, _)| {
+                name.starts_with("x-oss-") || name == "content-type" || name == additional
+            })
             .map(|(name, value)| format!("{name}:{value}\n"))
             .collect();
         signed.sort();
         let canonical = format!(
-            "{}\n/{BUCKET}{}\n\n{}\n\nUNSIGNED-PAYLOAD",
+            "{}\n/{BUCKET}{}\n\n{}\n{additional}\nUNSIGNED-PAYLOAD",
             head.method,
             head.target,
             signed.concat()

@@ -37,6 +37,7 @@ pub const ROWS: &[Row] = &[
     ),
     row("tls", "--tls --tls-folder {folder}"),
     row("pass", "--pass-good-answers"),
+    row("native", "--native"),
     row("show", "--show-in-browser"),
     row("log", "--access-log"),
     row("signed", "--signed-urls"),

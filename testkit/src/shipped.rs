@@ -6,11 +6,12 @@ use std::process::Command;
 
 use crate::alibaba::{BUCKET, REGION};
 use crate::envoy::serve;
+use crate::host;
 use crate::process::{Process, scratch};
 use crate::tools;
 
 /// What each shipped file is rendered with, beside the bucket and the region.
-pub const EXAMPLES: [(&str, &str); 18] = [
+pub const EXAMPLES: [(&str, &str); 19] = [
     ("envoy/minimal.yaml", ""),
     ("envoy/domain.yaml", "--domain static.example.com"),
     ("envoy/edge.yaml", "--tls --pass-good-answers"),
@@ -29,6 +30,7 @@ pub const EXAMPLES: [(&str, &str); 18] = [
         "--signed-urls --url-key-backup --ask 127.0.0.1:8282 --ask-at /members/ \
          --referer-at /pictures/=example.com --deny-address 192.0.2.0/24",
     ),
+    ("envoy/native.yaml", "--native --access-log"),
     ("envoy/site.yaml", "--site"),
     ("envoy/spa.yaml", "--spa"),
     (
@@ -90,12 +92,10 @@ pub fn example_of(program: &Path, name: &str) -> Result<String, String> {
 }
 
 /// Renders what the file in `envoy/` is rendered with, with these settings in the environment;
-/// where the output is.
+/// where the output is, for the host of the tests.
 pub fn render(name: &str, settings: &[(&str, &str)]) -> PathBuf {
     let text = run_render(name, settings).unwrap_or_else(|problem| panic!("{problem}"));
-    let file = scratch(name);
-    std::fs::write(&file, text).expect("Envoy's configuration");
-    file
+    host::write(name, &text)
 }
 
 /// The keys that sign URLs, by their variables. They are Envoy's, too.
@@ -199,11 +199,9 @@ impl Shipped {
             ("ADMIN_PORT", "0"),
         ];
         settings.extend(more);
-        let file = render(name, &settings);
-        let text = std::fs::read_to_string(&file).expect("the rendered configuration");
-        std::fs::write(&file, adapt(text)).expect("Envoy's configuration");
-        let mut command = Command::new(tools::envoy());
-        command.arg("--config-path").arg(file);
+        let text = run_render(name, &settings).unwrap_or_else(|problem| panic!("{problem}"));
+        let file = host::write(name, &adapt(text));
+        let mut command = host::envoy(&tools::envoy(), &file);
         command.args(["--concurrency", "2", "--disable-hot-restart"]);
         command.envs(URL_KEYS).envs(more.iter().copied());
         let (process, ports) = serve(&mut command);

@@ -24,8 +24,9 @@ pub fn envoy() -> PathBuf {
     }
 }
 
-/// The versions of Envoy that the filter is tried with, as PyPI names them.
-pub const ENVOYS: [&str; 4] = ["1.36.4", "1.37.0", "1.39.3", "1.40.0"];
+/// The versions of Envoy that the filter is tried with, as PyPI names them. The native module
+/// does not load in the first two; 1.38.3 has no wasm VM there.
+pub const ENVOYS: [&str; 5] = ["1.36.4", "1.37.0", "1.38.3", "1.39.3", "1.40.0"];
 
 /// One of [`ENVOYS`], which `cargo xtask test --all` installs.
 pub fn envoy_version(version: &str) -> PathBuf {
@@ -39,6 +40,66 @@ pub fn envoy_version(version: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// What has the filter in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Host {
+    /// Envoy's wasm VM.
+    #[default]
+    Wasm,
+    /// A library that Envoy loads: a dynamic module.
+    Native,
+}
+
+/// Which of the two the tests are to use: `cargo xtask test --host native`. (`OSS_HOST` is
+/// something else: the bucket's domain, for `render` and the demo.)
+pub const HOST: &str = "OSS_FILTER_HOST";
+
+/// The host that [`HOST`] names: wasm, unless it is set.
+pub fn host() -> Host {
+    try_host().unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+/// The same, or what is wrong with the variable.
+pub fn try_host() -> Result<Host, String> {
+    let name = std::env::var(HOST).unwrap_or_default();
+    let given = Some(name.as_str()).filter(|name| !name.is_empty());
+    let host = given.map_or(Ok(Host::default()), str::parse);
+    host.map_err(|problem| format!("{HOST} {problem}"))
+}
+
+impl std::str::FromStr for Host {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Host, String> {
+        match name {
+            "wasm" => Ok(Host::Wasm),
+            "native" => Ok(Host::Native),
+            _ => Err(format!("must be `wasm` or `native`, not `{name}`")),
+        }
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Host::Wasm => "wasm",
+            Host::Native => "native",
+        })
+    }
+}
+
+/// The native module, as Envoy's configuration names it.
+pub const MODULE_NAME: &str = "oss_origin_auth_native";
+
+/// The folder with the native module that is built here, if the tests use it.
+pub fn module_folder() -> PathBuf {
+    let folder = target().join("native");
+    if host() == Host::Native {
+        found(folder.join(format!("lib{MODULE_NAME}.so")));
+    }
+    folder
 }
 
 /// Where setup has installed Python's packages.
@@ -66,7 +127,7 @@ pub fn python() -> PathBuf {
     found(target().join("venv/bin/python"))
 }
 
-/// The filter's module: the file that the environment variable [`MODULE`] names, else
+/// The filter's wasm module: the file that the environment variable [`MODULE`] names, else
 /// the one that is built here.
 pub fn filter_wasm() -> PathBuf {
     if let Some(file) = std::env::var_os(MODULE) {

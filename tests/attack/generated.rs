@@ -2,11 +2,11 @@
 //! is what a model of the policy says.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
-use testkit::{attack, tools};
+use testkit::attack;
 
 #[test]
 fn what_becomes_of_random_requests_is_what_the_model_says() {
-    let mut command = attack::command(&tools::filter_wasm());
+    let mut command = attack::command();
     let output = command.output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
     let problem = String::from_utf8_lossy(&output.stderr);

@@ -4,6 +4,7 @@
 
 pub mod certificate;
 pub mod doctor;
+pub mod native;
 pub mod refusals;
 pub mod sidecar;
 

@@ -63,9 +63,9 @@ fn a_retry_needs_no_second_signature() {
             seen.iter().all(|seen| seen.target == "/site/x%20y"),
             "{seen:?}"
         );
-        let counter = "wasmcustom.oss_origin_auth.url_keys.main";
+        let counter = "url_keys.main";
         // Checks are counted, not attempts.
-        wait_until(counter, || stack.envoy.stat(counter) == 4);
+        wait_until(counter, || stack.envoy.filter_stat(counter) == 4);
     });
 }
 

@@ -299,9 +299,10 @@ impl Faults {
     fn assert_counted_and_logged(&self) {
         let envoy = &self.stack.envoy;
         for (word, count) in &self.counts {
-            let name = format!("wasmcustom.oss_origin_auth.oss_errors.{word}");
-            wait_until(&format!("{name}: {count}"), || envoy.stat(&name) >= *count);
-            assert_eq!(envoy.stat(&name), *count, "{name}");
+            let name = format!("oss_errors.{word}");
+            let counted = || envoy.filter_stat(&name);
+            wait_until(&format!("{name}: {count}"), || counted() >= *count);
+            assert_eq!(counted(), *count, "{name}");
             let line = format!("OSS refused: {word} (");
             if OF_CLIENTS.contains(word) {
                 assert!(

@@ -211,8 +211,8 @@ fn what_really_goes_wrong_is_told_like_the_documented_error() {
         words.insert(expected.word);
     }
     for word in words {
-        let name = format!("wasmcustom.oss_origin_auth.oss_errors.{word}");
-        wait_until(&name, || stack.envoy.stat(&name) > 0);
+        let name = format!("oss_errors.{word}");
+        wait_until(&name, || stack.envoy.filter_stat(&name) > 0);
     }
     // Where the bucket is, OSS says alone; and whose clock is off.
     for part in [

@@ -7,11 +7,10 @@ use crate::common::{SECRET, TOKEN, good_answer};
 use oss_origin_auth_checker::{Finding, check};
 use serde_json::{Value, json};
 use testkit::alibaba::{BUCKET, REGION};
-use testkit::envoy::{Ports, serve, stat};
-use testkit::process::scratch;
+use testkit::envoy::{Ports, serve};
 use testkit::recorder::{Answer, Recorder};
 use testkit::shipped::run_render;
-use testkit::{FakeAlibaba, Process, Request, Response, StubSidecar, free_port, tools};
+use testkit::{FakeAlibaba, Process, Request, Response, StubSidecar, free_port, host, tools};
 
 /// The snippets of the page in a language.
 fn snippets(language: &str) -> Vec<String> {
@@ -79,16 +78,9 @@ fn each_snippet_is_good() {
         let wasm = tools::filter_wasm().display().to_string();
         let text = config.to_string();
         configurations.push(text.clone());
-        let file = scratch("envoy.json");
-        std::fs::write(
-            &file,
-            text.replace("/etc/envoy/oss_origin_auth.wasm", &wasm),
-        )
-        .unwrap();
-        let mut command = Command::new(tools::envoy());
-        command
-            .args(["--mode", "validate", "--config-path"])
-            .arg(file);
+        let text = text.replace("/etc/envoy/oss_origin_auth.wasm", &wasm);
+        let mut command = host::envoy(&tools::envoy(), &host::write("envoy.json", &text));
+        command.args(["--mode", "validate"]);
         command
             .env("URL_KEY", "key")
             .env("URL_KEY_BACKUP", "backup");
@@ -130,10 +122,8 @@ impl Domain {
         let wasm = tools::filter_wasm().display().to_string();
         let text = config.to_string();
         let text = text.replace("/etc/envoy/oss_origin_auth.wasm", &wasm);
-        let file = scratch("envoy.json");
-        std::fs::write(&file, text.replace("my-bucket", BUCKET)).unwrap();
-        let mut command = Command::new(tools::envoy());
-        command.arg("--config-path").arg(file);
+        let text = text.replace("my-bucket", BUCKET);
+        let mut command = host::envoy(&tools::envoy(), &host::write("envoy.json", &text));
         command.args(["--concurrency", "1", "--disable-hot-restart"]);
         command
             .env("URL_KEY", KEYS[0])
@@ -239,10 +229,7 @@ fn a_domain_with_signed_urls_is_moved() {
     // Without a Referer it may be read.
     assert_eq!(domain.ask(&good, "", "player").status, 200);
     testkit::process::wait_until("the counter of the second key", || {
-        stat(
-            domain.ports.admin,
-            "wasmcustom.oss_origin_auth.url_keys.backup",
-        ) == 1
+        host::stat(domain.ports.admin, "url_keys.backup") == 1
     });
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::process::scratch;
 use testkit::stub::Behaviour;
-use testkit::{FakeAlibaba, Request, StubSidecar, free_port, tools};
+use testkit::{FakeAlibaba, Request, StubSidecar, free_port, host, tools};
 
 fn deploy(file: &str) -> PathBuf {
     tools::root().join("deploy").join(file)
@@ -154,10 +154,7 @@ fn the_patches_for_istio_make_an_envoy_that_serves() {
     let config = config
         .to_string()
         .replace("/var/lib/oss-origin-auth/oss_origin_auth.wasm", &module);
-    let file = scratch("istio.json");
-    std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(tools::envoy());
-    command.arg("--config-path").arg(file);
+    let mut command = host::envoy(&tools::envoy(), &host::write("istio.json", &config));
     command.args(["--concurrency", "1", "--disable-hot-restart"]);
     let (_envoy, ports) = testkit::envoy::serve(&mut command);
     let response = Request::get("/a").send(ports.only());

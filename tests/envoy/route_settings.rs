@@ -293,8 +293,7 @@ fn counters_tell_what_happened() {
         ("oss_errors.no_such_key", 1),
         ("oss_errors.kms_forbidden", 1),
     ] {
-        let name = format!("wasmcustom.oss_origin_auth.{name}");
-        wait_until(&name, || stack.envoy.stat(&name) == count);
+        wait_until(name, || stack.envoy.filter_stat(name) == count);
     }
 }
 
@@ -342,8 +341,8 @@ fn settings_in_metadata_win_and_fail_closed() {
         assert!((1..=4).contains(&times), "{times} of {line}: {log}");
     }
     assert!(!log.contains("sesame"));
-    let counter = "wasmcustom.oss_origin_auth.refused.route_misconfigured";
-    wait_until(counter, || stack.envoy.stat(counter) == 18);
+    let counter = "refused.route_misconfigured";
+    wait_until(counter, || stack.envoy.filter_stat(counter) == 18);
 }
 
 fn add_settings_in_metadata(builder: &mut EnvoyBuilder) {

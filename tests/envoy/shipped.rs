@@ -1,7 +1,5 @@
 //! The configurations in `envoy/` as they are shipped.
 
-use std::process::Command;
-
 use crate::common::certificate::self_signed;
 use crate::common::{SECRET, TOKEN, good_answer};
 use base64::Engine;
@@ -12,7 +10,7 @@ use testkit::alibaba::HOST;
 use testkit::envoy::stat;
 use testkit::process::{scratch, wait_until};
 use testkit::shipped::{EXAMPLES, Shipped, URL_KEYS, render, users_of_refresh};
-use testkit::{FakeAlibaba, Process, Request, StubSidecar, tools};
+use testkit::{FakeAlibaba, Process, Request, StubSidecar, host, tools};
 
 /// The files in `envoy/`.
 fn files() -> Vec<&'static str> {
@@ -50,12 +48,8 @@ fn each_is_valid_as_it_is_shipped() {
             ("CACHE_FOLDER", &cache),
             ("REFRESH_USERS", &users),
         ];
-        let mut command = Command::new(tools::envoy());
-        command
-            .arg("--config-path")
-            .arg(render(name, &settings))
-            .args(["--mode", "validate"])
-            .envs(URL_KEYS);
+        let mut command = host::envoy(&tools::envoy(), &render(name, &settings));
+        command.args(["--mode", "validate"]).envs(URL_KEYS);
         let mut envoy = Process::start("envoy", &mut command);
         assert_eq!(envoy.wait(), Some(0), "{name}: {}", envoy.output());
     }
@@ -215,9 +209,7 @@ fn several_buckets_and_accounts_are_told_apart_in_log_and_statistics() {
         "oss_origin_auth_credentials_valid{credentials=\"partner\"} 1",
     ] {
         wait_until(want, || {
-            metrics = Request::get("/stats/prometheus")
-                .send(envoy.admin_port)
-                .text();
+            metrics = host::metrics(envoy.admin_port);
             metrics.contains(want)
         });
     }

@@ -3,12 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use testkit::envoy::stat;
 use testkit::process::wait_until;
 use testkit::recorder::Answer;
 use testkit::shipped::{Shipped, URL_KEYS, run_render};
 use testkit::signed_url::{now, sign};
-use testkit::{FakeAlibaba, Recorder, Request, Response, StubSidecar};
+use testkit::{FakeAlibaba, Recorder, Request, Response, StubSidecar, host};
 
 use crate::access::outcome;
 use crate::common::{SECRET, TOKEN, good_answer};
@@ -99,8 +98,7 @@ fn a_hit_is_checked_like_a_miss() {
     let shown = format!("{seen:?}");
     assert!(!shown.contains("auth_key") && !shown.contains(MAIN));
     for (counter, least) in [("url_keys.main", 5), ("url_keys.backup", 1)] {
-        let counter = format!("wasmcustom.oss_origin_auth.{counter}");
-        wait_until(&counter, || stat(envoy.admin_port, &counter) >= least);
+        wait_until(counter, || host::stat(envoy.admin_port, counter) >= least);
     }
 }
 
@@ -166,9 +164,11 @@ fn keys_are_changed_without_a_url_refused() {
         for (url, want) in [(&of_old, old), (&of_new, new)] {
             assert_eq!(outcome(&get(envoy.port, url, &[])), want, "{main} {url}");
         }
-        let counter = "wasmcustom.oss_origin_auth.url_keys.backup";
+        let counter = "url_keys.backup";
         let by_backup = u64::from(!backup.is_empty());
-        wait_until(counter, || stat(envoy.admin_port, counter) == by_backup);
+        wait_until(counter, || {
+            host::stat(envoy.admin_port, counter) == by_backup
+        });
     }
 }
 

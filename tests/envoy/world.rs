@@ -217,8 +217,8 @@ fn an_ec_in_a_good_answer_is_no_error() {
     }
     // An error that does count is the last one, so all before it have been told.
     Request::get("/absent").send(stack.envoy.port(Position::Upstream));
-    let counted = "wasmcustom.oss_origin_auth.oss_errors.no_such_key";
-    wait_until(counted, || stack.envoy.stat(counted) == 1);
+    let counted = "oss_errors.no_such_key";
+    wait_until(counted, || stack.envoy.filter_stat(counted) == 1);
     let stats = stack.envoy.admin("/stats?filter=oss_errors");
     let errors = stats.lines().filter(|line| !line.ends_with(": 0"));
     assert_eq!(errors.count(), 1, "{stats}");

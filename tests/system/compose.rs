@@ -114,6 +114,30 @@ fn the_module_has_an_image_of_its_own() {
     assert_eq!(image.read("plugin.wasm"), module);
 }
 
+/// Envoy finds the module in its image, and loads the configuration that is rendered there.
+#[test]
+fn the_native_module_has_an_image_of_envoy() {
+    let image = Image::build("envoy-native");
+    let folder = "usr/local/lib/oss-origin-auth";
+    let file = "liboss_origin_auth_native.so";
+    let module = std::fs::read(tools::image().join(file)).unwrap();
+    assert!(image.read(&format!("{folder}/{file}")) == module);
+    let environment = image.inspect("{{json .Config.Env}}");
+    let path = format!("ENVOY_DYNAMIC_MODULES_SEARCH_PATH=/{folder}");
+    assert!(environment.contains(&path), "{environment}");
+    let mut command = vec!["run", "--rm", "--network", "none"];
+    for variable in [
+        "OSS_BUCKET=my-bucket",
+        "OSS_REGION=cn-hangzhou",
+        "OSS_ADDRESS=127.0.0.1:9000",
+        "OSS_TLS=off",
+    ] {
+        command.extend(["--env", variable]);
+    }
+    // It fails if Envoy does.
+    docker(&[command, vec![&image.0, "--mode", "validate"]].concat());
+}
+
 /// Built without Docker, and loaded by it.
 #[test]
 fn the_released_image_is_that_of_the_dockerfile() {

@@ -14,6 +14,8 @@ mod clients;
 mod compose;
 mod edge;
 mod envoys;
+mod native_envoys;
 mod observability;
 mod released;
 mod released_images;
+mod released_native;

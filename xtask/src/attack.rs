@@ -4,11 +4,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use testkit::{attack, tools};
+use testkit::attack;
+use testkit::tools::{self, Host};
 
 use crate::command::{Result, step};
 use crate::runner::{self, Outcome};
-use crate::setup;
+use crate::{hosts, setup};
 
 /// Attack the filter in a real Envoy, in both of its positions; `cargo xtask test`
 /// does it too
@@ -17,9 +18,13 @@ use crate::setup;
 /// is `attacks: N withstood, N got through`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Attack this module, and not the one that is built here
+    /// Attack this wasm module, and not the one that is built here
     #[arg(long, value_name = "FILE", value_parser = existing)]
     module: Option<PathBuf>,
+    /// What has the filter in it: wasm or native; without this, what OSS_FILTER_HOST says, or
+    /// else wasm
+    #[arg(long, conflicts_with = "module")]
+    host: Option<Host>,
     /// How many random requests
     #[arg(long, default_value_t = 5_000)]
     requests: u32,
@@ -45,6 +50,7 @@ pub fn run(options: &Options) -> Result {
         Some(_) => setup::install_python_packages()?,
         None => setup::run()?,
     }
+    hosts::build(options.host()?)?;
     let outcomes = options.found_before()?;
     let through: Vec<&str> = outcomes
         .iter()
@@ -64,15 +70,25 @@ pub fn run(options: &Options) -> Result {
 }
 
 impl Options {
+    fn host(&self) -> Result<Host> {
+        match (self.host, &self.module) {
+            (Some(host), _) => Ok(host),
+            (None, Some(_)) => Ok(Host::Wasm),
+            (None, None) => tools::try_host(),
+        }
+    }
+
     /// The tests in tests/attack.
     fn found_before(&self) -> Result<Vec<Outcome>> {
         step("what was found before");
+        let host = self.host()?;
         let mut tests = Vec::new();
         for program in runner::build(&["attack"])? {
             tests.extend(runner::list(&program)?);
         }
         let wanted = |name: &str| self.filter.as_ref().is_none_or(|part| name.contains(part));
         tests.retain(|test| wanted(&test.name));
+        let tests = tests.iter().map(|test| test.on(host)).collect();
         runner::run(tests, self.jobs.into(), &self.environment())
     }
 

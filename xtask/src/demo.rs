@@ -1,15 +1,14 @@
 //! A private object through Envoy: from a fake OSS, or from a real bucket.
 
-use std::process::Command;
 use std::time::Duration;
 
 use testkit::alibaba::{BUCKET, HOST, REGION};
 use testkit::envoy::serve;
 use testkit::shipped::render;
-use testkit::{FakeAlibaba, Request, tools};
+use testkit::{FakeAlibaba, Request, host, tools};
 
 use crate::command::Result;
-use crate::setup;
+use crate::{hosts, setup};
 
 /// Shows that OSS refuses an anonymous request and that Envoy serves the object.
 ///
@@ -29,6 +28,7 @@ pub struct Options {
 /// Starts all that it takes, shows the object, and stays.
 pub fn run(options: &Options) -> Result {
     setup::run()?;
+    hosts::build(tools::try_host()?)?;
     let mut origin = match variable("OSS_BUCKET") {
         Some(bucket) => Origin::real(bucket)?,
         None => Origin::fake(),
@@ -46,10 +46,7 @@ pub fn run(options: &Options) -> Result {
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let mut envoy = Command::new(tools::envoy());
-    envoy
-        .arg("--config-path")
-        .arg(render("minimal.yaml", &settings));
+    let mut envoy = host::envoy(&tools::envoy(), &render("minimal.yaml", &settings));
     envoy.args(["--concurrency", "2", "--disable-hot-restart"]);
     let (mut envoy, ports) = serve(&mut envoy);
     let (listen, admin) = (ports.only(), ports.admin);

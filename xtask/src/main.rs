@@ -6,9 +6,13 @@ mod command;
 mod demo;
 mod dist;
 mod docker;
+mod elf;
 mod fuzz;
+mod hosts;
 mod install;
 mod instructions;
+mod memcheck;
+mod module;
 mod native;
 mod place;
 mod render;
@@ -18,6 +22,7 @@ mod setup;
 mod structure;
 mod test;
 mod wasm;
+mod zig;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,6 +55,7 @@ enum Task {
     Demo(demo::Options),
     Bench(bench::Options),
     Instructions(instructions::Options),
+    Memcheck(memcheck::Options),
     Fuzz(fuzz::Options),
     /// It has moved
     #[command(hide = true)]
@@ -111,6 +117,7 @@ fn run(task: Task) -> Result {
         Task::Demo(options) => demo::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::Instructions(options) => instructions::run(&options)?,
+        Task::Memcheck(options) => memcheck::run(&options)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::CheckConfig(moved) => return Err(moved.problem("check-config")),
         Task::SignUrl(moved) => return Err(moved.problem("sign-url")),
@@ -132,6 +139,7 @@ fn run(task: Task) -> Result {
 
 fn soak(minutes: u64) -> Result {
     setup::run()?;
+    hosts::build(testkit::tools::try_host()?)?;
     let report = testkit::soak::run(&Plan {
         requests: 0,
         duration: Duration::from_secs(minutes * 60),

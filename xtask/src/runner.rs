@@ -11,12 +11,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use testkit::process::scratch;
-use testkit::tools;
+use testkit::tools::{self, Host};
 
 use crate::command::{Result, cargo};
 
 /// These measure or load, and others beside them would suffer: they come after all
-/// others, one after the other.
+/// others, one after the other, each with all its hosts at once.
 const ALONE: [&str; 2] = [
     "lapse::no_request_fails_through_rotations_restarts_and_outages",
     "sidecar_limits::a_minute_among_hostile_callers_harms_nobody",
@@ -30,6 +30,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub struct Test {
     pub program: PathBuf,
     pub name: String,
+    /// What it runs the filter in.
+    pub host: Host,
     /// Marked with `#[ignore]`.
     pub ignored: bool,
 }
@@ -76,7 +78,25 @@ pub fn build(targets: &[&str]) -> Result<Vec<PathBuf>> {
     targets.iter().map(program).collect()
 }
 
-/// The tests of a program.
+impl Test {
+    /// The same test with a host.
+    pub fn on(&self, host: Host) -> Test {
+        Test {
+            host,
+            ..self.clone()
+        }
+    }
+
+    /// Its name, and its host where it is not wasm.
+    fn title(&self) -> String {
+        match self.host {
+            Host::Wasm => self.name.clone(),
+            Host::Native => format!("native: {}", self.name),
+        }
+    }
+}
+
+/// The tests of a program, with the wasm filter.
 pub fn list(program: &Path) -> Result<Vec<Test>> {
     let names = |more: &[&str]| -> Result<Vec<String>> {
         let output = Command::new(program)
@@ -93,6 +113,7 @@ pub fn list(program: &Path) -> Result<Vec<Test>> {
         program: program.to_owned(),
         ignored: ignored.contains(&name),
         name,
+        host: Host::Wasm,
     };
     Ok(names(&[])?.into_iter().map(test).collect())
 }
@@ -105,11 +126,17 @@ pub fn run(mut tests: Vec<Test>, jobs: usize, environment: Environment) -> Resul
     let watchdog = Watchdog::start()?;
     let known = Seconds::read();
     // The longest first, so that none is left over at the end.
-    tests.sort_by_key(|test| std::cmp::Reverse(known.of(&test.name)));
-    let is_alone = |test: &Test| ALONE.contains(&test.name.as_str());
-    let (alone, beside): (Vec<Test>, Vec<Test>) = tests.into_iter().partition(is_alone);
+    tests.sort_by_key(|test| std::cmp::Reverse(known.of(test)));
+    let mut phases = Vec::new();
+    for name in ALONE {
+        let (alone, others): (Vec<Test>, Vec<Test>) =
+            tests.into_iter().partition(|test| test.name == name);
+        phases.push((alone.len(), alone));
+        tests = others;
+    }
+    phases.insert(0, (jobs, tests));
     let outcomes = Mutex::new(Vec::new());
-    for (tests, jobs) in [(beside, jobs), (alone, 1)] {
+    for (jobs, tests) in phases {
         let tests = Mutex::new(tests.into_iter());
         // The lock ends with the call; in a condition of `while let` it would last for
         // the whole test.
@@ -162,7 +189,7 @@ fn run_one(test: &Test, environment: Environment, watchdog: &Watchdog) -> Outcom
     let _ = std::fs::remove_file(&log);
     let shown = |problem| format!("{}{problem}", String::from_utf8_lossy(&output));
     Outcome {
-        name: test.name.clone(),
+        name: test.title(),
         took: begin.elapsed(),
         problem: problem.map(shown),
     }
@@ -187,6 +214,7 @@ fn run_to_end(
         // All that it starts is in a group with it, and can be killed with it.
         .process_group(0);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command.env(tools::HOST, test.host.to_string());
     let mut child = command.spawn().map_err(text)?;
     watchdog.tell('+', child.id());
     let status = wait(&mut child).map_err(text);
@@ -279,9 +307,10 @@ impl Seconds {
         Seconds { file, of }
     }
 
-    /// A test of which nothing is known comes first.
-    fn of(&self, name: &str) -> Duration {
-        let seconds = self.of.get(name).copied();
+    /// A test of which nothing is known, with either host, comes first.
+    fn of(&self, test: &Test) -> Duration {
+        let seconds = self.of.get(&test.title());
+        let seconds = seconds.or_else(|| self.of.get(&test.name)).copied();
         let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         known.unwrap_or(LIMIT)
     }
@@ -316,6 +345,7 @@ mod tests {
         let test = |name: &str| Test {
             program: program.clone(),
             name: name.to_owned(),
+            host: Host::Wasm,
             ignored: false,
         };
         let outcomes = run(vec![test("one"), test("two")], 2, &[]).unwrap();

@@ -2,6 +2,7 @@
 //! command adds those that need a real Envoy, `--all` those that need what only a
 //! system's packages provide.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use testkit::{clients, docker as engine, tools};
 
 use crate::command::{Result, cargo, step};
+use crate::hosts::{self, Hosts, LeftOut};
 use crate::runner::{self, Outcome, Test};
 use crate::{dist, docker, install, instructions, setup};
 
@@ -17,7 +19,7 @@ use crate::{dist, docker, install, instructions, setup};
 /// target/
 ///
 /// Each test that needs Envoy has a process of its own. The last line is
-/// `tests: N passed, N failed, N skipped`.
+/// `tests: N passed, N failed, N skipped`, and how many of these do not run with a host.
 #[derive(clap::Args)]
 pub struct Options {
     /// Also the tests that need Docker, Prometheus, valgrind, other versions of Envoy, or
@@ -29,6 +31,9 @@ pub struct Options {
     /// Install Debian packages without asking
     #[arg(long, requires = "all")]
     yes: bool,
+    /// What has the filter in it; without this, what OSS_FILTER_HOST says, or else wasm
+    #[arg(long, value_enum)]
+    host: Option<Hosts>,
     /// Cover matrices by pairs, not by all their combinations
     #[arg(long)]
     pairwise: bool,
@@ -53,18 +58,24 @@ struct Sum {
 }
 
 const WITHOUT: &str = "without it `cargo xtask test --all` runs them";
+const OF_ALL: &str = "that need Docker, Prometheus, valgrind, clients or other versions of Envoy; \
+                      `cargo xtask test --all` runs them";
 
 /// What stands for the count of instructions among the names of tests.
 const INSTRUCTIONS: &str = "instructions";
 
 /// Runs the tests, and prints how many ended how.
 pub fn run(options: &Options) -> Result {
+    let hosts = Hosts::or_of_environment(options.host)?;
     // Ends with this command, if it was started here.
     let mut _engine = None;
     if options.all {
         install::provide_all(&packages(), options.yes)?;
     }
     setup::run()?;
+    for host in hosts.each() {
+        hosts::build(*host)?;
+    }
     if options.all {
         setup::install_envoys()?;
         _engine = docker::provide(options.yes)?;
@@ -76,7 +87,7 @@ pub fn run(options: &Options) -> Result {
     let mut problems = Vec::from_iter(run_plain(options, &mut sum)?);
 
     step("tests that need set-up");
-    let plan = Plan::new(options)?;
+    let plan = Plan::new(options, hosts)?;
     let outcomes = runner::run(plan.run, options.jobs.into(), &options.environment())?;
     for outcome in &outcomes {
         sum.count(outcome.problem.is_none());
@@ -90,13 +101,13 @@ pub fn run(options: &Options) -> Result {
     }
 
     show_slowest(outcomes);
-    for (count, why) in plan.skipped {
+    for (why, count) in plan.skipped {
         sum.skipped += count;
         println!("skipped: {count} {why}");
     }
     println!(
-        "tests: {} passed, {} failed, {} skipped",
-        sum.passed, sum.failed, sum.skipped
+        "tests: {} passed, {} failed, {} skipped{}",
+        sum.passed, sum.failed, sum.skipped, plan.left_out
     );
     match (problems.as_slice(), sum.passed) {
         ([], 0) => Err("no test has run; is the filter right?".into()),
@@ -116,8 +127,26 @@ impl Options {
         pairwise.into_iter().collect()
     }
 
-    fn skips(&self, name: &str) -> bool {
-        self.skip.as_ref().is_some_and(|part| name.contains(part))
+    /// Why a test does not run, whatever its host.
+    fn leaves_out(&self, test: &Test, is_system: bool) -> Option<String> {
+        let is_skipped = |part: &String| test.name.contains(part);
+        if self.skip.as_ref().is_some_and(is_skipped) {
+            Some("as --skip says".into())
+        } else if is_system && !self.all {
+            Some(OF_ALL.into())
+        } else if test.ignored {
+            Some("that are marked `#[ignore]`".into())
+        } else if engine::is_skipped() && test.name.starts_with("compose::") {
+            Some(format!(
+                "that need Docker, as {} says; {WITHOUT}",
+                engine::SKIP
+            ))
+        } else if clients::is_skipped() && test.name.starts_with("clients::") {
+            let variable = clients::SKIP;
+            Some(format!("that need clients, as {variable} says; {WITHOUT}"))
+        } else {
+            None
+        }
     }
 }
 
@@ -152,63 +181,48 @@ fn packages() -> Vec<(&'static str, &'static str)> {
 struct Plan {
     run: Vec<Test>,
     /// How many are left out, and why.
-    skipped: Vec<(usize, String)>,
+    skipped: BTreeMap<String, usize>,
+    /// Those of them that do not run with their host.
+    left_out: LeftOut,
 }
 
 impl Plan {
-    fn new(options: &Options) -> Result<Plan> {
+    fn new(options: &Options, hosts: Hosts) -> Result<Plan> {
         let mut plan = Plan {
             run: Vec::new(),
-            skipped: Vec::new(),
+            skipped: BTreeMap::new(),
+            left_out: LeftOut::default(),
         };
-        let (mut ignored, mut of_all, mut unwanted) = (0, 0, 0);
-        let (mut with_docker, mut with_clients) = (0, 0);
         // All are built, so that what is left out is counted and compiles.
         let names = ["envoy", "attack", "system"];
+        let mut tests = Vec::new();
         for (target, program) in names.iter().zip(runner::build(&names)?) {
-            for test in runner::list(&program)? {
-                let is_system = *target == "system";
-                if !options.wants(&test.name) {
-                    continue;
-                } else if options.skips(&test.name) {
-                    unwanted += 1;
-                } else if is_system && !options.all {
-                    of_all += 1;
-                } else if test.ignored {
-                    ignored += 1;
-                } else if engine::is_skipped() && test.name.starts_with("compose::") {
-                    with_docker += 1;
-                } else if clients::is_skipped() && test.name.starts_with("clients::") {
-                    with_clients += 1;
+            let of_program = runner::list(&program)?.into_iter();
+            tests.extend(of_program.map(|test| (test, *target == "system")));
+        }
+        hosts::check_lists(tests.iter().map(|(test, _)| test.name.as_str()))?;
+        tests.retain(|(test, _)| options.wants(&test.name));
+        for host in hosts.each() {
+            for (test, is_system) in &tests {
+                let test = test.on(*host);
+                if let Some(group) = hosts.leaves_out(&test) {
+                    plan.left_out.count(*host, group);
+                    plan.skip(&format!("with the host {host}, {}", group.why));
+                } else if let Some(why) = options.leaves_out(&test, *is_system) {
+                    plan.skip(&why);
                 } else {
                     plan.run.push(test);
                 }
             }
         }
         if options.wants(INSTRUCTIONS) && !options.all {
-            of_all += 1;
+            plan.skip(OF_ALL);
         }
-        let reasons = [
-            (
-                of_all,
-                "that need Docker, Prometheus, valgrind, clients or other versions of Envoy; \
-                 `cargo xtask test --all` runs them"
-                    .to_owned(),
-            ),
-            (
-                with_docker,
-                format!("that need Docker, as {} says; {WITHOUT}", engine::SKIP),
-            ),
-            (
-                with_clients,
-                format!("that need clients, as {} says; {WITHOUT}", clients::SKIP),
-            ),
-            (ignored, "that are marked `#[ignore]`".to_owned()),
-            (unwanted, "as --skip says".to_owned()),
-        ];
-        plan.skipped
-            .extend(reasons.into_iter().filter(|(count, _)| *count > 0));
         Ok(plan)
+    }
+
+    fn skip(&mut self, why: &str) {
+        *self.skipped.entry(why.to_owned()).or_default() += 1;
     }
 }
 
