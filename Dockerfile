@@ -1,7 +1,7 @@
-# Four images: `envoy` with the filter in it; `filter`, the module alone, in the
-# form that Istio, Envoy Gateway and Higress pull; `sidecar`, the command
-# `oss-origin-auth`; and `fake-oss` for trying them without an account. `filter` and
-# `sidecar` are also released, built without Docker (docs/RELEASE.md).
+# Five images: `envoy` with the filter in it; `envoy-native` with the native module in its
+# place; `filter`, the wasm module alone, in the form that Istio, Envoy Gateway and Higress
+# pull; `sidecar`, the command `oss-origin-auth`; and `fake-oss` for trying them without an
+# account. `filter` and `sidecar` are also released, built without Docker (docs/RELEASE.md).
 #
 # BINARIES=prebuilt takes what `cargo xtask build --image` has built on this
 # machine instead of building in a container.
@@ -16,7 +16,7 @@ WORKDIR /src
 COPY . .
 # Builders before BuildKit run this stage even if nothing is taken from it.
 RUN if [ "$BINARIES" = built ]; then \
-      apt-get update && apt-get install --yes --no-install-recommends musl-tools \
+      apt-get update && apt-get install --yes --no-install-recommends musl-tools python3-venv \
       && cargo xtask build --image && cp --recursive target/image /out; \
     fi
 
@@ -35,6 +35,15 @@ COPY --from=binaries /out/root/usr/local/bin/oss-origin-auth /usr/local/bin/oss-
 COPY envoy/container.sh /etc/envoy/
 # The user `envoy` of Envoy's own images.
 USER 101:101
+ENTRYPOINT ["/bin/sh", "/etc/envoy/container.sh"]
+
+FROM ${ENVOY_IMAGE} AS envoy-native
+COPY --from=binaries /out/liboss_origin_auth_native.so /usr/local/lib/oss-origin-auth/
+COPY --from=binaries /out/root/usr/local/bin/oss-origin-auth /usr/local/bin/oss-origin-auth
+COPY envoy/container.sh /etc/envoy/
+USER 101:101
+# Where Envoy looks for native modules. It is also how container.sh knows what to render.
+ENV ENVOY_DYNAMIC_MODULES_SEARCH_PATH=/usr/local/lib/oss-origin-auth
 ENTRYPOINT ["/bin/sh", "/etc/envoy/container.sh"]
 
 # The same files and settings as in the released image (xtask/src/dist/content.rs).

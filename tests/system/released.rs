@@ -10,9 +10,9 @@ use testkit::alibaba::{BUCKET, REGION, Seen};
 use testkit::{FakeAlibaba, Process, free_port, tools};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-const CONTENT: &str = "The object, served with nothing but the released files.";
+pub const CONTENT: &str = "The object, served with nothing but the released files.";
 /// The chapter that a person goes through.
-const STEPS: &str = "From the files to an object";
+pub const STEPS: &str = "From the files to an object";
 const ROLE: &str = "acs:ram::1234567890:role/oss-reader";
 
 /// The commands of the document, in a folder that has the release and nothing else, with a
@@ -20,16 +20,22 @@ const ROLE: &str = "acs:ram::1234567890:role/oss-reader";
 #[test]
 fn the_documented_steps_lead_to_an_object() {
     let document = document();
-    let folder = Folder::new("steps");
+    lead_to_an_object("steps", &code(&document, STEPS, "sh"));
+}
+
+/// Runs steps of the document, which serve an object with what is released; what Envoy and the
+/// others have said.
+pub fn lead_to_an_object(name: &str, lines: &[&str]) -> String {
+    let folder = Folder::new(name);
     copy_release(&folder.0);
     let alibaba = fake();
     let settings = settings(&alibaba, free_port(), free_port());
-    for name in variables(&document) {
+    for name in variables(&document()) {
         let is_set = settings.iter().any(|(set, _)| *set == name);
         assert!(is_set, "the document sets {name}, and this test does not");
     }
     let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(script(&document));
+    shell.arg("-c").arg(script(lines));
     shell.current_dir(&folder.0);
     shell.env_clear().envs(settings);
     shell.env("PATH", programs(&folder));
@@ -43,6 +49,7 @@ fn the_documented_steps_lead_to_an_object() {
     assert!(output.contains("\nok       envoy_download"), "{output}");
     let is_served = |seen: &Seen| seen.target == "/hello.txt" && seen.status == 200;
     assert!(alibaba.seen().iter().any(is_served));
+    output
 }
 
 #[test]
@@ -50,7 +57,9 @@ fn the_document_names_this_version() {
     let document = document();
     let mut found = 0;
     for part in document.split("oss-origin-auth-").skip(1) {
-        let part = part.strip_prefix("filter-").unwrap_or(part);
+        let kind = ["filter-", "native-"].into_iter();
+        let mut kind = kind.filter_map(|kind| part.strip_prefix(kind));
+        let part = kind.next().unwrap_or(part);
         if part.starts_with(|first: char| first.is_ascii_digit()) {
             assert!(part.starts_with(VERSION), "oss-origin-auth-{part:.40}");
             found += 1;
@@ -139,7 +148,7 @@ fn an_archive_holds_what_a_person_needs() {
 }
 
 #[test]
-fn the_list_of_packages_is_of_both_products() {
+fn the_list_of_packages_is_of_all_products() {
     let sbom = std::fs::read(dist().join("sbom.cdx.json")).unwrap();
     let sbom: Value = serde_json::from_slice(&sbom).unwrap();
     let parts: BTreeMap<&str, Vec<&str>> = sbom["dependencies"]
@@ -160,6 +169,8 @@ fn the_list_of_packages_is_of_both_products() {
     assert!(has("oss-origin-auth", "proxy-wasm"));
     assert!(!has("oss-origin-auth", "rustls"));
     assert!(has("oss-origin-auth-cli", "rustls"));
+    assert!(has("oss-origin-auth-native", "sha2"));
+    assert!(!has("oss-origin-auth-native", "proxy-wasm"));
     let components = sbom["components"].as_array().unwrap();
     for part in parts.values().flatten() {
         let of = components
@@ -229,8 +240,7 @@ pub fn code<'a>(document: &'a str, chapter: &str, language: &str) -> Vec<&'a str
 
 /// All commands, as a shell reads them; it ends at the first that fails. The doctor is told
 /// that OSS is a fake; the others see that in the environment.
-fn script(document: &str) -> String {
-    let lines = code(document, STEPS, "sh");
+fn script(lines: &[&str]) -> String {
     assert!(lines.len() > 8, "{lines:?}");
     let doctor = "oss-origin-auth doctor ";
     let script = lines.join("\n");
@@ -318,7 +328,14 @@ fn copy_release(to: &Path) {
 
 /// Unpacks the archive of an architecture; where its files are.
 pub fn unpack(folder: &Path, architecture: &str) -> PathBuf {
-    let name = format!("oss-origin-auth-{VERSION}-{architecture}-linux");
+    unpack_archive(
+        folder,
+        &format!("oss-origin-auth-{VERSION}-{architecture}-linux"),
+    )
+}
+
+/// Unpacks an archive; where its files are.
+pub fn unpack_archive(folder: &Path, name: &str) -> PathBuf {
     run(Command::new("tar")
         .arg("-xzf")
         .arg(dist().join(format!("{name}.tar.gz")))
@@ -327,7 +344,7 @@ pub fn unpack(folder: &Path, architecture: &str) -> PathBuf {
 }
 
 /// Whoever builds the same source elsewhere gets the same bytes.
-fn assert_has_no_path(program: &[u8]) {
+pub fn assert_has_no_path(program: &[u8]) {
     let root = tools::root().display().to_string();
     for path in [root.as_str(), "/.cargo/", "/.rustup/"] {
         let found = program

@@ -5,7 +5,7 @@ use std::process::Command;
 use testkit::tools;
 
 use crate::command::{Result, cargo, run as run_command, step};
-use crate::{native, wasm};
+use crate::{module, native, wasm};
 
 /// Provides all that `testkit::tools` looks for.
 pub fn run() -> Result {
@@ -36,11 +36,17 @@ pub fn install_envoys() -> Result {
     Ok(())
 }
 
-/// The filter and the command `oss-origin-auth`.
+/// The filter in both of its forms, and the command `oss-origin-auth`.
 pub fn build() -> Result {
-    step("building the filter and the command");
+    step("building the filter, the native module and the command");
     wasm::build_filter()?;
+    build_native_module()?;
     build_command()
+}
+
+/// The native module, for this machine alone.
+fn build_native_module() -> Result {
+    run_command(cargo().args(["build", "--profile", "native", "--package", module::PACKAGE]))
 }
 
 /// The command alone.

@@ -16,7 +16,7 @@ pub const TARGET: &str = "wasm32-wasip1";
 /// there is, and Envoy calls each one that a module exports, at some
 /// microseconds of every request, though nothing is behind it. (ABI 0.2.1;
 /// `_initialize` is WASI's.)
-const EXPORTS: [&str; 16] = [
+pub const EXPORTS: [&str; 16] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -45,21 +45,6 @@ pub const NO_CALLBACKS: [&str; 4] = [
     "_initialize",
     "proxy_abi_version_0_2_1",
     "proxy_on_memory_allocate",
-];
-
-/// The exports of a filter that looks at headers alone.
-pub const HEADERS_ONLY: [&str; 11] = [
-    "memory",
-    "_initialize",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_memory_allocate",
-    "proxy_on_vm_start",
-    "proxy_on_configure",
-    "proxy_on_tick",
-    "proxy_on_context_create",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-    "proxy_on_delete",
 ];
 
 /// The filter: as plain `cargo build` makes it, but without the exports that

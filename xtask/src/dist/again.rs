@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{read, write};
 use crate::command::{Result, step};
+use crate::native::ARCHITECTURES;
 use crate::place::Place;
-use crate::wasm;
+use crate::{module, wasm};
 
 /// What is built twice.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -15,6 +16,8 @@ pub enum What {
     All,
     /// The filter's module alone, which is faster
     Module,
+    /// The native modules alone
+    Native,
 }
 
 /// Builds again, with the same time in it, and compares with what lies in `folder`.
@@ -27,6 +30,13 @@ pub fn compare(what: What, folder: &Path, time: u64) -> Result {
             let module = wasm::build_filter_in(&copy.0)?;
             let name = folder.join("oss_origin_auth.wasm");
             differences.extend(difference(&name, &read(&name)?, &read(&module)?));
+        }
+        What::Native => {
+            for architecture in ARCHITECTURES {
+                let one = module::build(&Place::here(), architecture)?;
+                let other = module::build(&copy.0, architecture)?;
+                differences.extend(difference(&one, &read(&one)?, &read(&other)?));
+            }
         }
         What::All => {
             let other = copy.0.root.join("dist");

@@ -8,6 +8,7 @@ use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 use super::image::Image;
 use super::tree::Tree;
 use crate::command::Result;
+use crate::module;
 use crate::place::Place;
 
 /// The command's name, and the one that it had as a program of its own. The old one works
@@ -28,6 +29,15 @@ pub fn archive(place: &Place, folder: &str, command: &[u8], notices: &str) -> Re
         add_folder(place, &mut tree, folder, name)?;
     }
     Ok(tree)
+}
+
+/// The native module, for Envoy's folder of modules; in a folder of its own name.
+pub fn native(folder: &str, native: &[u8], notices: &str, license: &[u8]) -> Tree {
+    let mut tree = Tree::default();
+    tree.program(&format!("{folder}/{}", module::FILE), native);
+    tree.file(&format!("{folder}/LICENSE"), license);
+    tree.file(&format!("{folder}/NOTICES.txt"), notices);
+    tree
 }
 
 fn add_folder(place: &Place, tree: &mut Tree, folder: &str, name: &str) -> Result {

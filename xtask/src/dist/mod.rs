@@ -15,13 +15,14 @@ use testkit::tools;
 use crate::command::{Result, step};
 use crate::native::{self, ARCHITECTURES};
 use crate::place::Place;
-use crate::wasm;
+use crate::{module, wasm};
 
 use packages::Package;
 use tree::{Tree, gzip};
 
-/// Write what a release consists of into target/dist/: the module, the command for x86_64
-/// and aarch64, images, the configuration's schema, checksums, SBOM, notices
+/// Write what a release consists of into target/dist/: the module for Envoy's VM, the native
+/// module and the command for x86_64 and aarch64, images, the configuration's schema,
+/// checksums, SBOM, notices
 #[derive(clap::Args)]
 pub struct Options {
     /// Build a second time, in a copy in another folder, and compare every byte
@@ -69,10 +70,12 @@ pub fn provide() -> Result {
 /// Writes a release of a source tree into a folder; its checksums.
 fn write(place: &Place, folder: &Path, time: u64) -> Result<String> {
     let module = read(&wasm::build_filter_in(place)?)?;
-    let mut commands = Vec::new();
+    let (mut commands, mut natives) = (Vec::new(), Vec::new());
     for architecture in ARCHITECTURES {
         let command = native::build(place, architecture)?;
         commands.push((architecture, read(&command)?));
+        let native = module::build(place, architecture)?;
+        natives.push((architecture, read(&native)?));
     }
     step(&format!("writing {}", folder.display()));
     let packages = packages::all(place)?;
@@ -84,6 +87,7 @@ fn write(place: &Place, folder: &Path, time: u64) -> Result<String> {
         license: read(&place.root.join("LICENSE"))?,
         module,
         commands,
+        natives,
     };
     let tree = release.files(&packages)?;
     tree.write(folder)?;
@@ -103,6 +107,8 @@ struct Release<'a> {
     module: Vec<u8>,
     /// By their architectures.
     commands: Vec<(&'static str, Vec<u8>)>,
+    /// The native modules, by their architectures.
+    natives: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Release<'_> {
@@ -113,6 +119,11 @@ impl Release<'_> {
         for (architecture, command) in &self.commands {
             let name = format!("oss-origin-auth-{version}-{architecture}-linux");
             let archive = content::archive(self.place, &name, command, &self.notices)?;
+            tree.file(&format!("{name}.tar.gz"), gzip(&archive.tar(*time)?)?);
+        }
+        for (architecture, native) in &self.natives {
+            let name = format!("oss-origin-auth-native-{version}-{architecture}-linux");
+            let archive = content::native(&name, native, &self.notices, &self.license);
             tree.file(&format!("{name}.tar.gz"), gzip(&archive.tar(*time)?)?);
         }
         let schema = self.place.root.join("docs/configuration.schema.json");
@@ -144,13 +155,15 @@ impl Release<'_> {
     }
 }
 
-/// What the Dockerfile takes from this machine: the module, and the files of the command's
+/// What the Dockerfile takes from this machine: the modules, and the files of the command's
 /// image for this architecture; into target/image/.
 pub fn build_image() -> Result {
     let place = Place::here();
     let mut tree = Tree::default();
     let module = wasm::build_filter_in(&place)?;
     tree.file("oss_origin_auth.wasm", read(&module)?);
+    let native = module::build(&place, native::HOST)?;
+    tree.file(module::FILE, read(&native)?);
     let command = read(&native::build(&place, native::HOST)?)?;
     let notices = papers::notices(&packages::all(&place)?);
     let license = read(&place.root.join("LICENSE"))?;

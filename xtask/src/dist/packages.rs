@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::command::Result;
 use crate::native::{self, ARCHITECTURES};
 use crate::place::Place;
-use crate::wasm;
+use crate::{module, wasm};
 
 /// Licences under which a dependency may come. An expression is good if one of
 /// its alternatives has only these.
@@ -27,9 +27,14 @@ const LICENSES: [&str; 12] = [
     "Zlib",
 ];
 
-/// What a person gets, by its package: the filter, the command, and the certificates in
-/// the command's image.
-pub const PRODUCTS: [&str; 3] = ["oss-origin-auth", native::PACKAGE, "webpki-root-certs"];
+/// What a person gets, by its package: the filter, the same as a native module, the command,
+/// and the certificates in the command's image.
+pub const PRODUCTS: [&str; 4] = [
+    "oss-origin-auth",
+    module::PACKAGE,
+    native::PACKAGE,
+    "webpki-root-certs",
+];
 
 /// A package of crates.io, or one of ours.
 pub struct Package {
@@ -50,8 +55,10 @@ pub fn all(place: &Place) -> Result<Vec<Package>> {
     let mut command = place.cargo();
     command.args(["metadata", "--format-version", "1", "--locked"]);
     for architecture in ARCHITECTURES {
-        let target = format!("{architecture}-unknown-linux-musl");
-        command.args(["--filter-platform", &target]);
+        for library in ["gnu", "musl"] {
+            let target = format!("{architecture}-unknown-linux-{library}");
+            command.args(["--filter-platform", &target]);
+        }
     }
     command.args(["--filter-platform", wasm::TARGET]);
     let output = command
@@ -183,16 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn both_products_are_taken_apart_and_what_tests_them_is_not_in_them() {
+    fn the_products_are_taken_apart_and_what_tests_them_is_not_in_them() {
         let packages = all(&Place::here()).unwrap();
         let products = |name: &str| {
             let package = packages.iter().find(|package| package.name == name);
             package.map(|package| Vec::from_iter(package.products.clone()))
         };
-        let [filter, command, certificates] = PRODUCTS;
+        let [filter, native, command, certificates] = PRODUCTS;
         assert_eq!(products("proxy-wasm"), Some(vec![filter]));
         assert_eq!(products("rustls"), Some(vec![command]));
-        assert_eq!(products("sha2"), Some(vec![filter, command]));
+        assert_eq!(products("sha2"), Some(vec![filter, command, native]));
         assert_eq!(products("webpki-root-certs"), Some(vec![certificates]));
         for other in ["criterion", "walrus", "testkit", "windows-sys"] {
             assert_eq!(products(other), None, "{other}");

@@ -10,9 +10,12 @@ use super::packages::{PRODUCTS, Package};
 /// The licences of all packages of others.
 pub fn notices(packages: &[Package]) -> String {
     let mut text = String::from(
-        "The filter, the command and its image contain the following packages. The command \
-         also contains Rust's standard library\n(MIT OR Apache-2.0) and musl (MIT, \
-         https://musl.libc.org, copyright 2005-2020 Rich Felker, et al.).\n",
+        "The filter, the native module, the command and its image contain the following \
+         packages. The native module and the command\nalso contain Rust's standard library (MIT \
+         OR Apache-2.0). The command also contains musl (MIT, https://musl.libc.org, \ncopyright \
+         2005-2020 Rich Felker, et al.), the native module LLVM's libunwind (Apache-2.0 WITH \
+         LLVM-exception,\nhttps://libunwind.llvm.org) and parts of Zig's compiler_rt (MIT, \
+         https://ziglang.org, copyright Zig contributors).\n",
     );
     for package in packages.iter().filter(|package| !package.own) {
         let _ = write!(
