@@ -259,6 +259,40 @@ fn the_tests_that_security_names_are_there() {
     }
 }
 
+/// A fault of memory needs this word, and the document says where it stands.
+#[test]
+fn unsafe_code_is_where_security_says() {
+    fn files(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                files(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+            if words.any(|word| word == "unsafe") {
+                let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+                found.insert(path.display().to_string());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for folder in ["native/src", "core/src"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        files(&folder, &mut found);
+    }
+    let security = read("docs/SECURITY.md");
+    let section = security.split("\n## The native module\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let named = section.split('`').skip(1).step_by(2);
+    let named = named.filter(|name| name.starts_with("native/src/"));
+    assert_eq!(found, named.map(str::to_owned).collect());
+}
+
 #[test]
 fn the_links_of_the_documents_lead_somewhere() {
     for document in [
@@ -269,6 +303,7 @@ fn the_links_of_the_documents_lead_somewhere() {
         "docs/CHECK-CONFIG.md",
         "docs/DOCTOR.md",
         "docs/FROM-CDN.md",
+        "docs/NATIVE.md",
         "docs/OPERATIONS.md",
         "docs/RELEASE.md",
         "docs/RENDER.md",

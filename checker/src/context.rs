@@ -9,6 +9,11 @@ use crate::protobuf::field;
 /// The name by which our filter is known.
 pub const OURS: &str = "oss_origin_auth";
 
+/// Whether the name of a plugin, or the place of its code, is the filter's.
+pub fn is_ours(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.replace('-', "_").contains(OURS))
+}
+
 /// Where a filter sits.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Position {

@@ -1,14 +1,14 @@
 //! What documents have of ours, wherever it stands.
 
-use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
-use crate::context::{Around, Context, OURS, Standing};
+use crate::context::{Around, Context, OURS, Standing, is_ours};
 pub use crate::context::{Delegate, Position};
 use crate::finding::Place;
 use crate::input::Document;
 use crate::manager::{Manager, TABLE, children, of_kind};
-use crate::protobuf::{field, is, is_true, kind, list, text};
+use crate::module::{self, Module};
+use crate::protobuf::{field, is, is_true, list, text, unwrapped};
 use crate::version::Version;
 
 /// What the documents of a file have of ours.
@@ -60,6 +60,8 @@ pub struct Filter {
     pub settings: Result<String, String>,
     /// The `match_delegate`s around it.
     pub delegates: Vec<Delegate>,
+    /// What it is loaded from, where it is a native module. Then it has no VM.
+    pub module: Option<Module>,
     /// The VM that it runs in.
     pub vm: VmId,
     /// The variables whose values stand in the configuration: the field, and the name.
@@ -146,6 +148,13 @@ pub enum OnFailure {
 }
 
 impl Filter {
+    /// Whether it takes its signature off a request that is answered, before Envoy follows a
+    /// redirect in the answer.
+    pub fn signs_for_one_answer(&self) -> bool {
+        let is_on_cluster = matches!(self.position, Position::Cluster(_));
+        self.module.is_some() && is_on_cluster && self.delegates.is_empty()
+    }
+
     /// Whether requests of a manager, which has this number, may reach the filter.
     pub fn is_behind(&self, index: usize, manager: &Manager) -> bool {
         match &self.position {
@@ -163,6 +172,7 @@ impl Filter {
             field: "",
             settings: Ok(settings.to_owned()),
             delegates: Vec::new(),
+            module: None,
             vm: VmId::Chosen,
             inline: Vec::new(),
             handed: None,
@@ -234,6 +244,7 @@ impl Found {
             context.position = Some(Standing::Gateway);
         }
         self.add_plugin(value, name, context);
+        self.add_module(value, context);
         let settings = of_metadata(value).map(|settings| Metadata {
             place: context.place(None),
             field: context.metadata(),
@@ -304,6 +315,7 @@ impl Found {
                 field: "configuration",
                 settings: settings(configuration.unwrap_or(&Value::Null)),
                 delegates: context.delegates(),
+                module: None,
                 vm: match id {
                     "" => VmId::Missing,
                     id => VmId::Given(id.to_owned()),
@@ -321,6 +333,28 @@ impl Found {
                 id: id.to_owned(),
             });
         }
+    }
+
+    /// Envoy's `DynamicModuleFilter`, if the value is one of ours.
+    fn add_module(&mut self, value: &Value, context: Context) {
+        let Some(module) = Module::read(value) else {
+            return;
+        };
+        let named = Some(module.filter_name.as_str());
+        if context.filter != OURS && !module.is_ours() {
+            return;
+        }
+        self.filters.push(Filter {
+            name: context.name(named).unwrap_or_default().to_owned(),
+            place: context.place(named),
+            field: module::SETTINGS,
+            settings: module::settings(value),
+            delegates: context.delegates(),
+            position: context.position(),
+            module: Some(module),
+            // The rest is that of a VM; a module reads Envoy's own environment.
+            ..Filter::of_settings("")
+        });
     }
 }
 
@@ -346,33 +380,16 @@ pub fn is_or_has(one: &Value, filter: &Filter) -> bool {
     is_named(one, &filter.name) && names_ours(one)
 }
 
-/// Whether the name of a plugin, or the place of its code, is the filter's.
-pub fn is_ours(text: Option<&str>) -> bool {
-    text.is_some_and(|text| text.replace('-', "_").contains(OURS))
-}
-
 /// The text that Envoy gives to a wasm filter.
 fn settings(configuration: &Value) -> Result<String, String> {
-    let text = configuration.get("value").and_then(Value::as_str);
-    match (kind(configuration), text) {
-        ("google.protobuf.StringValue", Some(text)) => Ok(text.to_owned()),
-        // Protobuf reads both alphabets, with padding and without.
-        ("google.protobuf.BytesValue", Some(text)) => BASE64_STANDARD_NO_PAD
-            .decode(
-                text.trim_end_matches('=')
-                    .replace('-', "+")
-                    .replace('_', "/"),
-            )
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .ok_or_else(|| "its BytesValue is no text in Base64".to_owned()),
-        _ => Err(
+    unwrapped(configuration).unwrap_or_else(|| {
+        Err(
             "it must be a google.protobuf.StringValue whose `value` is a text of \
              JSON; a BytesValue will do as well, but of all else, a Struct among it, Envoy hands \
              over the encoded message"
                 .to_owned(),
-        ),
-    }
+        )
+    })
 }
 
 /// The fields by which a message is known for a cluster.

@@ -23,6 +23,7 @@ mod found;
 mod input;
 mod manager;
 mod manifests;
+mod module;
 mod protobuf;
 mod reader;
 mod routes;
@@ -69,8 +70,8 @@ pub fn check_files(files: &[File], envoy: Version) -> Report {
     Report::new(checked, findings)
 }
 
-const NOTHING: &str = "no wasm filter in it has oss_origin_auth as its name or in the place of its \
-                       code";
+const NOTHING: &str = "no filter in it is ours: no wasm filter has oss_origin_auth as its name or \
+                       in the place of its code, and no dynamic module has it as its filter_name";
 
 /// How many filters of ours are in what is looked at together.
 fn check_unit(unit: Unit, envoy: Version, findings: &mut Vec<Finding>) -> usize {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::context::Context;
-use crate::found::{Filter, Found, OnFailure, Policy, Position, VmId, is_ours};
+use crate::context::{Context, is_ours};
+use crate::found::{Filter, Found, OnFailure, Policy, Position, VmId};
 
 impl Found {
     /// Istio's, or Higress's, which has other names for the settings.
@@ -27,6 +27,7 @@ impl Found {
             field,
             settings: Ok(spec[field].to_string()),
             delegates: Vec::new(),
+            module: None,
             vm: VmId::Chosen,
             inline: inline(&spec["vmConfig"]),
             handed: Some(("vmConfig.env", handed(&spec["vmConfig"]))),
@@ -65,6 +66,7 @@ impl Found {
                 field: "config",
                 settings: Ok(wasm["config"].to_string()),
                 delegates: Vec::new(),
+                module: None,
                 vm: VmId::Chosen,
                 inline: Vec::new(),
                 handed: Some(("env.hostKeys", texts(&wasm["env"]["hostKeys"]))),

@@ -3,6 +3,7 @@
 
 use std::slice;
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
 /// A field of a message by its name in snake case. `null` is none.
@@ -65,5 +66,21 @@ pub fn kind(any: &Value) -> &str {
             url.and_then(|url| url.rsplit('/').next()).unwrap_or(kind)
         }
         _ => kind,
+    }
+}
+
+/// The text in a message from which Envoy takes it out.
+pub fn unwrapped(configuration: &Value) -> Option<Result<String, String>> {
+    let text = configuration.get("value").and_then(Value::as_str)?;
+    match kind(configuration) {
+        "google.protobuf.StringValue" => Some(Ok(text.to_owned())),
+        // Protobuf reads both alphabets, with padding and without.
+        "google.protobuf.BytesValue" => {
+            let text = text.trim_end_matches('=').replace('-', "+");
+            let bytes = BASE64_STANDARD_NO_PAD.decode(text.replace('_', "/")).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            Some(text.ok_or_else(|| "its BytesValue is no text in Base64".to_owned()))
+        }
+        _ => None,
     }
 }

@@ -7,6 +7,7 @@ mod duration;
 mod hosts;
 mod listener;
 mod managers;
+mod modules;
 mod process;
 mod routes;
 mod selection;
@@ -37,6 +38,9 @@ use listener::{
     the_filter_stands_before_the_checks,
 };
 use managers::{addresses_can_be_forged, logs_print_the_signature, redirects_carry_the_signature};
+use modules::{
+    envoy_does_not_load_the_module, routes_configure_the_module, the_module_is_loaded_wrongly,
+};
 use process::{
     configurations_share_a_vm, iteration_stops_for_nothing, merge_keys_are_not_read,
     the_admin_page_is_open, the_sidecars_cluster_is_missing, variables_are_not_handed_over,
@@ -81,6 +85,9 @@ pub const RULES: &[Rule] = &rules![
     match_delegates_skip_more: [Error],
     routes_skip_more: [Error],
     skipped_answers_are_stripped: [Error],
+    envoy_does_not_load_the_module: [Error, Note],
+    the_module_is_loaded_wrongly: [Error, Warning],
+    routes_configure_the_module: [Error],
     a_failure_lasts_or_lets_pass: [Error, Warning],
     others_read_the_credentials: [Warning],
     redirects_carry_the_signature: [Warning],

@@ -248,7 +248,10 @@ fn a_wrong_setting_is_named() {
         "{problem}"
     );
     let problem = check_text("name: other").unwrap_err();
-    assert!(problem.starts_with("error: no wasm filter"), "{problem}");
+    assert!(
+        problem.starts_with("error: no filter in it is ours"),
+        "{problem}"
+    );
     let problem = check_text("{\"credentials\": 1}").unwrap_err();
     assert!(problem.starts_with("error: credentials: "), "{problem}");
 }

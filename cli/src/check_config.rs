@@ -12,7 +12,8 @@ use crate::output::show;
 /// A FILE is the filter's configuration (JSON), a whole configuration of Envoy
 /// (YAML or JSON), or manifests of Kubernetes; `-` is the standard input. In the
 /// latter two the configuration of every wasm filter is checked that has
-/// oss_origin_auth as its name or in the place of its code. Manifests of several
+/// oss_origin_auth as its name or in the place of its code, and of every dynamic
+/// module that has it as its filter_name. Manifests of several
 /// files are looked at together: give a WasmPlugin with its VirtualService.
 /// Variables that hold keys need not be set here.
 ///

@@ -42,7 +42,7 @@ fn the_exit_status_tells_errors_from_warnings() {
     assert_eq!(code, Some(0), "{text}");
     let (code, text) = run("oss_origin_auth", "other");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("error: no wasm filter"), "{text}");
+    assert!(text.contains("error: no filter in it is ours"), "{text}");
 }
 
 #[test]

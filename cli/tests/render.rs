@@ -389,6 +389,7 @@ fn what_a_target_does_not_know_is_refused_by_name() {
         ("compose", "--cache", "--cache"),
         ("compose", "--sidecar a.example:80", "--sidecar"),
         ("compose", "--role r", "--role"),
+        ("compose", "--native", "--native"),
         ("kubernetes", "--cache", "--cache"),
         ("kubernetes", "--sidecar-token", "--sidecar-token"),
         (
@@ -399,6 +400,7 @@ fn what_a_target_does_not_know_is_refused_by_name() {
         ("kubernetes", "--istio wasm-plugin", "--istio"),
         ("istio", "--site", "--site"),
         ("istio", "--role r", "--role"),
+        ("istio", "--native", "--native"),
         ("envoy-gateway", "--deny-address 10.0.0.1", "--deny-address"),
         (
             "envoy-gateway",
@@ -415,6 +417,9 @@ fn what_a_target_does_not_know_is_refused_by_name() {
         assert!(said.contains(other), "{target} {flags:?}: {said}");
         assert!(said.contains(&format!("--target {target}")), "{said}");
     }
+    // Envoy looks for a native module by itself.
+    let said = refused(&["--native", "--module", "/a"]);
+    assert!(said.contains("--native and --module"), "{said}");
     for (flag, value, needed) in [
         ("--jwks", "/a", "--members"),
         ("--ask-at", "/a/", "--ask"),

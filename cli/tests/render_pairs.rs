@@ -63,7 +63,7 @@ fn every_two_flags_go_together_or_are_refused_by_name() {
 }
 
 /// The groups of which some flags do not go together.
-const REFUSED: [[&str; 2]; 21] = [
+const REFUSED: [[&str; 2]; 22] = [
     ["allow-address", "deny-address"],
     ["allow-referer", "deny-address"],
     ["also", "signed"],
@@ -81,6 +81,7 @@ const REFUSED: [[&str; 2]; 21] = [
     ["pages", "members"],
     ["pages", "pass"],
     ["pages", "signed"],
+    ["pass", "native"],
     ["pass", "show"],
     ["signed", "ask"],
     ["signed", "members"],

@@ -14,6 +14,7 @@ use crate::settings::{Settings, signs as is_signer};
 pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     let signers = found.filters.iter();
+    let signers = signers.filter(|one| !one.signs_for_one_answer());
     let signers: Vec<_> = signers.map(|one| (one, Settings::of(one))).collect();
     for (index, manager) in with_a_filter(found, is_signer) {
         if takes_the_signature_off(found, manager) {

@@ -125,6 +125,18 @@ const APART: &[Apart] = &[
          download; take --pass-good-answers out",
     ),
     (
+        &["--native"],
+        &["--module"],
+        "Envoy looks for a native module in the folder of ENVOY_DYNAMIC_MODULES_SEARCH_PATH; take \
+         --module out",
+    ),
+    (
+        &["--native"],
+        &["--pass-good-answers"],
+        "a good answer costs a native module little, and there it takes the signature off the \
+         request; take --pass-good-answers out",
+    ),
+    (
         &["--cache"],
         &["--site", "--spa"],
         "the cache is behind the error document; put a CDN or a second Envoy with --cache in front",
@@ -192,6 +204,7 @@ const FEATURES: &[&str] = &[
 
 /// The targets that know some flags.
 const OF_TARGETS: &[(&[&str], &[&str])] = &[
+    (&["envoy"], &["--native"]),
     (&["kubernetes"], &["--pod-credentials", "--role"]),
     (&["istio"], &["--istio"]),
     (

@@ -51,7 +51,15 @@ pub fn steps_of_one(name: &str, all: &[&str], folder: &str) -> Vec<String> {
 
 fn of_envoy(plan: &Plan, folder: &str) -> Vec<String> {
     let envoy = format!("{folder}/envoy.yaml");
-    let mut steps = vec![format!("put the filter's module at {}", plan.places.module)];
+    let mut steps = match plan.native {
+        // For Envoy, also where it only validates.
+        true => vec![
+            "export ENVOY_DYNAMIC_MODULES_SEARCH_PATH=FOLDER   # with \
+             liboss_origin_auth_native.so in it"
+                .to_owned(),
+        ],
+        false => vec![format!("put the filter's module at {}", plan.places.module)],
+    };
     let variables = variables(plan);
     if !variables.is_empty() {
         let variables = variables.join(", ");

@@ -13,6 +13,8 @@ pub struct Plan {
     pub version: &'static str,
     /// The stack of this project's checkout, with the fake OSS.
     pub from_checkout: bool,
+    /// The filter is a native module, and not a wasm filter.
+    pub native: bool,
     /// No flag changes more than names.
     pub is_smallest: bool,
     #[serde(flatten)]

@@ -15,6 +15,7 @@ pub fn plan(options: &Options, given: &Given, made_by: String) -> Result<Plan, S
         made_by,
         version: env!("CARGO_PKG_VERSION"),
         from_checkout: options.from_checkout,
+        native: options.native,
         is_smallest: false,
         origin: origin(options)?,
         sidecar: sidecar(options)?,
@@ -29,7 +30,7 @@ pub fn plan(options: &Options, given: &Given, made_by: String) -> Result<Plan, S
         access: None,
         access_variables: Vec::new(),
     };
-    plan.is_smallest = is_smallest(&plan.origin, &plan.features, &plan.readers);
+    plan.is_smallest = !plan.native && is_smallest(&plan.origin, &plan.features, &plan.readers);
     check_ports(&plan)?;
     prefixes::check(&plan)?;
     plan.routes = routes::routes(&plan);
