@@ -9,75 +9,116 @@ use testkit::origin::Origin;
 use testkit::process::scratch;
 use testkit::tools;
 
-use super::chains::pick;
+use super::chains::{checks, pick};
 use super::envoy::{Chain, Envoy};
 use super::load::{self, Load, Objects};
 use super::measured::{Added, BASE};
 use super::rounds::check;
-use crate::command::Result;
+use crate::command::{Result, step};
 use crate::install;
 
-/// Chains that are measured in one process: what valgrind has of address space
-/// is enough for two VMs.
-const GROUPS: [&[&str]; 6] = [
-    &["do-nothing-upstream", "aws-upstream"],
-    &["do-nothing-trimmed-upstream", "floor-reads"],
-    &["floor-sets", "floor-upstream"],
-    &["v4-upstream", "v4-downstream"],
-    &["v1-upstream", "v4-upstream-delegated"],
-    &["no-callbacks-upstream", "v4-upstream-10000-routes"],
+/// The chains that are counted unless some are named.
+pub const COUNTED: [&str; 18] = [
+    "do-nothing-upstream",
+    "aws-upstream",
+    "do-nothing-trimmed-upstream",
+    "floor-reads",
+    "floor-sets",
+    "floor-upstream",
+    "v4-upstream",
+    "v4-downstream",
+    "v1-upstream",
+    "v4-upstream-delegated",
+    "no-callbacks-upstream",
+    "v4-upstream-10000-routes",
+    "native-do-nothing-upstream",
+    "native-upstream",
+    "native-v1-upstream",
+    "native-downstream",
+    "native-access-downstream",
+    "native-upstream-10000-routes",
 ];
 
-/// What each chain adds to no filter, per request.
-pub fn count(chains: &[Chain], origin: &Origin, sidecar: u16) -> Result<BTreeMap<String, Added>> {
+/// As many chains with a VM are counted in one process: what valgrind has of address space
+/// is enough for two.
+const VMS_AT_ONCE: usize = 2;
+
+/// What each of `names` adds to no filter, per request. What callgrind writes of each is kept
+/// in the folder `profiles`.
+pub fn count(
+    chains: &[Chain],
+    names: &[&str],
+    origin: &Origin,
+    sidecar: u16,
+    profiles: Option<&Path>,
+) -> Result<BTreeMap<String, Added>> {
     install::provide("valgrind", "valgrind")?;
     let mut added = BTreeMap::new();
-    for group in GROUPS {
+    let has_vm = |name: &&str| {
+        let mut all = chains.iter();
+        all.any(|chain| chain.name == *name && chain.has_vm())
+    };
+    let (with_vm, without): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| has_vm(name));
+    let groups = with_vm.chunks(VMS_AT_ONCE).chain([&without[..]]);
+    for group in groups.filter(|group| !group.is_empty()) {
+        step(&format!("instructions of {}", group.join(", ")));
         let chains = pick(chains, &[&[BASE], group].concat());
-        let output = scratch("callgrind.out");
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--tool=callgrind", "--instr-atstart=no"])
-            // V8 makes and moves code all the time.
-            .arg("--smc-check=all-non-file")
-            .arg(format!("--callgrind-out-file={}", output.display()))
-            .arg(program()?);
-        let envoy = Envoy::start_as(command, &chains, origin.oss_port, sidecar, 1)?;
-        check(&envoy, &chains, origin)?;
-        let mut counter = Counter {
-            envoy,
-            output,
-            dumps: 0,
-        };
-        let mut counts = BTreeMap::new();
-        for chain in &chains {
-            counts.insert(chain.name, counter.chain(chain.name)?);
-        }
-        let base = counts.remove(BASE).unwrap_or_default();
-        for (name, of) in counts {
-            added.insert(
-                name.to_owned(),
-                Added {
-                    others: of.others - base.others,
-                    one: of.one - base.one,
-                    large: of.large - base.large,
-                    large_without: base.large,
-                },
-            );
+        let counts = count_group(&chains, origin, sidecar, profiles)?;
+        let base = counts.get(BASE).copied().unwrap_or_default();
+        for (name, of) in counts.into_iter().filter(|(name, _)| *name != BASE) {
+            let added_by = Added {
+                others: of.others - base.others,
+                one: of.one - base.one,
+                large: of.large - base.large,
+                large_without: base.large,
+            };
+            added.insert(name.to_owned(), added_by);
         }
     }
     Ok(added)
 }
 
-struct Counter {
+/// All that a request takes over each of these chains.
+fn count_group(
+    chains: &[Chain],
+    origin: &Origin,
+    sidecar: u16,
+    profiles: Option<&Path>,
+) -> Result<BTreeMap<&'static str, Added>> {
+    let output = scratch("callgrind.out");
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--tool=callgrind", "--instr-atstart=no"])
+        // V8 makes and moves code all the time.
+        .arg("--smc-check=all-non-file")
+        .arg(format!("--callgrind-out-file={}", output.display()))
+        .arg(program()?);
+    let envoy = Envoy::start_as(command, chains, origin.oss_port, sidecar, 1)?;
+    check(&envoy, chains, origin)?;
+    let mut counter = Counter {
+        envoy,
+        output,
+        profiles,
+        dumps: 0,
+    };
+    let mut counts = BTreeMap::new();
+    for chain in chains {
+        counts.insert(chain.name, counter.count(chain)?);
+    }
+    Ok(counts)
+}
+
+struct Counter<'a> {
     envoy: Envoy,
     output: PathBuf,
+    profiles: Option<&'a Path>,
     dumps: u32,
 }
 
-impl Counter {
+impl Counter<'_> {
     /// All that a request takes, without a filter's share taken out.
-    fn chain(&mut self, name: &str) -> Result<Added> {
+    fn count(&mut self, chain: &Chain) -> Result<Added> {
+        let name = chain.name;
         let port = self.envoy.port(name);
         let load = |requests, objects| Load {
             requests,
@@ -85,35 +126,69 @@ impl Counter {
             objects,
             headers: 0,
             rate: None,
-            signed: false,
+            signed: checks(name),
         };
         let one = Objects::One("/objects/example.txt");
-        // Until V8 has made fast code of it.
-        load::run(port, &load(1_500, Objects::Others))?;
-        load::run(port, &load(500, one))?;
+        // V8 makes fast code of what is called often, now and then, and in its own time.
+        let (warm_up, runs) = match chain.has_vm() {
+            true => (20_000, 3),
+            false => (1_500, 1),
+        };
+        load::run(port, &load(warm_up, Objects::Others))?;
+        load::run(port, &load(1_000, one))?;
+        let mut count = |what, load| {
+            let what = format!("{name}.{what}");
+            self.per_request(&what, port, &load, runs)
+        };
         Ok(Added {
-            others: self.per_request(port, &load(300, Objects::Others))?,
-            one: self.per_request(port, &load(300, one))?,
-            large: self.per_request(port, &load(60, Objects::One("/large")))?,
+            others: count("others", load(300, Objects::Others))?,
+            one: count("one", load(300, one))?,
+            large: count("large", load(60, Objects::One("/large")))?,
             large_without: 0.0,
         })
     }
 
-    fn per_request(&mut self, port: u16, measured: &Load) -> Result<f64> {
+    /// The least of some runs: whatever else Envoy does meanwhile, V8's compiler among it,
+    /// only adds.
+    fn per_request(&mut self, what: &str, port: u16, load: &Load, runs: u32) -> Result<f64> {
         self.control("--instr=on")?;
-        load::run(port, measured)?;
-        self.control("--zero")?;
-        load::run(port, measured)?;
-        self.control("--dump")?;
+        load::run(port, load)?;
+        let mut least = f64::INFINITY;
+        for _ in 0..runs {
+            self.control("--zero")?;
+            load::run(port, load)?;
+            self.control("--dump")?;
+            let profile = self.take_dump()?;
+            let summary = profile
+                .lines()
+                .find_map(|line| line.strip_prefix("summary: "));
+            let count: Option<f64> = summary.and_then(|count| count.trim().parse().ok());
+            let count = count.ok_or_else(|| format!("{what}: the profile has no summary"))?;
+            if count < least {
+                least = count;
+                self.keep(what, &profile)?;
+            }
+        }
         self.control("--instr=off")?;
+        Ok(least / f64::from(load.requests))
+    }
+
+    /// What callgrind has written last.
+    fn take_dump(&mut self) -> Result<String> {
         self.dumps += 1;
         let file = format!("{}.{}", self.output.display(), self.dumps);
         let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
         let _ = std::fs::remove_file(&file);
-        let summary = text.lines().find_map(|line| line.strip_prefix("summary: "));
-        let count: Option<f64> = summary.and_then(|count| count.trim().parse().ok());
-        let count = count.ok_or_else(|| format!("{file} has no summary"))?;
-        Ok(count / f64::from(measured.requests))
+        Ok(text)
+    }
+
+    fn keep(&self, what: &str, profile: &str) -> Result {
+        let Some(folder) = self.profiles else {
+            return Ok(());
+        };
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(folder.join(what), profile));
+        written.map_err(|error| format!("{}: {error}", folder.display()))
     }
 
     fn control(&self, what: &str) -> Result {

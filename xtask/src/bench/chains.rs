@@ -9,8 +9,9 @@ use oss_origin_auth_core::credentials::Secret;
 use serde_json::{Value, json};
 use testkit::tools;
 
-use super::envoy::{self, Chain};
-use super::measured::{AGAIN, BASE};
+use super::envoy::{self, Chain, URL_KEY};
+use super::measured::{AGAIN, BASE, NATIVE};
+use super::natives;
 use crate::command::Result;
 use crate::wasm;
 
@@ -18,7 +19,7 @@ use crate::wasm;
 pub struct Modules {
     filter: PathBuf,
     nothing: PathBuf,
-    /// The same, with the exports of a filter that looks at headers.
+    /// The same, with the filter's exports alone.
     trimmed: PathBuf,
     /// The same, with none.
     silent: PathBuf,
@@ -30,11 +31,12 @@ impl Modules {
     pub fn build() -> Result<Modules> {
         let nothing = wasm::build_peer("bench-do-nothing", "bench_do_nothing")?;
         let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
-        wasm::trim(&nothing, &trimmed, &wasm::HEADERS_ONLY)?;
+        wasm::trim(&nothing, &trimmed, &wasm::EXPORTS)?;
         let silent = nothing.with_file_name("bench_silent.wasm");
         wasm::trim(&nothing, &silent, &wasm::NO_CALLBACKS)?;
         let floor = wasm::build_peer("bench-floor", "bench_floor")?;
-        wasm::trim(&floor, &floor, &wasm::HEADERS_ONLY)?;
+        wasm::trim(&floor, &floor, &wasm::EXPORTS)?;
+        natives::build()?;
         Ok(Modules {
             filter: tools::filter_wasm(),
             nothing,
@@ -45,7 +47,7 @@ impl Modules {
     }
 }
 
-/// The size of the filter's module.
+/// The size of the wasm filter.
 pub fn module_bytes() -> Result<u64> {
     let file = tools::filter_wasm();
     std::fs::metadata(&file)
@@ -73,7 +75,7 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
     let v4 = |routes, credentials| settings("v4", routes, credentials);
     let v1 = || settings("v1", 0, 1);
     let checks = || with_key(ours("access", access()));
-    vec![
+    let mut chains = vec![
         Chain {
             name: BASE,
             downstream: None,
@@ -106,17 +108,56 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
         upstream("v4-upstream-100-routes", ours("v4-100", v4(100, 1))),
         upstream("v4-upstream-10000-routes", ours("v4-10000", v4(10_000, 1))),
         upstream("v4-upstream-100-credentials", ours("v4-c", v4(0, 100))),
-    ]
+    ];
+    chains.extend(dynamic_modules());
+    chains
 }
 
-/// Another build of the filter, on the cluster.
-pub fn other_build(name: &str, file: &Path) -> Chain {
-    Chain {
+/// Those of dynamic modules.
+fn dynamic_modules() -> Vec<Chain> {
+    let peer = || envoy::native(natives::NOTHING, &json!({}));
+    let ours = |settings| envoy::native(natives::FILTER, &settings);
+    let v4 = |routes| ours(settings("v4", routes, 1));
+    let on_listener = [
+        ("native-do-nothing-downstream", peer()),
+        ("native-access-downstream", ours(access())),
+        ("native-downstream", v4(0)),
+    ];
+    let on_cluster = [
+        ("native-do-nothing-upstream", peer()),
+        (NATIVE, v4(0)),
+        ("native-v1-upstream", ours(settings("v1", 0, 1))),
+        ("native-upstream-10000-routes", v4(10_000)),
+    ];
+    let downstream = on_listener.map(|(name, filter)| Chain {
+        name,
+        downstream: Some(filter),
+        upstream: None,
+    });
+    let upstream = on_cluster.map(|(name, filter)| Chain {
+        name,
+        downstream: None,
+        upstream: Some(filter),
+    });
+    downstream.into_iter().chain(upstream).collect()
+}
+
+/// Another build of the filter, on the cluster: a wasm module or a dynamic one.
+pub fn other_build(name: &str, file: &Path) -> Result<Chain> {
+    let settings = settings("v4", 0, 1);
+    let filter = match file.extension().is_some_and(|ending| ending == "so") {
+        true => {
+            natives::provide(name, file)?;
+            envoy::native(name, &settings)
+        }
+        false => envoy::wasm(name, file, &settings),
+    };
+    Ok(Chain {
         // Names live as long as the program: a handful.
         name: String::leak(name.to_owned()),
         downstream: None,
-        upstream: Some(envoy::wasm(name, file, &settings("v4", 0, 1))),
-    }
+        upstream: Some(filter),
+    })
 }
 
 /// The chains of these names.
@@ -126,7 +167,7 @@ pub fn pick(chains: &[Chain], names: &[&str]) -> Vec<Chain> {
 }
 
 /// The filter beside its peers.
-pub const PEERS: [&str; 12] = [
+pub const PEERS: [&str; 18] = [
     BASE,
     AGAIN,
     "do-nothing-downstream",
@@ -139,10 +180,16 @@ pub const PEERS: [&str; 12] = [
     "v4-upstream-delegated",
     "v1-downstream",
     "v1-upstream",
+    "native-do-nothing-downstream",
+    "native-do-nothing-upstream",
+    "native-access-downstream",
+    "native-downstream",
+    NATIVE,
+    "native-v1-upstream",
 ];
 
 /// What is measured with one object as well.
-pub const HOT: [&str; 7] = [
+pub const HOT: [&str; 9] = [
     BASE,
     "do-nothing-upstream",
     "aws-upstream",
@@ -150,6 +197,8 @@ pub const HOT: [&str; 7] = [
     "v4-upstream",
     "v1-downstream",
     "v1-upstream",
+    "native-do-nothing-upstream",
+    NATIVE,
 ];
 
 /// The steps that make the floor.
@@ -166,17 +215,19 @@ pub const FLOOR: [&str; 9] = [
 ];
 
 /// Many routes and credentials.
-pub const SCALE: [&str; 6] = [
+pub const SCALE: [&str; 8] = [
     BASE,
     "v4-upstream",
     "v4-upstream-1-route",
     "v4-upstream-100-routes",
     "v4-upstream-10000-routes",
     "v4-upstream-100-credentials",
+    NATIVE,
+    "native-upstream-10000-routes",
 ];
 
 /// What large bodies are measured with.
-pub const BODIES: [&str; 7] = [
+pub const BODIES: [&str; 9] = [
     BASE,
     AGAIN,
     "aws-upstream",
@@ -184,31 +235,43 @@ pub const BODIES: [&str; 7] = [
     "v4-upstream",
     "v4-downstream",
     "v4-upstream-delegated",
+    "native-do-nothing-upstream",
+    NATIVE,
 ];
 
 /// What the latency is measured of.
-pub const LATENCY: [&str; 4] = [BASE, "do-nothing-upstream", "aws-upstream", "v4-upstream"];
+pub const LATENCY: [&str; 5] = [
+    BASE,
+    "do-nothing-upstream",
+    "aws-upstream",
+    "v4-upstream",
+    NATIVE,
+];
 
 /// The settings of a filter that only checks signed URLs.
 fn access() -> Value {
-    json!({"url_keys": {"default": {"key_env": "URL_KEY"}},
+    json!({"url_keys": {"default": {"key_env": URL_KEY.0}},
            "defaults": {"access": {"url_signing": {"type": "A"}}}})
+}
+
+/// Whether a chain checks signed URLs.
+pub fn checks(chain: &str) -> bool {
+    chain.contains("access")
 }
 
 /// A filter whose VM has the key of signed URLs.
 fn with_key(mut filter: Value) -> Value {
     let vm = &mut filter["typed_config"]["config"]["vm_config"];
-    vm["environment_variables"] = json!({"key_values": {"URL_KEY": URL_KEY}});
+    let (name, value) = URL_KEY;
+    vm["environment_variables"] = json!({"key_values": {name: value}});
     filter
 }
-
-const URL_KEY: &str = "an-example-of-a-key-of-32-bytes.";
 
 /// A path with a signature that has just been made.
 pub fn signed(path: &str) -> String {
     let keys = Keys {
         name: "default".into(),
-        main: Secret::new(URL_KEY),
+        main: Secret::new(URL_KEY.1),
         backup: None,
     };
     let signing = UrlSigning::new(UrlType::A, Rc::new(keys), 1_800);

@@ -9,10 +9,14 @@ use testkit::envoy::{Ports, serve};
 use testkit::process::{Process, scratch};
 use testkit::tools;
 
+use super::natives;
 use crate::command::Result;
 
 /// Of the same length as those of STS: no peer has the easier work.
 pub const TOKEN_LENGTH: usize = 700;
+
+/// The key of signed URLs: its variable, and its value.
+pub const URL_KEY: (&str, &str) = ("URL_KEY", "an-example-of-a-key-of-32-bytes.");
 
 /// What a request passes, beside Envoy's own router.
 #[derive(Clone, Debug)]
@@ -22,6 +26,15 @@ pub struct Chain {
     pub downstream: Option<Value>,
     /// On the cluster.
     pub upstream: Option<Value>,
+}
+
+impl Chain {
+    /// Whether one of its filters runs in a VM.
+    pub fn has_vm(&self) -> bool {
+        let filters = [&self.downstream, &self.upstream];
+        let mut filters = filters.into_iter().flatten();
+        filters.any(|filter| filter.to_string().contains("envoy.wasm.runtime"))
+    }
 }
 
 /// An Envoy that serves chains.
@@ -55,6 +68,8 @@ impl Envoy {
         }
         let config = json!({
             "admin": {"address": address(0)},
+            // The longest that there is: a flush would be counted to whatever runs then.
+            "stats_flush_interval": "299s",
             "static_resources": {"listeners": listeners, "clusters": clusters},
         });
         let file = scratch("bench.json");
@@ -66,7 +81,10 @@ impl Envoy {
                 .arg("--config-path")
                 .arg(file)
                 .args(["--concurrency", &workers.to_string()])
-                .args(["--disable-hot-restart", "--log-level", "warn"]),
+                .args(["--disable-hot-restart", "--log-level", "warn"])
+                .env(natives::SEARCH_PATH, natives::folder())
+                // A dynamic module has the environment of Envoy.
+                .env(URL_KEY.0, URL_KEY.1),
         );
         Ok(Envoy {
             process,
@@ -114,6 +132,18 @@ pub fn wasm(name: &str, module: &Path, configuration: &Value) -> Value {
                 "code": {"local": {"filename": PathBuf::from(module)}},
             },
         },
+    }})
+}
+
+/// A filter of a dynamic module that [`natives`] knows.
+pub fn native(module: &str, configuration: &Value) -> Value {
+    json!({"name": module, "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": {"name": module},
+        "filter_name": "oss_origin_auth",
+        "filter_config": {
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": configuration.to_string()},
     }})
 }
 

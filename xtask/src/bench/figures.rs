@@ -1,155 +1,356 @@
-//! The figures of the report, one a line, for programs.
+//! The figures of the report, for programs, and which limits they keep.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::compared::{added_ratio, ratio};
-use super::measured::{AGAIN, Added, BASE, Costs, Measured};
+use super::limits::{self, Limit};
+use super::measured::{AGAIN, BASE, Costs, Measured, NATIVE, OURS};
 use super::statistics::Estimate;
 
-/// The limits that the project has set itself.
-const OF_DO_NOTHING: f64 = 1.0;
-const OF_AWS: f64 = 0.7;
+/// Of what a peer is, what a subject is.
+pub struct Figure {
+    name: &'static str,
+    /// Empty where it is a figure of the subject alone.
+    peer: String,
+    /// Empty where there is only one.
+    subject: String,
+    value: Value,
+    limit: Option<Limit>,
+}
 
-/// All figures.
-pub fn lines(measured: &Measured) -> String {
-    let mut text = String::new();
-    for (costs, objects) in [(&measured.small, ""), (&measured.hot, "-one-object")] {
-        signature_lines(&mut text, costs, objects);
+/// A value as it is known.
+#[derive(Clone, Copy)]
+enum Value {
+    Exact(f64),
+    Whole(u64),
+    Estimated(Estimate),
+}
+
+impl Figure {
+    fn new(name: &'static str, peer: &str, subject: &str, value: Value) -> Figure {
+        Figure {
+            name,
+            peer: peer.to_owned(),
+            subject: subject.to_owned(),
+            value,
+            limit: limits::of(name, peer, subject),
+        }
     }
-    comparison_lines(&mut text, measured);
-    body_lines(&mut text, &measured.large);
-    text.push_str(&instruction_lines(&measured.instructions));
-    let _ = writeln!(text, "module_bytes value={}", measured.module_bytes);
+
+    fn is_noisy(&self) -> bool {
+        match (self.value, self.limit) {
+            (Value::Estimated(estimate), Some(Limit::AtMost(limit) | Limit::AtLeast(limit))) => {
+                estimate.leaves_open(limit)
+            }
+            _ => false,
+        }
+    }
+
+    /// What a table of limits says of it; `None` without a limit.
+    fn row(&self) -> Option<String> {
+        let value = match self.value {
+            Value::Exact(value) => value,
+            Value::Whole(value) => value as f64,
+            Value::Estimated(estimate) => estimate.value,
+        };
+        let (limit, is_kept) = match self.limit? {
+            Limit::AtMost(limit) => (format!("at most {limit}"), value <= limit),
+            Limit::AtLeast(limit) => (format!("at least {limit}"), value >= limit),
+        };
+        let kept = match (self.is_noisy(), is_kept) {
+            (true, true) => "yes, noisy",
+            (true, false) => "no, noisy",
+            (false, true) => "yes",
+            (false, false) => "no",
+        };
+        let Figure {
+            name,
+            peer,
+            subject,
+            value,
+            ..
+        } = self;
+        let spread = match value {
+            Value::Estimated(Estimate { low, high, .. }) => format!(" ({low:.3}..{high:.3})"),
+            Value::Exact(_) | Value::Whole(_) => String::new(),
+        };
+        Some(format!(
+            "| {name} | {subject} | {peer} | {limit} | {value}{spread} | {kept} |"
+        ))
+    }
+}
+
+/// As a line for programs.
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name)?;
+        for (name, of) in [("peer", &self.peer), ("subject", &self.subject)] {
+            if !of.is_empty() {
+                write!(f, " {name}={of}")?;
+            }
+        }
+        write!(f, " value={}", self.value)?;
+        if let Value::Estimated(Estimate { low, high, .. }) = self.value {
+            write!(f, " spread={low:.3}..{high:.3}")?;
+        }
+        f.write_str(if self.is_noisy() { " noisy" } else { "" })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Value::Exact(value) => write!(f, "{value:.3}"),
+            Value::Whole(value) => write!(f, "{value}"),
+            Value::Estimated(estimate) => write!(f, "{:.3}", estimate.value),
+        }
+    }
+}
+
+/// All of them.
+pub fn all(measured: &Measured) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (costs, objects) in [(&measured.small, ""), (&measured.hot, "-one-object")] {
+        push_signatures(&mut figures, costs, objects);
+    }
+    push_comparisons(&mut figures, measured);
+    push_bodies(&mut figures, &measured.large);
+    push_instructions(&mut figures, measured);
+    push_hosts(&mut figures, measured);
+    let bytes = |subject, bytes| Figure::new("module_bytes", "", subject, Value::Whole(bytes));
+    figures.push(bytes("", measured.module_bytes));
+    figures.push(bytes("native", measured.native_bytes));
+    figures
+}
+
+/// One a line.
+pub fn lines(figures: &[Figure]) -> String {
+    figures.iter().map(|figure| format!("{figure}\n")).collect()
+}
+
+/// Those that have a limit, and whether they keep it.
+pub fn limits_table(figures: &[Figure]) -> String {
+    let mut text = String::from(
+        "## Limits\n\nWhat the project has set itself, and the figures of this run. `noisy`: the \
+         rounds leave it open.\n\n\
+         | figure | subject | peer | limit | value | kept |\n|---|---|---|---|---|---|\n",
+    );
+    for row in figures.iter().filter_map(Figure::row) {
+        let _ = writeln!(text, "{row}");
+    }
+    text.push('\n');
     text
 }
 
 /// What a signature costs beside the peers.
-fn signature_lines(text: &mut String, costs: &Costs, objects: &str) {
-    for (peer, name, limit) in [
-        ("do-nothing", "do-nothing", OF_DO_NOTHING),
-        ("aws_request_signing", "aws", OF_AWS),
+fn push_signatures(figures: &mut Vec<Figure>, costs: &Costs, objects: &str) {
+    const SUBJECTS: [&str; 7] = [
+        "v4-upstream",
+        "v4-downstream",
+        "v1-upstream",
+        "v1-downstream",
+        "native-upstream",
+        "native-downstream",
+        "native-v1-upstream",
+    ];
+    for (peer, chain) in [
+        ("do-nothing", "do-nothing"),
+        ("do-nothing-native", "native-do-nothing"),
+        ("aws_request_signing", "aws"),
     ] {
-        for version in ["v4", "v1"] {
-            for position in ["upstream", "downstream"] {
-                let subject = format!("{version}-{position}");
-                // Peers cost the same in both positions; not all were measured in both.
-                let same = format!("{name}-{position}");
-                let of = match costs.contains_key(same.as_str()) {
-                    true => same,
-                    false => format!("{name}-upstream"),
-                };
-                let estimate = added_ratio(costs, &subject, &of);
-                let subject = subject + objects;
-                line(
-                    text,
-                    "added_cpu_ratio",
-                    peer,
-                    &subject,
-                    estimate,
-                    Some(limit),
-                );
+        for subject in SUBJECTS {
+            let is_native = subject.starts_with("native-");
+            if !costs.contains_key(subject) || (chain == "native-do-nothing" && !is_native) {
+                continue;
             }
+            // Peers cost the same in both positions; not all were measured in both.
+            let position = subject.rsplit('-').next().unwrap_or_default();
+            let same = format!("{chain}-{position}");
+            let of = match costs.contains_key(same.as_str()) {
+                true => same,
+                false => format!("{chain}-upstream"),
+            };
+            let estimate = added_ratio(costs, subject, &of);
+            let subject = format!("{subject}{objects}");
+            figures.push(Figure::new(
+                ADDED,
+                peer,
+                &subject,
+                Value::Estimated(estimate),
+            ));
         }
     }
+    push_added(figures, costs, OURS, NATIVE, objects);
+}
+
+const ADDED: &str = "added_cpu_ratio";
+
+fn push_added(figures: &mut Vec<Figure>, costs: &Costs, peer: &str, subject: &str, more: &str) {
+    let estimate = Value::Estimated(added_ratio(costs, subject, peer));
+    figures.push(Figure::new(
+        ADDED,
+        peer,
+        &format!("{subject}{more}"),
+        estimate,
+    ));
 }
 
 /// The floor, `match_delegate`, and many routes and credentials.
-fn comparison_lines(text: &mut String, measured: &Measured) {
+fn push_comparisons(figures: &mut Vec<Figure>, measured: &Measured) {
     for (peer, subject) in [
         ("do-nothing-upstream", "do-nothing-trimmed-upstream"),
         ("do-nothing-upstream", "floor-upstream"),
         ("aws-upstream", "floor-upstream"),
-        ("floor-upstream", "v4-upstream"),
+        ("floor-upstream", OURS),
     ] {
-        let estimate = added_ratio(&measured.floor, subject, peer);
-        line(text, "added_cpu_ratio", peer, subject, estimate, None);
+        push_added(figures, &measured.floor, peer, subject, "");
     }
-    let (peer, subject) = ("v4-downstream", "access-downstream");
-    let estimate = added_ratio(&measured.small, subject, peer);
-    line(text, "added_cpu_ratio", peer, subject, estimate, Some(1.0));
-    let (peer, subject) = ("v4-upstream", "v4-upstream-delegated");
-    let estimate = added_ratio(&measured.small, subject, peer);
-    line(text, "added_cpu_ratio", peer, subject, estimate, None);
+    for (peer, subject) in [
+        ("v4-downstream", "access-downstream"),
+        ("native-downstream", "native-access-downstream"),
+        (OURS, "v4-upstream-delegated"),
+        ("do-nothing-upstream", "native-do-nothing-upstream"),
+    ] {
+        push_added(figures, &measured.small, peer, subject, "");
+    }
     for (peer, subject) in [
         ("v4-upstream-1-route", "v4-upstream-100-routes"),
         ("v4-upstream-1-route", "v4-upstream-10000-routes"),
-        ("v4-upstream", "v4-upstream-100-credentials"),
+        (OURS, "v4-upstream-100-credentials"),
+        (NATIVE, "native-upstream-10000-routes"),
     ] {
-        let estimate = ratio(&measured.scale, subject, peer);
-        line(text, "cpu_ratio", peer, subject, estimate, None);
-        let estimate = added_ratio(&measured.scale, subject, peer);
-        line(text, "added_cpu_ratio", peer, subject, estimate, None);
+        let estimate = Value::Estimated(ratio(&measured.scale, subject, peer));
+        figures.push(Figure::new("cpu_ratio", peer, subject, estimate));
+        push_added(figures, &measured.scale, peer, subject, "");
     }
 }
 
 /// Bytes per CPU second: the inverse of CPU seconds for the same bytes.
-fn body_lines(text: &mut String, large: &Costs) {
-    let figure = "large_body_bytes_per_cpu_ratio";
-    for (subject, limit) in [
-        ("v4-upstream", Some(0.98)),
-        ("v4-downstream", Some(0.98)),
-        ("v4-upstream-delegated", None),
-        ("do-nothing-upstream", None),
-        ("aws-upstream", None),
-        (AGAIN, None),
+fn push_bodies(figures: &mut Vec<Figure>, large: &Costs) {
+    for subject in [
+        OURS,
+        "v4-downstream",
+        "v4-upstream-delegated",
+        NATIVE,
+        "do-nothing-upstream",
+        "native-do-nothing-upstream",
+        "aws-upstream",
+        AGAIN,
     ] {
-        let estimate = ratio(large, BASE, subject);
-        line(text, figure, BASE, subject, estimate, limit);
+        let estimate = Value::Estimated(ratio(large, BASE, subject));
+        let name = "large_body_bytes_per_cpu_ratio";
+        figures.push(Figure::new(name, BASE, subject, estimate));
     }
 }
 
-fn instruction_lines(added: &BTreeMap<String, Added>) -> String {
-    let mut text = String::new();
-    for (peer, name) in [
-        ("do-nothing", "do-nothing-upstream"),
-        ("aws_request_signing", "aws-upstream"),
-        ("floor", "floor-upstream"),
+fn push_instructions(figures: &mut Vec<Figure>, measured: &Measured) {
+    let added = &measured.instructions;
+    for (peer, chain, subjects) in [
+        (
+            "do-nothing",
+            "do-nothing-upstream",
+            &[OURS, "v1-upstream", NATIVE][..],
+        ),
+        (
+            "do-nothing-native",
+            "native-do-nothing-upstream",
+            &[NATIVE, "native-v1-upstream"],
+        ),
+        (
+            "aws_request_signing",
+            "aws-upstream",
+            &[OURS, "v1-upstream", NATIVE, "native-v1-upstream"],
+        ),
+        ("floor", "floor-upstream", &[OURS, "v1-upstream"]),
+        (OURS, OURS, &[NATIVE]),
     ] {
-        for subject in ["v4-upstream", "v1-upstream"] {
-            let (Some(with), Some(peers)) = (added.get(subject), added.get(name)) else {
+        for subject in subjects {
+            let (Some(with), Some(peers)) = (added.get(*subject), added.get(chain)) else {
                 continue;
             };
-            for (objects, ratio) in [
-                ("", with.others / peers.others),
-                ("-one-object", with.one / peers.one),
-            ] {
-                let _ = writeln!(
-                    text,
-                    "added_instructions_ratio peer={peer} subject={subject}{objects} \
-                     value={ratio:.3}"
-                );
-            }
+            let figure = |subject: &str, ratio| {
+                Figure::new(
+                    "added_instructions_ratio",
+                    peer,
+                    subject,
+                    Value::Exact(ratio),
+                )
+            };
+            let one_object = format!("{subject}-one-object");
+            figures.push(figure(subject, with.others / peers.others));
+            figures.push(figure(&one_object, with.one / peers.one));
         }
     }
-    for subject in ["v4-upstream", "v4-downstream"] {
+    for subject in [OURS, "v4-downstream", NATIVE] {
         if let Some(of) = added.get(subject) {
             let ratio = of.large_without / (of.large_without + of.large);
-            let _ = writeln!(
-                text,
-                "large_body_bytes_per_instructions_ratio peer={BASE} subject={subject} \
-                 value={ratio:.3}"
-            );
+            let name = "large_body_bytes_per_instructions_ratio";
+            figures.push(Figure::new(name, BASE, subject, Value::Exact(ratio)));
         }
     }
-    text
 }
 
-fn line(
-    text: &mut String,
-    figure: &str,
-    peer: &str,
-    subject: &str,
-    estimate: Estimate,
-    limit: Option<f64>,
-) {
-    let Estimate { value, low, high } = estimate;
-    let noisy = match limit.is_some_and(|limit| estimate.leaves_open(limit)) {
-        true => " noisy",
-        false => "",
+/// What memory and a start take with each host.
+fn push_hosts(figures: &mut Vec<Figure>, measured: &Measured) {
+    let memory = |chain| {
+        let mut lines = measured.workers.iter();
+        let line = lines.find(|line| line.chain == chain && line.workers == 1);
+        line.map(|line| line.kib as f64)
     };
-    let _ = writeln!(
-        text,
-        "{figure} peer={peer} subject={subject} value={value:.3} spread={low:.3}..{high:.3}{noisy}"
-    );
+    let start = |chain| measured.starts.iter().find(|start| start.chain == chain);
+    for (peer, subject) in [(BASE, OURS), (BASE, NATIVE), (OURS, NATIVE)] {
+        let mut push = |name, with: f64, without: f64| {
+            let ratio = Value::Exact(with / without);
+            figures.push(Figure::new(name, peer, subject, ratio));
+        };
+        if let (Some(with), Some(without)) = (memory(subject), memory(peer)) {
+            push("memory_ratio", with, without);
+        }
+        if let (Some(with), Some(without)) = (start(subject), start(peer)) {
+            push("start_ratio", with.serves, without.serves);
+            let (first, peers) = (with.first_request, without.first_request);
+            push("first_request_ratio", first, peers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(value: Value) -> Figure {
+        let peer = "aws_request_signing";
+        Figure::new("added_cpu_ratio", peer, "native-upstream", value)
+    }
+
+    #[test]
+    fn a_figure_says_whether_it_keeps_its_limit() {
+        let estimated = |value, low, high| Value::Estimated(Estimate { value, low, high });
+        for (value, want) in [
+            (estimated(0.40, 0.36, 0.44), "yes"),
+            (estimated(0.54, 0.50, 0.56), "yes, noisy"),
+            (estimated(0.56, 0.50, 0.60), "no, noisy"),
+            (estimated(0.70, 0.65, 0.75), "no"),
+            (Value::Exact(0.55), "yes"),
+        ] {
+            let row = figure(value).row().unwrap_or_default();
+            assert!(row.ends_with(&format!("| {want} |")), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_figure_is_a_line_for_programs() {
+        let value = Estimate {
+            value: 0.54,
+            low: 0.5,
+            high: 0.56,
+        };
+        assert_eq!(
+            figure(Value::Estimated(value)).to_string(),
+            "added_cpu_ratio peer=aws_request_signing subject=native-upstream value=0.540 \
+             spread=0.500..0.560 noisy"
+        );
+        let bytes = Figure::new("module_bytes", "", "", Value::Whole(300_000));
+        assert_eq!(bytes.to_string(), "module_bytes value=300000");
+    }
 }

@@ -26,9 +26,8 @@ pub struct Load {
 impl Load {
     /// The same, as a chain wants its URLs.
     pub fn of(&self, chain: &str) -> Load {
-        let signed = chain.starts_with("access");
         Load {
-            signed,
+            signed: chains::checks(chain),
             ..self.clone()
         }
     }

@@ -1,12 +1,15 @@
 //! What is measured, as values.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// The chain without a filter.
 pub const BASE: &str = "no-filter";
 /// The same once more: what it differs by is the error of what is measured.
 pub const AGAIN: &str = "no-filter-again";
+/// The wasm filter where it stands by default.
+pub const OURS: &str = "v4-upstream";
+/// The same as a dynamic module.
+pub const NATIVE: &str = "native-upstream";
 
 /// The bytes of a large body.
 pub const LARGE: usize = 16 << 20;
@@ -36,10 +39,13 @@ pub struct Measured {
     /// Microseconds of each request at a fixed rate.
     pub latency: Vec<(&'static str, Vec<u64>)>,
     pub workers: Vec<Workers>,
-    pub start: Option<Start>,
+    pub starts: Vec<Start>,
     /// Instructions by chain.
     pub instructions: BTreeMap<String, Added>,
+    /// The size of the wasm filter.
     pub module_bytes: u64,
+    /// The size of the dynamic module, as it was built for this run.
+    pub native_bytes: u64,
 }
 
 /// What an Envoy with some number of workers takes.
@@ -52,13 +58,14 @@ pub struct Workers {
     pub kib: u64,
 }
 
-/// What a new Envoy takes.
+/// What a new Envoy takes, in seconds.
 pub struct Start {
-    pub without: Duration,
-    pub with: Duration,
-    /// The very first request, which waits for credentials.
-    pub first_request: Duration,
-    pub second_request: Duration,
+    pub chain: &'static str,
+    /// Until it serves.
+    pub serves: f64,
+    /// The very first request, which waits for credentials if it is signed.
+    pub first_request: f64,
+    pub second_request: f64,
 }
 
 /// Instructions per request: more than no filter takes.

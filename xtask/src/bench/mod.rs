@@ -7,8 +7,10 @@ mod chains;
 mod compared;
 mod envoy;
 mod figures;
+mod limits;
 mod load;
 mod measured;
+mod natives;
 mod report;
 mod rounds;
 mod session;
@@ -20,7 +22,7 @@ use clap::Args;
 use testkit::tools;
 
 use crate::command::{Result, step};
-use crate::{install, setup};
+use crate::{install, setup, wasm};
 use chains::{Modules, PEERS, pick};
 use envoy::{Chain, Envoy};
 use load::Objects;
@@ -37,10 +39,12 @@ pub struct Options {
     /// profiler
     #[arg(long, value_name = "CHAIN")]
     hold: Option<String>,
-    /// Measure another build of the filter too, on the cluster; writes no file
+    /// Measure another build of the filter too, on the cluster; a dynamic module if the
+    /// file's name ends in .so; writes no file
     #[arg(long, value_name = "NAME=FILE", value_parser = other_build)]
     module: Vec<(String, PathBuf)>,
-    /// Measure small bodies over these chains alone; writes no file
+    /// Measure small bodies over these chains alone, or their instructions with
+    /// `--instructions`; writes no file
     #[arg(long, value_name = "CHAIN", value_delimiter = ',')]
     only: Vec<String>,
     /// Ask for one object all the time, with `--hold`, `--module` and `--only`
@@ -49,6 +53,9 @@ pub struct Options {
     /// Count instructions alone; writes no file
     #[arg(long)]
     instructions: bool,
+    /// Keep callgrind's profile of each chain in this folder, for callgrind_annotate
+    #[arg(long, value_name = "FOLDER", requires = "instructions")]
+    profiles: Option<PathBuf>,
 }
 
 fn other_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
@@ -61,15 +68,18 @@ fn other_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
 
 /// Measures, and says what it has found.
 pub fn run(options: &Options) -> Result {
-    setup::run()?;
+    setup::install_python_packages()?;
+    step("building the filter");
+    wasm::build_filter()?;
     install::provide("h2load", "nghttp2-client")?;
     let mut chains = chains::all(&Modules::build()?);
     for (name, file) in &options.module {
-        chains.push(chains::other_build(name, file));
+        chains.push(chains::other_build(name, file)?);
     }
     let session = Session::open(chains, options.length(), options.objects());
     if options.instructions {
-        print!("{}", report::instructions(&session.instructions()?));
+        let counted = session.instructions(&options.named(), options.profiles.as_deref())?;
+        print!("{}", report::instructions(&counted));
         return Ok(());
     }
 
@@ -88,13 +98,12 @@ pub fn run(options: &Options) -> Result {
     }
     let mut measured = session.compare(&envoy, small)?;
     if options.quick {
-        let (tables, figures) = (report::tables(&measured), figures::lines(&measured));
-        print!("{tables}\n{figures}");
+        let figures = figures::lines(&figures::all(&measured));
+        print!("{}\n{figures}", report::tables(&measured));
         return Ok(());
     }
     session.measure_more(&envoy, &mut measured)?;
-    step("instructions");
-    measured.instructions = session.instructions()?;
+    measured.instructions = session.instructions(&[], None)?;
     let text = report::whole(&measured);
     print!("{text}");
     let file = tools::root().join("benches/RESULTS.md");
@@ -113,6 +122,12 @@ impl Options {
     /// Whether only some chains are measured, and small bodies alone.
     fn is_partial(&self) -> bool {
         !self.only.is_empty() || !self.module.is_empty()
+    }
+
+    /// The chains and other builds that are named.
+    fn named(&self) -> Vec<&str> {
+        let builds = self.module.iter().map(|(build, _)| build);
+        self.only.iter().chain(builds).map(String::as_str).collect()
     }
 
     fn length(&self) -> Length {

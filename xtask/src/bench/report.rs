@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 
-use super::compared::{added, more};
+use super::compared::{added, added_ratio, more};
 use super::envoy::TOKEN_LENGTH;
-use super::figures::lines;
-use super::measured::{Added, BASE, CONNECTIONS, Costs, LARGE, Measured, Start, Workers};
+use super::figures::{self, limits_table};
+use super::measured::{
+    Added, BASE, CONNECTIONS, Costs, LARGE, Measured, NATIVE, OURS, Start, Workers,
+};
 use super::statistics::{Estimate, median, percentile};
 
 /// What each chain costs for a small body.
@@ -48,14 +50,15 @@ pub fn tables(measured: &Measured) -> String {
 pub fn whole(measured: &Measured) -> String {
     let mut text = String::from(PREFACE);
     push_conditions(&mut text, measured);
+    let figures = figures::all(measured);
+    push_hosts(&mut text, measured);
+    text.push_str(&limits_table(&figures));
     text.push_str(&tables(measured));
     push_latency(&mut text, &measured.latency);
     push_workers(&mut text, &measured.workers);
-    if let Some(start) = &measured.start {
-        push_start(&mut text, start);
-    }
+    push_starts(&mut text, &measured.starts);
     text.push_str(&instructions(&measured.instructions));
-    let figures = lines(measured);
+    let figures = figures::lines(&figures);
     let _ = write!(text, "## Figures\n\n```text\n{figures}```\n");
     text
 }
@@ -67,8 +70,9 @@ const PREFACE: &str = "# What the filter costs\n\n\
     crowd one another out of the caches. The cost is CPU time of the \
     whole Envoy process (`/proc/PID/task/*/schedstat`) per request. What counts is what a \
     chain adds to no filter at all; `no-filter-again` is a second listener without any, and \
-    shows the error. Spreads are the 5th and the 95th percentile of a \
-    bootstrap over the rounds; `noisy` stands where they leave open on which side of its \
+    shows the error. Chains of the wasm filter are named by the signature (`v4`, `v1`), those \
+    of the same filter as a dynamic module begin with `native`. Spreads are the 5th and the \
+    95th percentile of a bootstrap over the rounds; `noisy` stands where they leave open on which side of its \
     limit a figure lies.\n\n";
 
 /// The machine, the programs and the load.
@@ -95,10 +99,57 @@ fn push_conditions(text: &mut String, measured: &Measured) {
         text,
         "- Envoy: 1.40.0, V8, log level warn\n- {} rounds of {} requests over {CONNECTIONS} \
          connections (HTTP/1.1), a body of 1,000 bytes, every request for another object unless a \
-         title says otherwise; security tokens of {TOKEN_LENGTH} bytes\n- Module: {} \
-         bytes\n",
-        measured.rounds, measured.requests, measured.module_bytes,
+         title says otherwise; security tokens of {TOKEN_LENGTH} bytes\n- Modules: {} bytes in \
+         wasm; {} bytes as a dynamic module, built with this machine's compiler\n",
+        measured.rounds, measured.requests, measured.module_bytes, measured.native_bytes,
     );
+}
+
+/// The filter in both hosts, beside its peers: a line for each.
+fn push_hosts(text: &mut String, measured: &Measured) {
+    text.push_str(
+        "## Both hosts\n\nOn the cluster, one worker, V4. What each adds to no filter for a small \
+         body, of what `aws_request_signing` adds; the resident memory after load, and until a \
+         new Envoy serves.\n\n\
+         | chain | µs more | of aws | instructions more | of aws | MiB | ms |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    const AWS: &str = "aws-upstream";
+    for chain in [
+        BASE,
+        "do-nothing-upstream",
+        "native-do-nothing-upstream",
+        AWS,
+        OURS,
+        NATIVE,
+    ] {
+        let time = added(&measured.small, chain).value;
+        let of_aws = added_ratio(&measured.small, chain, AWS).value;
+        let counted = |chain| measured.instructions.get(chain).map(|added| added.others);
+        let instructions = counted(chain).map(|more| format!("{more:+.0}"));
+        let ratio = counted(chain)
+            .zip(counted(AWS))
+            .map(|(more, aws)| more / aws);
+        let mut workers = measured.workers.iter();
+        let workers = workers.find(|line| line.chain == chain && line.workers == 1);
+        let mut starts = measured.starts.iter();
+        let start = starts.find(|start| start.chain == chain);
+        let cells = [
+            instructions,
+            ratio.map(|ratio| format!("{ratio:.2}")),
+            workers.map(|line| format!("{:.1}", line.kib as f64 / 1024.0)),
+            start.map(|start| format!("{:.0}", start.serves * 1e3)),
+        ];
+        let cells = cells
+            .map(|cell| cell.unwrap_or_else(|| "—".into()))
+            .join(" | ");
+        let _ = writeln!(
+            text,
+            "| {chain} | {:+.1} | {of_aws:.2} | {cells} |",
+            time * 1e6
+        );
+    }
+    text.push('\n');
 }
 
 fn push_latency(text: &mut String, latency: &[(&str, Vec<u64>)]) {
@@ -138,17 +189,24 @@ fn push_workers(text: &mut String, measured: &[Workers]) {
     }
 }
 
-fn push_start(text: &mut String, start: &Start) {
-    let _ = writeln!(
-        text,
-        "\n## Start\n\nMedians of 7. Envoy serves {:.0} ms after its start, with the filter \
-         {:.0} ms. The first request, sent at once, takes {:.1} ms, its credentials included; \
-         the second {:.1} ms.\n",
-        start.without.as_secs_f64() * 1e3,
-        start.with.as_secs_f64() * 1e3,
-        start.first_request.as_secs_f64() * 1e3,
-        start.second_request.as_secs_f64() * 1e3,
+fn push_starts(text: &mut String, starts: &[Start]) {
+    text.push_str(
+        "\n## Start\n\nMedians of 7, in milliseconds: until a new Envoy serves, and what the \
+         first requests take. The first is sent at once, and waits for credentials where it \
+         is signed.\n\n\
+         | chain | serves after | first request | second |\n|---|---|---|---|\n",
     );
+    for start in starts {
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.1} | {:.1} |",
+            start.chain,
+            start.serves * 1e3,
+            start.first_request * 1e3,
+            start.second_request * 1e3,
+        );
+    }
+    text.push('\n');
 }
 
 /// Each adds one thing to the chain before: what it adds, the chain, and the one
@@ -160,7 +218,8 @@ const STEPS: [(&str, &str, &str); 6] = [
         BASE,
     ),
     (
-        "it enters the VM: a context made, headers of request and response, a context deleted",
+        "it enters the VM: a context made, headers of request and response, pieces of the body, \
+         a context deleted",
         "do-nothing-trimmed-upstream",
         "no-callbacks-upstream",
     ),
@@ -175,7 +234,7 @@ const STEPS: [(&str, &str, &str); 6] = [
         "floor-reads",
     ),
     (
-        "SHA-256 of some 1,150 bytes, in software: the floor",
+        "SHA-256 of 17 blocks of 64 bytes, in software: the floor",
         "floor-upstream",
         "floor-sets",
     ),
@@ -221,8 +280,8 @@ pub fn instructions(added: &BTreeMap<String, Added>) -> String {
         "## Instructions\n\nWhat a chain adds, counted by callgrind around the whole of Envoy: \
          free of noise, and blind to caches, so that microseconds need not follow. Valgrind's CPU \
          has no instructions for SHA-256, which `aws_request_signing` uses where there are some; \
-         a module never can. `others`: every request for another object; `one`: all for the \
-         same.\n\n| chain | others | one | a body of ",
+         a wasm module never can, and the dynamic module does. `others`: every request for \
+         another object; `one`: all for the same.\n\n| chain | others | one | a body of ",
     );
     let _ = write!(
         text,
@@ -267,10 +326,9 @@ fn costs_table(text: &mut String, title: &str, unit: &str, scale: f64, costs: &C
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::time::Duration;
-
     use testkit::tools;
 
+    use super::super::callgrind::COUNTED;
     use super::super::chains::{BODIES, FLOOR, HOT, LATENCY, PEERS, SCALE};
     use super::*;
 
@@ -280,9 +338,25 @@ mod tests {
         names.iter().enumerate().map(cost).collect()
     }
 
+    fn workers(chain: &'static str) -> Workers {
+        Workers {
+            workers: 1,
+            chain,
+            cost: 1.0,
+            kib: 1,
+        }
+    }
+
+    fn start(chain: &'static str) -> Start {
+        Start {
+            chain,
+            serves: 1.0,
+            first_request: 1.0,
+            second_request: 1.0,
+        }
+    }
+
     fn measured() -> Measured {
-        let counted = ["do-nothing-upstream", "aws-upstream", "v4-downstream"];
-        let counted = [&counted[..], &FLOOR[3..], &["v1-upstream"]].concat();
         let added = Added {
             others: 3.0,
             one: 2.0,
@@ -294,22 +368,12 @@ mod tests {
             hot: costs(&HOT),
             floor: costs(&FLOOR),
             scale: costs(&SCALE),
-            headers: costs(&[BASE, "v4-upstream"]),
+            headers: costs(&[BASE, OURS, NATIVE]),
             large: costs(&BODIES),
             latency: LATENCY.map(|name| (name, vec![1, 2, 3])).to_vec(),
-            workers: vec![Workers {
-                workers: 1,
-                chain: BASE,
-                cost: 1.0,
-                kib: 1,
-            }],
-            start: Some(Start {
-                without: Duration::ZERO,
-                with: Duration::ZERO,
-                first_request: Duration::ZERO,
-                second_request: Duration::ZERO,
-            }),
-            instructions: counted.iter().map(|name| ((*name).into(), added)).collect(),
+            workers: [BASE, OURS, NATIVE].map(workers).into(),
+            starts: [BASE, OURS, NATIVE].map(start).into(),
+            instructions: COUNTED.iter().map(|name| ((*name).into(), added)).collect(),
             ..Measured::default()
         }
     }

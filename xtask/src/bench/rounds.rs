@@ -13,11 +13,13 @@ use crate::command::Result;
 /// That each chain does what it is measured for.
 pub fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
     for chain in chains {
-        let signs = ["v4", "v1", "aws", "floor-sets", "floor-upstream"]
+        let filter = chain.name.trim_start_matches("native-");
+        // Without a filter, or without callbacks, among others.
+        let signs = !["no-", "do-nothing", "floor-reads", "access"]
             .iter()
-            .any(|signer| chain.name.starts_with(signer));
+            .any(|other| filter.starts_with(other));
         let port = envoy.port(chain.name);
-        let path = match chain.name.starts_with("access") {
+        let path = match chains::checks(chain.name) {
             true => chains::signed("/a"),
             false => "/a".to_owned(),
         };

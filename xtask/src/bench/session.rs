@@ -1,7 +1,8 @@
 //! What is measured, one thing after the other.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use testkit::origin::Origin;
 use testkit::process::wait_until;
@@ -11,8 +12,10 @@ use testkit::{Request, StubSidecar};
 use super::chains::{self, BODIES, FLOOR, HOT, LATENCY, SCALE, pick};
 use super::envoy::{Chain, Envoy};
 use super::load::{self, Load, Objects};
-use super::measured::{Added, BASE, CONNECTIONS, Costs, LARGE, Measured, Start, Workers};
-use super::{callgrind, rounds, statistics};
+use super::measured::{
+    Added, BASE, CONNECTIONS, Costs, LARGE, Measured, NATIVE, OURS, Start, Workers,
+};
+use super::{callgrind, natives, rounds, statistics};
 use crate::command::{Result, step};
 
 /// How long the measurement is.
@@ -32,14 +35,14 @@ impl Length {
     pub const QUICK: Length = Length {
         rounds: 11,
         large_rounds: 11,
-        requests: 2_200,
+        requests: 1_800,
         bodies: 24,
     };
     /// As long as `benches/RESULTS.md` takes.
     pub const FULL: Length = Length {
-        rounds: 21,
-        large_rounds: 42,
-        requests: 8_000,
+        rounds: 13,
+        large_rounds: 20,
+        requests: 6_000,
         bodies: 96,
     };
 }
@@ -77,9 +80,19 @@ impl Session {
         }
     }
 
-    /// The instructions of all chains.
-    pub fn instructions(&self) -> Result<BTreeMap<String, Added>> {
-        callgrind::count(&self.chains, &self.origin, self.sidecar.port)
+    /// The instructions of these chains, or of all that the report has; a profile of each
+    /// goes into the folder `profiles`.
+    pub fn instructions(
+        &self,
+        names: &[&str],
+        profiles: Option<&Path>,
+    ) -> Result<BTreeMap<String, Added>> {
+        let names = match names {
+            [] => &callgrind::COUNTED,
+            names => names,
+        };
+        let (origin, sidecar) = (&self.origin, self.sidecar.port);
+        callgrind::count(&self.chains, names, origin, sidecar, profiles)
     }
 
     /// An Envoy with one worker and these chains.
@@ -144,6 +157,7 @@ impl Session {
             scale,
             large,
             module_bytes: chains::module_bytes()?,
+            native_bytes: natives::filter_bytes()?,
             ..Measured::default()
         })
     }
@@ -163,7 +177,7 @@ impl Session {
             headers: 20,
             ..self.small
         };
-        measured.headers = rounds::run(envoy, &[BASE, OURS], self.length.rounds, &load)?;
+        measured.headers = rounds::run(envoy, &HOSTS, self.length.rounds, &load)?;
         step("latency");
         for name in LATENCY {
             let load = Load {
@@ -178,12 +192,12 @@ impl Session {
         }
         step("workers");
         for workers in [1, 2, 4] {
-            for chain in [BASE, OURS] {
+            for chain in HOSTS {
                 measured.workers.push(self.workers(workers, chain)?);
             }
         }
         step("start");
-        measured.start = Some(self.starts()?);
+        measured.starts = self.starts()?;
         Ok(())
     }
 
@@ -198,31 +212,33 @@ impl Session {
         })
     }
 
-    /// Medians of 7 new Envoys each.
-    fn starts(&self) -> Result<Start> {
-        let (without, with) = (pick(&self.chains, &[BASE]), pick(&self.chains, &[OURS]));
-        let mut starts = [Vec::new(), Vec::new()];
-        let mut requests = [Vec::new(), Vec::new()];
+    /// Medians of 7 new Envoys each, in turn.
+    fn starts(&self) -> Result<Vec<Start>> {
+        let mut times = HOSTS.map(|_| [const { Vec::new() }; 3]);
         for _ in 0..7 {
-            starts[0].push(self.start(&without)?.started_in.as_secs_f64());
-            let envoy = self.start(&with)?;
-            starts[1].push(envoy.started_in.as_secs_f64());
-            for times in &mut requests {
-                let begin = Instant::now();
-                let _ = Request::get("/a").send(envoy.port(OURS));
-                times.push(begin.elapsed().as_secs_f64());
+            for (chain, times) in HOSTS.iter().zip(&mut times) {
+                let envoy = self.start(&pick(&self.chains, &[chain]))?;
+                let [serves, requests @ ..] = times;
+                serves.push(envoy.started_in.as_secs_f64());
+                for times in requests {
+                    let begin = Instant::now();
+                    let _ = Request::get("/a").send(envoy.port(chain));
+                    times.push(begin.elapsed().as_secs_f64());
+                }
             }
         }
-        let of =
-            |times: &Vec<f64>| Duration::from_secs_f64(statistics::median(times.iter().copied()));
-        Ok(Start {
-            without: of(&starts[0]),
-            with: of(&starts[1]),
-            first_request: of(&requests[0]),
-            second_request: of(&requests[1]),
-        })
+        let start = |(chain, times): (&'static str, [Vec<f64>; 3])| {
+            let [serves, first_request, second_request] = times.map(statistics::median);
+            Start {
+                chain,
+                serves,
+                first_request,
+                second_request,
+            }
+        };
+        Ok(HOSTS.into_iter().zip(times).map(start).collect())
     }
 }
 
-/// The filter where it stands by default.
-const OURS: &str = "v4-upstream";
+/// No filter, and ours in each host.
+const HOSTS: [&str; 3] = [BASE, OURS, NATIVE];
