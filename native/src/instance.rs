@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use oss_origin_auth_core::config::Config;
 use oss_origin_auth_core::exchange::{Action, Event, Exchange};
@@ -16,6 +17,10 @@ use crate::abi::{Configuration, Filter, Header, Result};
 use crate::envoy::{Envoy, Handle, Place};
 use crate::module::Module;
 use crate::{store, ticker};
+
+/// How often the main thread looks for fetches that are due, while requests wait: there may be
+/// many names of credentials.
+const LOOK: Duration = Duration::from_millis(20);
 
 thread_local! {
     /// Those of this thread. A configuration that is gone takes its own along when the next
@@ -46,6 +51,8 @@ struct State {
     callouts: Vec<(u64, Fetch)>,
     /// How many changes of the store it has seen.
     seen: u64,
+    /// When it last looked for fetches that are due.
+    looked: Option<Instant>,
 }
 
 /// The answer to a callout. Its body is a secret.
@@ -80,7 +87,9 @@ impl Instance {
             State {
                 worker: Worker::new(settings, random, envoy),
                 callouts: Vec::new(),
-                seen: store::changes(),
+                // Nothing: the first request looks at all.
+                seen: u64::MAX,
+                looked: None,
             }
         });
         let instance = Instance(Rc::new(Inner {
@@ -142,8 +151,11 @@ impl Instance {
     /// Time has passed, on the main thread.
     pub fn on_tick(&self, config: Configuration) {
         let fetches = self.with(Place::Main(config), |state| {
-            state.follow();
-            state.worker.fetch();
+            let has_changed = state.follow();
+            if has_changed || state.looked.is_none_or(|at| at.elapsed() >= LOOK) {
+                state.looked = Some(Instant::now());
+                state.worker.fetch();
+            }
             std::mem::take(&mut state.worker.host.fetches)
         });
         for fetch in fetches.unwrap_or_default() {
@@ -207,12 +219,14 @@ impl Instance {
 }
 
 impl State {
-    /// Brings what this thread holds up to date, if the store has changed.
-    fn follow(&mut self) {
+    /// Brings what this thread holds up to date, if the store has changed. Whether it has.
+    fn follow(&mut self) -> bool {
         let changes = store::changes();
-        if std::mem::replace(&mut self.seen, changes) != changes {
+        let has_changed = std::mem::replace(&mut self.seen, changes) != changes;
+        if has_changed {
             self.worker.follow();
         }
+        has_changed
     }
 }
 

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! The core is made for one thread: it shares by `Rc`. So each thread has an instance of its
-//! own, in a `thread_local`; what threads share is in the three that say so.
+//! own, in a `thread_local`; what threads share is in the four that say so.
 
 mod abi;
 mod configuration;

@@ -84,7 +84,8 @@ impl Metrics {
     /// Tells Envoy from a stream, and what the main thread could not.
     pub fn record(&self, filter: Filter, metric: Metric, value: u64) {
         filter.record(metric, value);
-        if self.has_untold.swap(false, Ordering::Acquire) {
+        if self.has_untold.load(Ordering::Relaxed) && self.has_untold.swap(false, Ordering::Acquire)
+        {
             let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
             for (metric, value) in untold.drain(..) {
                 filter.record(metric, value);

@@ -21,6 +21,9 @@ use crate::{fault, ticker};
 thread_local! {
     /// The number of the last stream of this thread.
     static LAST: Cell<Handle> = const { Cell::new(0) };
+    /// The ends of the signatures with which streams of this thread may leave: they are signed
+    /// and not answered.
+    static LEAVING: RefCell<BTreeMap<Handle, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
     /// Those of this thread that wait.
     static WAITING: RefCell<BTreeMap<Handle, Rc<Stream>>> = const { RefCell::new(BTreeMap::new()) };
 }
@@ -177,6 +180,7 @@ impl Stream {
     pub fn end(self: &Rc<Stream>) {
         self.wait_no_longer();
         self.decide(Event::Gone);
+        LEAVING.with_borrow_mut(|leaving| leaving.remove(&self.number));
         self.filter.set(None);
     }
 
@@ -231,11 +235,11 @@ impl Stream {
     /// Makes all edits that can be made; the error is the first.
     fn apply(&self, edits: Edits, filter: Filter, part: Part) -> Result<()> {
         let mut result = Ok(());
-        let signs = edits.add.is_some();
-        let attempt = signs.then(|| attempts(filter)).flatten();
-        // What has left without an answer may still be about to leave.
-        let is_alone = attempt.is_none_or(|attempt| attempt < 2)
-            || filter.header(part, AUTHORIZATION).is_empty();
+        let attempt = edits.add.as_ref().and_then(|_| attempts(filter));
+        let before = match attempt {
+            Some(2..) => filter.header(part, AUTHORIZATION),
+            _ => Vec::new(),
+        };
         for name in &edits.remove {
             result = result.and(filter.remove_header(part, name));
         }
@@ -246,6 +250,8 @@ impl Stream {
             for (name, value) in signed.iter() {
                 result = result.and(filter.add_header(part, name.as_bytes(), value));
             }
+            // Where an earlier attempt may still leave, the signature stays on.
+            let is_alone = !self.leaves_with(&signed, &before);
             let signature = Signature {
                 headers: signed,
                 attempt,
@@ -253,6 +259,26 @@ impl Stream {
             self.signed.replace(is_alone.then_some(signature));
         }
         result
+    }
+
+    /// Notes that this stream may leave with this signature from now on. Whether others may,
+    /// which have left theirs on the request (`before`): they share its headers.
+    fn leaves_with(&self, signed: &SignedHeaders, before: &[u8]) -> bool {
+        let (_, signature) = signed.iter().next().unwrap_or_default();
+        LEAVING.with_borrow_mut(|leaving| {
+            let mut others = false;
+            if !before.is_empty() {
+                let earlier = leaving
+                    .values_mut()
+                    .filter(|known| **known == end_of(before));
+                for known in earlier {
+                    *known = end_of(signature).to_vec();
+                    others = true;
+                }
+            }
+            leaving.insert(self.number, end_of(signature).to_vec());
+            others
+        })
     }
 
     fn wait(self: &Rc<Stream>, filter: Filter) {
@@ -278,6 +304,7 @@ impl Stream {
     /// another (hedging), it may be about to leave with the signature that is on them; so what
     /// other attempts bear stays on.
     fn take_signature_off(&self) {
+        LEAVING.with_borrow_mut(|leaving| leaving.remove(&self.number));
         let signed = self.signed.borrow_mut().take();
         let (Some(filter), Some(Signature { headers, attempt })) = (self.filter.get(), signed)
         else {
@@ -292,6 +319,12 @@ impl Stream {
             let _ = filter.remove_header(Part::Request, name.as_bytes());
         }
     }
+}
+
+/// As much of a signature as tells it from others.
+fn end_of(signature: &[u8]) -> &[u8] {
+    const ENOUGH: usize = 16;
+    &signature[signature.len().saturating_sub(ENOUGH)..]
 }
 
 /// Sends a local reply.

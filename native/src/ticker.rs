@@ -68,6 +68,9 @@ pub fn add(module: u64, waker: Waker) -> bool {
         let thread = thread::Builder::new().name("oss_origin_auth".to_owned());
         state.is_running = thread.spawn(run).is_ok();
     }
+    if !state.is_running {
+        state.modules.remove(&module);
+    }
     CHANGED.notify_one();
     state.is_running
 }

@@ -3,7 +3,7 @@
 //! browser nor a proxy, which bring what others want.
 
 use std::fmt;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::Authority;
@@ -73,9 +73,20 @@ fn is_envoys_callout(headers: &HeaderMap) -> bool {
     is_internal && address.is_some_and(is_own) && addresses.next().is_none()
 }
 
-/// Whether it is an address of this machine: only to one of these can a socket be bound.
+/// Whether it is an address of this machine: what goes to one of these comes from it. (To be
+/// bound to, an address need not be one: `ip_nonlocal_bind`.)
 fn is_own(address: IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast() && UdpSocket::bind((address, 0)).is_ok()
+    let any = match address {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    const DISCARD: u16 = 9;
+    // Nothing is sent: the kernel only chooses.
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((address, DISCARD))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == address)
 }
 
 /// What a browser adds by itself and what proxies add. The callouts of Envoy's wasm filters

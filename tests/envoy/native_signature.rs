@@ -92,8 +92,8 @@ impl World {
 
 /// An OSS that answers by the path.
 fn oss() -> impl Fn(&Received) -> Answer {
-    // How often the last two have been asked for.
-    let asked = Mutex::new([0; 2]);
+    // How often the last three have been asked for.
+    let asked = Mutex::new([0; 3]);
     let ask = move |path: usize| {
         asked.lock().unwrap()[path] += 1;
         asked.lock().unwrap()[path]
@@ -109,6 +109,10 @@ fn oss() -> impl Fn(&Received) -> Answer {
             }
             "/moved" => Answer::new(302, &[("location", "http://gateway.example/other")], b""),
             "/flaky" if ask(0) == 1 => Answer::new(503, &[], b""),
+            "/late" if ask(2) == 1 => {
+                std::thread::sleep(Duration::from_millis(1_200));
+                Answer::new(200, &[], b"late")
+            }
             "/hedged" => match ask(1) {
                 1 => {
                     std::thread::sleep(Duration::from_millis(600));
@@ -131,6 +135,10 @@ fn routes() -> Vec<Value> {
         of(
             "/flaky",
             json!({"retry_policy": {"retry_on": "5xx", "num_retries": 2}}),
+        ),
+        of(
+            "/late",
+            json!({"retry_policy": {"retry_on": "5xx", "num_retries": 2, "per_try_timeout": "0.5s"}}),
         ),
         of(
             "/moved",
@@ -195,6 +203,8 @@ fn no_line_of_the_access_log_has_the_signature() {
                 ("/denied", 403, 1),
                 ("/absent", 404, 1),
                 ("/flaky", 200, 2),
+                // Nobody answers the first attempt.
+                ("/late", 200, 2),
             ];
             if position == Position::Downstream {
                 // On a cluster Envoy gives the filter no occasion where no answer comes.

@@ -105,7 +105,8 @@ pub fn routes_configure_the_module(found: &Found) -> Vec<Finding> {
             let module = field(inner(of.config), MODULE);
             let module = module.and_then(|module| text(module, "name"));
             let is_ours = |(filter, _): (&Filter, &Module)| filter.name == of.name;
-            let is_ours = modules(found).any(is_ours) || module.is_some_and(|name| name == NAME);
+            let is_ours =
+                modules(found).any(is_ours) || module.is_some_and(|name| name.starts_with(NAME));
             if kind(of.config) == PER_ROUTE && is_ours {
                 let message = "Envoy refuses it, since the module takes no configuration from a \
                                route; write it under `routes` in the filter's own settings, or into \
