@@ -9,7 +9,7 @@ use testkit::tools::{self, Host};
 
 use crate::command::{Result, step};
 use crate::runner::{self, Outcome};
-use crate::{hosts, setup};
+use crate::setup;
 
 /// Attack the filter in a real Envoy, in both of its positions; `cargo xtask test`
 /// does it too
@@ -50,7 +50,6 @@ pub fn run(options: &Options) -> Result {
         Some(_) => setup::install_python_packages()?,
         None => setup::run()?,
     }
-    hosts::build(options.host()?)?;
     let outcomes = options.found_before()?;
     let through: Vec<&str> = outcomes
         .iter()

@@ -8,7 +8,7 @@ use testkit::shipped::render;
 use testkit::{FakeAlibaba, Request, host, tools};
 
 use crate::command::Result;
-use crate::{hosts, setup};
+use crate::setup;
 
 /// Shows that OSS refuses an anonymous request and that Envoy serves the object.
 ///
@@ -27,8 +27,9 @@ pub struct Options {
 
 /// Starts all that it takes, shows the object, and stays.
 pub fn run(options: &Options) -> Result {
+    // A wrong one is told before anything is built.
+    tools::try_host()?;
     setup::run()?;
-    hosts::build(tools::try_host()?)?;
     let mut origin = match variable("OSS_BUCKET") {
         Some(bucket) => Origin::real(bucket)?,
         None => Origin::fake(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 use testkit::tools::{self, Host};
 
-use crate::command::{Result, cargo, run as run_command, step};
+use crate::command::Result;
 use crate::runner::Test;
 
 /// What `--host` of the tests may be.
@@ -52,19 +52,6 @@ impl Hosts {
         found.next()
     }
 }
-
-/// Builds what the tests of a host need beside what setup builds.
-pub fn build(host: Host) -> Result {
-    match host {
-        Host::Wasm => Ok(()),
-        Host::Native => {
-            step("building the native module");
-            run_command(cargo().args(["build", "--profile", "native", "--package", PACKAGE]))
-        }
-    }
-}
-
-const PACKAGE: &str = "oss-origin-auth-native";
 
 /// Tests that are left out for one reason.
 #[derive(Debug)]

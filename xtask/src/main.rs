@@ -138,8 +138,9 @@ fn run(task: Task) -> Result {
 }
 
 fn soak(minutes: u64) -> Result {
+    // A wrong one is told before anything is built.
+    testkit::tools::try_host()?;
     setup::run()?;
-    hosts::build(testkit::tools::try_host()?)?;
     let report = testkit::soak::run(&Plan {
         requests: 0,
         duration: Duration::from_secs(minutes * 60),

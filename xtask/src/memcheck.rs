@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use testkit::tools::{self, Host};
 
 use crate::command::{Result, cargo, run as run_command, step};
-use crate::{install, runner, setup};
+use crate::{install, module, runner, setup};
 
 /// Run the native module under valgrind: it finds nothing, and finds a fault that is planted
 #[derive(clap::Args)]
@@ -56,7 +56,7 @@ fn watch(program: &Path, test: &str, feature: Option<&str>) -> Result<Vec<String
     std::fs::create_dir_all(&folder).map_err(problem)?;
     // Without optimization: each access stands where it is written.
     let mut build = cargo();
-    build.args(["build", "--package", "oss-origin-auth-native"]);
+    build.args(["build", "--package", module::PACKAGE]);
     build.args(feature.map(|name| format!("--features={name}")));
     run_command(&mut build)?;
     let library = format!("lib{}.so", tools::MODULE_NAME);

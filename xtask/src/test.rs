@@ -73,9 +73,6 @@ pub fn run(options: &Options) -> Result {
         install::provide_all(&packages(), options.yes)?;
     }
     setup::run()?;
-    for host in hosts.each() {
-        hosts::build(*host)?;
-    }
     if options.all {
         setup::install_envoys()?;
         _engine = docker::provide(options.yes)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use testkit::tools;
 
 use crate::command::{Result, cargo, run, step};
+use crate::module;
 
 /// The variable that tells Envoy the folder.
 pub const SEARCH_PATH: &str = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH";
@@ -25,7 +26,7 @@ pub fn build() -> Result {
     step("building the dynamic modules");
     run(cargo()
         .args(["build", "--profile", "native"])
-        .args(["--package", "oss-origin-auth-native"])
+        .args(["--package", module::PACKAGE])
         .args(["--package", "bench-do-nothing-native"]))?;
     for module in [FILTER, NOTHING] {
         let built = tools::target().join(format!("native/lib{module}.so"));
