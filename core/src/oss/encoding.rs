@@ -46,12 +46,16 @@ pub fn is_canonical_path(bytes: &[u8]) -> bool {
 
 /// Appends lower-case hex.
 pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.extend(digits(*byte, b"0123456789abcdef"));
+    let before = out.len();
+    out.resize(before + bytes.len() * 2, 0);
+    let added = out.get_mut(before..).unwrap_or_default();
+    for (pair, byte) in added.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&LOWER[usize::from(*byte)]);
     }
 }
 
 /// RFC 3986, section 2.3.
+#[inline]
 pub fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
@@ -63,14 +67,23 @@ fn encode(bytes: &[u8], stays: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
             out.push(byte);
         } else {
             out.push(b'%');
-            out.extend(digits(byte, b"0123456789ABCDEF"));
+            out.extend(UPPER[usize::from(byte)]);
         }
     }
 }
 
-fn digits(byte: u8, of: &[u8; 16]) -> [u8; 2] {
-    let digit = |nibble: u8| of.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    [digit(byte >> 4), digit(byte & 15)]
+/// The two hex digits of each byte.
+const LOWER: [[u8; 2]; 256] = pairs(b"0123456789abcdef");
+const UPPER: [[u8; 2]; 256] = pairs(b"0123456789ABCDEF");
+
+const fn pairs(digits: &[u8; 16]) -> [[u8; 2]; 256] {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
 }
 
 /// The byte that two hex digits at the beginning stand for.

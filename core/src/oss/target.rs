@@ -10,8 +10,9 @@ use super::encoding::{
 /// A parsed `:path`: the object key and the query parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    key: Vec<u8>,
     path: Vec<u8>,
+    /// `None`: the key is the path without its slash, since nothing in it is encoded.
+    key: Option<Vec<u8>>,
     parameters: Vec<Parameter>,
 }
 
@@ -35,8 +36,8 @@ impl Target {
         let raw_key = path.strip_prefix(b"/")?;
         let mut target = if is_canonical_path(raw_key) {
             Target {
-                key: raw_key.to_vec(),
                 path: path.to_vec(),
+                key: None,
                 parameters: Vec::new(),
             }
         } else {
@@ -57,9 +58,10 @@ impl Target {
         let mut path = Vec::with_capacity(key.len() + 1);
         path.push(b'/');
         encode_path(&key, &mut path);
+        let is_path = path.get(1..) == Some(&key);
         Target {
-            key,
             path,
+            key: Some(key).filter(|_| !is_path),
             parameters: Vec::new(),
         }
     }
@@ -74,7 +76,10 @@ impl Target {
 
     /// The object key, decoded: any bytes. Empty for the bucket itself.
     pub fn key(&self) -> &[u8] {
-        &self.key
+        match &self.key {
+            Some(key) => key,
+            None => self.path.get(1..).unwrap_or_default(),
+        }
     }
 
     /// The canonical path, `/` and the encoded key, without a bucket.

@@ -1,5 +1,5 @@
 //! What all signatures of one second have in common, made once: the date, the
-//! headers that carry it, and the signing key. Each request gets what it would get from
+//! headers that carry it, the signing key, and the parts that are the same in each. Each request gets what it would get from
 //! a signer that keeps nothing.
 
 use std::fmt;
@@ -24,12 +24,12 @@ enum State {
         date: String,
     },
     V4 {
-        stamp: v4::Stamp,
+        frame: v4::Frame,
         /// It holds for a day; deriving it costs four of the five HMACs of a
         /// signature.
         key: Box<Sha256Key>,
         /// The key after that part of the string to sign which is of the second.
-        begun: Sha256Key,
+        begun: Box<Sha256Key>,
     },
 }
 
@@ -51,13 +51,14 @@ impl Moment {
                 let stamp = v4::Stamp::new(at, region, *product);
                 let shared = v4::shared_headers(credentials, &stamp);
                 let key = match before.map(|before| &before.state) {
-                    Some(State::V4 { stamp: s, key, .. }) if s.date() == stamp.date() => {
+                    Some(State::V4 { frame, key, .. }) if frame.stamp.date() == stamp.date() => {
                         key.clone()
                     }
                     _ => v4::signing_key(credentials, &stamp).into(),
                 };
-                let begun = key.after(&stamp.string_to_sign());
-                (shared, State::V4 { stamp, key, begun })
+                let begun = key.after(&stamp.string_to_sign()).into();
+                let frame = v4::Frame::new(credentials, stamp);
+                (shared, State::V4 { frame, key, begun })
             }
         };
         let shared = shared.into();
@@ -73,7 +74,7 @@ impl Moment {
     pub fn sign(&self, credentials: &Credentials, request: &Request) -> SignedHeaders {
         let authorization = match &self.state {
             State::V1 { date } => v1::authorization(credentials, request, date),
-            State::V4 { stamp, begun, .. } => v4::authorization(credentials, begun, stamp, request),
+            State::V4 { frame, begun, .. } => frame.authorization(credentials, begun, request),
         };
         let shared = Rc::clone(&self.shared);
         SignedHeaders {
@@ -153,6 +154,45 @@ mod tests {
                     assert!(signed == fresh(&scheme, key, at), "{key} at {at}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn requests_of_one_second_are_told_apart() {
+        let target = Target::of_key(b"a".into());
+        let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+        let some = [
+            header("x-oss-a", b"1"),
+            header("content-type", b"text/plain"),
+        ];
+        let others = [header("x-oss-a", b"2")];
+        for scheme in [Scheme::V1, v4("region")] {
+            let (mut kept, mut all) = (signer(), Vec::new());
+            for _ in 0..2 {
+                for (headers, host) in [
+                    (&[][..], None),
+                    (&some, None),
+                    (&[], Some("host")),
+                    (&others, Some("host")),
+                    (&[], None),
+                ] {
+                    let request = Request {
+                        method: "GET",
+                        bucket: Some("bucket"),
+                        target: &target,
+                        headers,
+                        host,
+                    };
+                    let signed = kept.sign(&scheme, &request, NOON);
+                    assert!(signed == signer().sign(&scheme, &request, NOON));
+                    all.push(signed.authorization);
+                }
+            }
+            all.sort();
+            all.dedup();
+            // V1 signs no host.
+            let different = if scheme == Scheme::V1 { 3 } else { 4 };
+            assert_eq!(all.len(), different, "{scheme:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::hmac::Sha256Key;
-use super::{Product, Request};
+use super::{Header, Product, Request};
 use crate::credentials::Credentials;
 use crate::oss::encoding::{Pair, hex};
 use crate::oss::headers::{CONTENT_SHA256, OSS_DATE, SECURITY_TOKEN};
@@ -42,27 +42,60 @@ impl Stamp {
     }
 }
 
-/// The value of `Authorization`. `begun`: the signing key, after
-/// [`Stamp::string_to_sign`].
-pub fn authorization(
-    credentials: &Credentials,
-    begun: &Sha256Key,
-    stamp: &Stamp,
-    request: &Request,
-) -> Vec<u8> {
-    let hash = hash(&canonical_request(credentials, stamp, request));
-    let (id, scope) = (&credentials.access_key_id, &stamp.scope);
-    let signature = match request.host {
-        Some(_) => ",AdditionalHeaders=host,Signature=",
-        None => ",Signature=",
-    };
-    let parts = [ALGORITHM, " Credential=", id, "/", scope, signature];
-    let mut authorization = Vec::with_capacity(256);
-    parts
-        .iter()
-        .for_each(|part| authorization.extend_from_slice(part.as_bytes()));
-    hex(&begun.sign(&hash), &mut authorization);
-    authorization
+/// The parts of a signature that are the same for a second. It holds the security token in
+/// clear: a secret.
+#[expect(missing_debug_implementations, reason = "it holds a secret")]
+pub struct Frame {
+    /// The second.
+    pub stamp: Stamp,
+    /// What `Authorization` begins with.
+    credential: Vec<u8>,
+    /// The end of a canonical request with no headers but those of a signature.
+    end: Vec<u8>,
+}
+
+impl Frame {
+    /// That of a stamp.
+    pub fn new(credentials: &Credentials, stamp: Stamp) -> Frame {
+        let (id, scope) = (&credentials.access_key_id, &stamp.scope);
+        let credential = [ALGORITHM, " Credential=", id, "/", scope].concat();
+        Frame {
+            credential: credential.into_bytes(),
+            end: end(credentials, &stamp, &[], None),
+            stamp,
+        }
+    }
+
+    /// The value of `Authorization`. `credentials`: those of [`Frame::new`]; `begun`: their
+    /// signing key, after [`Stamp::string_to_sign`].
+    pub fn authorization(
+        &self,
+        credentials: &Credentials,
+        begun: &Sha256Key,
+        request: &Request,
+    ) -> Vec<u8> {
+        // One buffer for what is hashed, for its hash, and for the result.
+        let mut text = Vec::with_capacity(self.credential.len() + 128);
+        push_beginning(request, &mut text);
+        let mut hash = Sha256::new();
+        hash.update(&text);
+        match (request.headers, request.host) {
+            ([], None) => hash.update(&self.end),
+            (headers, host) => hash.update(end(credentials, &self.stamp, headers, host)),
+        }
+        text.clear();
+        hex(&hash.finalize(), &mut text);
+        let signature = begun.sign(&text);
+        let before: &[u8] = match request.host {
+            Some(_) => b",AdditionalHeaders=host,Signature=",
+            None => b",Signature=",
+        };
+        text.clear();
+        text.extend_from_slice(&self.credential);
+        text.extend_from_slice(before);
+        hex(&signature, &mut text);
+        text
+    }
 }
 
 /// The headers beside `Authorization`.
@@ -79,24 +112,14 @@ pub fn shared_headers(credentials: &Credentials, stamp: &Stamp) -> Vec<(&'static
 
 /// The canonical request. It holds the security token in clear: a secret.
 pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Request) -> Vec<u8> {
-    let mut headers: Vec<Pair> = Vec::with_capacity(request.headers.len() + 3);
-    let mut push = |name: &'static str, value| headers.push((name.as_bytes(), value));
-    push(CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes());
-    push(OSS_DATE, stamp.x_oss_date.as_bytes());
-    if let Some(token) = &credentials.security_token {
-        push(SECURITY_TOKEN, token.expose().as_bytes());
-    }
-    if let Some(host) = request.host {
-        push(HOST, host.as_bytes());
-    }
-    if !request.headers.is_empty() || request.host.is_some() {
-        for (name, value) in request.headers {
-            headers.push((name.as_bytes(), value));
-        }
-        headers.sort_unstable();
-    }
+    let mut text = Vec::new();
+    push_beginning(request, &mut text);
+    text.extend(end(credentials, stamp, request.headers, request.host));
+    text
+}
 
-    let mut text = Vec::with_capacity(2048);
+/// Appends the canonical request up to its headers.
+fn push_beginning(request: &Request, text: &mut Vec<u8>) {
     text.extend_from_slice(request.method.as_bytes());
     text.push(b'\n');
     if let Some(bucket) = request.bucket {
@@ -107,6 +130,26 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
     text.push(b'\n');
     text.extend_from_slice(&request.target.canonical_query());
     text.push(b'\n');
+}
+
+/// The canonical request from its headers on.
+fn end(credentials: &Credentials, stamp: &Stamp, signed: &[Header], host: Option<&str>) -> Vec<u8> {
+    let mut headers: Vec<Pair> = Vec::with_capacity(signed.len() + 4);
+    let mut push = |name: &'static str, value| headers.push((name.as_bytes(), value));
+    push(CONTENT_SHA256, UNSIGNED_PAYLOAD.as_bytes());
+    push(OSS_DATE, stamp.x_oss_date.as_bytes());
+    if let Some(token) = &credentials.security_token {
+        push(SECURITY_TOKEN, token.expose().as_bytes());
+    }
+    if let Some(host) = host {
+        push(HOST, host.as_bytes());
+    }
+    for (name, value) in signed {
+        headers.push((name.as_bytes(), value));
+    }
+    headers.sort_unstable();
+
+    let mut text = Vec::with_capacity(1024);
     for (name, value) in headers {
         text.extend_from_slice(name);
         text.push(b':');
@@ -115,7 +158,7 @@ pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Req
     }
     // The end of the headers, and a line that names those which V4 need not sign.
     text.push(b'\n');
-    if request.host.is_some() {
+    if host.is_some() {
         text.extend_from_slice(HOST.as_bytes());
     }
     text.push(b'\n');
