@@ -314,6 +314,6 @@ impl Paths {
 /// Whether the filter removes a header, or sets it.
 fn changes(block: &Block, name: &str) -> bool {
     let forwarded: Vec<&str> = block.texts("forward_headers").collect();
-    let kept = name.starts_with(':') || name == "host" || OF_REQUESTS.contains(&name);
+    let kept = name.starts_with(':') || name == "host" || OF_REQUESTS.names.contains(&name);
     !kept && !Patterns::of(&forwarded).allow(name.as_bytes())
 }

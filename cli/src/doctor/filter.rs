@@ -12,7 +12,7 @@ use oss_origin_auth_core::fetch::SharedData;
 use oss_origin_auth_core::fetch::account::Fetch;
 use oss_origin_auth_core::host::{Attribute, Host, Note};
 use oss_origin_auth_core::metrics::{Counter, Gauge};
-use oss_origin_auth_core::oss::headers::is_of_signature;
+use oss_origin_auth_core::oss::headers::OF_SIGNATURE;
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::reply::Refusal;
@@ -118,7 +118,7 @@ impl Message {
     /// The same request without its signature.
     pub fn unsigned(mut self) -> Message {
         self.headers
-            .retain(|(name, _)| !is_of_signature(name.as_bytes()));
+            .retain(|(name, _)| !OF_SIGNATURE.has(name.as_bytes()));
         self
     }
 }

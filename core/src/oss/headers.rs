@@ -33,22 +33,22 @@ pub const REQUEST_ID: &str = "x-oss-request-id";
 
 /// What a client may say of a read: whose header it is decides nothing but the answer to
 /// this client (RFC 9110; the CORS protocol). `x-forwarded-proto` is Envoy's, which finds no
-/// route without it when it selects one again.
+/// route without it when it selects one again. What most requests have stands first.
 #[rustfmt::skip]
-pub const OF_REQUESTS: &[&str] = &[
-    "accept", "accept-charset", "accept-encoding", "accept-language",
-    "access-control-request-headers", "access-control-request-method", "content-length",
-    "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "origin",
-    "range", "transfer-encoding", "user-agent", "x-forwarded-proto",
-];
+pub const OF_REQUESTS: List = List::of(&[
+    "x-forwarded-proto", "user-agent", "accept", "accept-encoding", "accept-language", "range",
+    "if-none-match", "if-modified-since", "accept-charset", "access-control-request-headers",
+    "access-control-request-method", "content-length", "if-match", "if-range",
+    "if-unmodified-since", "origin", "transfer-encoding",
+]);
 
 /// What a client may say besides of what it writes: OSS keeps most of them with the object
 /// (OSS, "PutObject").
 #[rustfmt::skip]
-pub const OF_WRITES: &[&str] = &[
+pub const OF_WRITES: List = List::of(&[
     "cache-control", "content-disposition", "content-encoding", "content-language", CONTENT_MD5,
     CONTENT_TYPE, "expect", "expires",
-];
+]);
 
 /// What the headers of AWS's protocol begin with, which OSS reads, too.
 pub const AWS_PREFIX: &str = "x-amz-";
@@ -63,16 +63,57 @@ pub fn describes_body(name: &[u8]) -> bool {
     name == CONTENT_TYPE.as_bytes() || name == CONTENT_MD5.as_bytes()
 }
 
-/// Whether a header is one that a signer sets.
-pub fn is_of_signature(name: &[u8]) -> bool {
-    OF_SIGNATURE.iter().any(|known| known.as_bytes() == name)
+/// The headers that a signer sets.
+#[rustfmt::skip]
+pub const OF_SIGNATURE: List = List::of(&[
+    AUTHORIZATION, DATE, OSS_DATE, CONTENT_SHA256, SECURITY_TOKEN,
+]);
+
+/// A closed list of names, in which each header of a request is looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct List {
+    /// All that are on it.
+    pub names: &'static [&'static str],
+    /// Which lengths they have, a bit for each: most other names differ in theirs.
+    lengths: u64,
 }
 
-/// The headers that a signer sets.
-pub const OF_SIGNATURE: [&str; 5] = [
-    AUTHORIZATION,
-    DATE,
-    OSS_DATE,
-    CONTENT_SHA256,
-    SECURITY_TOKEN,
-];
+impl List {
+    const fn of(names: &'static [&'static str]) -> List {
+        let mut lengths = 0;
+        let mut at = 0;
+        while at < names.len() {
+            lengths |= 1 << names[at].len();
+            at += 1;
+        }
+        List { names, lengths }
+    }
+
+    /// Whether a name is on it.
+    pub fn has(&self, name: &[u8]) -> bool {
+        let may_be = name.len() < 64 && (self.lengths >> name.len()) & 1 == 1;
+        may_be && self.names.iter().any(|known| known.as_bytes() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_its_names_and_no_other() {
+        for list in [OF_REQUESTS, OF_WRITES, OF_SIGNATURE] {
+            assert!(list.names.iter().all(|name| list.has(name.as_bytes())));
+            for name in list.names {
+                let (cut, more) = (&name[1..], format!("{name}x"));
+                let turned: String = name.chars().rev().collect();
+                for other in [cut, &more, &turned] {
+                    assert!(!list.has(other.as_bytes()), "{other}");
+                }
+            }
+        }
+        for length in [0, 63, 64, 65, 128, 1_000] {
+            assert!(!OF_REQUESTS.has(&vec![b'n'; length]));
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::Incoming;
 use super::reply::Reason;
 use crate::config::Route;
 use crate::config::choices::{Method, Ranges};
-use crate::oss::headers::{self, AWS_PREFIX, OF_REQUESTS, OF_WRITES};
+use crate::oss::headers::{self, AWS_PREFIX, OF_REQUESTS, OF_SIGNATURE, OF_WRITES};
 use crate::signing::Header;
 
 /// The headers of a client, as they leave.
@@ -20,8 +20,7 @@ pub struct Split {
 
 /// Tells the headers of a request that we sign apart.
 pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split, Reason> {
-    check_range(incoming)?;
-    let set = ours(route, method, incoming);
+    let set = ours(route, method, range(incoming)?);
     let mut split = Split {
         signed: set.clone(),
         set,
@@ -51,31 +50,28 @@ pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split
 }
 
 /// The headers that we add to a request, and sign. Those of an attempt before still stand on it.
-fn ours(route: &Route, method: Method, incoming: &Incoming) -> Vec<Header> {
+fn ours(route: &Route, method: Method, range: Option<&[u8]>) -> Vec<Header> {
     let mut ours = route.rules.add_headers.clone();
     // Of several ranges in one header, OSS serves the first (OSS, "Range"), but refuses them
     // where it is told to be as strict as HTTP. Other units mean nothing to either.
     let is_one = |range: &[u8]| range.starts_with(b"bytes=") && !range.contains(&b',');
     let is_read = method == Method::Get && route.rules.ranges == Ranges::Standard;
-    if is_read && ranges(incoming).next().is_some_and(is_one) {
+    if is_read && range.is_some_and(is_one) {
         ours.push((headers::RANGE_BEHAVIOR.into(), b"standard".into()));
     }
     ours
 }
 
-/// Two ranges are none of HTTP's (RFC 9110, section 5.3), and whoever stands between may take
-/// either.
-fn check_range(incoming: &Incoming) -> Result<(), Reason> {
-    match ranges(incoming).nth(1) {
-        None => Ok(()),
+/// What a request asks for of an object. Two ranges are none of HTTP's (RFC 9110, section
+/// 5.3), and whoever stands between may take either.
+fn range<'a>(incoming: &Incoming<'a>) -> Result<Option<&'a [u8]>, Reason> {
+    let headers = incoming.headers.iter();
+    let mut ranges = headers.filter(|(name, _)| *name == b"range");
+    let first = ranges.next();
+    match ranges.next() {
+        None => Ok(first.map(|(_, value)| *value)),
         Some(_) => Err(Reason::DuplicateHeader),
     }
-}
-
-fn ranges<'a>(incoming: &Incoming<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let headers = incoming.headers.iter();
-    let ranges = headers.filter(|(name, _)| *name == b"range");
-    ranges.map(|(_, value)| *value)
 }
 
 /// The names of those headers that must not leave with a client's signed URL. What
@@ -85,7 +81,7 @@ pub fn unwanted(
     method: Method,
     incoming: &Incoming,
 ) -> Result<Vec<Vec<u8>>, Reason> {
-    check_range(incoming)?;
+    range(incoming)?;
     let mut split = Split::default();
     for (name, _) in incoming.headers {
         if !may_leave(route, method, name) && !headers::describes_body(name) {
@@ -104,20 +100,16 @@ impl Split {
 }
 
 fn may_leave(route: &Route, method: Method, name: &[u8]) -> bool {
-    if name.starts_with(b":") || is_one_of(OF_REQUESTS, name) {
+    if name.first() == Some(&b':') || OF_REQUESTS.has(name) {
         return true;
     }
     // The signature is ours, and says nothing of AWS's headers.
-    if headers::is_of_signature(name) || name.starts_with(AWS_PREFIX.as_bytes()) {
+    if OF_SIGNATURE.has(name) || name.starts_with(AWS_PREFIX.as_bytes()) {
         return false;
     }
     // They mean nothing to a read.
-    if is_one_of(OF_WRITES, name) {
+    if OF_WRITES.has(name) {
         return method.is_write();
     }
     route.rules.forward_headers.allow(name)
-}
-
-fn is_one_of(names: &[&str], name: &[u8]) -> bool {
-    names.iter().any(|known| known.as_bytes() == name)
 }

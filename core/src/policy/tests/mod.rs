@@ -40,6 +40,20 @@ fn incoming<'a>(headers: &'a [(&'a [u8], &'a [u8])]) -> Incoming<'a> {
 }
 
 #[test]
+fn every_byte_of_what_is_compared_counts() {
+    for length in 0..40 {
+        let bytes = vec![7; length];
+        assert!(are_same(&bytes, &bytes.clone()));
+        assert!(!are_same(&bytes, &vec![7; length + 1]));
+        for at in 0..length {
+            let mut other = bytes.clone();
+            other[at] = 8;
+            assert!(!are_same(&bytes, &other), "{length} {at}");
+        }
+    }
+}
+
+#[test]
 fn a_retry_is_mapped_as_the_first_attempt_was() {
     let mut route = route();
     route.rules.strip_prefix = "media/".into();
