@@ -29,26 +29,28 @@ pub fn header_map(map: MapType) -> Result<Vec<u8>> {
 /// Splits a serialized map: the number of pairs, the two lengths of each, then
 /// each name and value with a NUL behind it. Stops at what does not add up.
 pub fn header_pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
-    let number = |at: usize| -> Option<usize> {
-        let bytes = serialized.get(at..at + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    let (count, rest) = serialized.split_at_checked(4).unwrap_or_default();
+    let count = length(count).min(rest.len() / 8);
+    let (lengths, mut texts) = rest.split_at_checked(count * 8).unwrap_or_default();
+    let mut next = |size: &[u8]| {
+        let (text, behind) = texts.split_at_checked(length(size))?;
+        texts = behind.get(1..).unwrap_or_default();
+        Some(text)
     };
-    let count = number(0).unwrap_or(0).min(serialized.len() / 8);
     let mut pairs = Vec::with_capacity(count);
-    let mut at = 4 + count * 8;
-    for index in 0..count {
-        let mut field = |length_at: usize| -> Option<&[u8]> {
-            let length = number(length_at)?;
-            let bytes = serialized.get(at..at.checked_add(length)?)?;
-            at += length + 1;
-            Some(bytes)
-        };
-        match (field(4 + index * 8), field(8 + index * 8)) {
+    for sizes in lengths.chunks_exact(8) {
+        let (name, value) = sizes.split_at(4);
+        match (next(name), next(value)) {
             (Some(name), Some(value)) => pairs.push((name, value)),
             _ => break,
         }
     }
     pairs
+}
+
+/// A length in four bytes.
+fn length(bytes: &[u8]) -> usize {
+    bytes.try_into().map_or(0, u32::from_le_bytes) as usize
 }
 
 pub fn header(map: MapType, name: &str) -> Result<Vec<u8>> {

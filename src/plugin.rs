@@ -10,7 +10,6 @@ use oss_origin_auth_core::fetch::account::Fetch;
 use oss_origin_auth_core::fetch::answer::{Answer, MAX_BODY};
 use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::reply::{Reason, Refusal};
-use oss_origin_auth_core::signing::SignedHeaders;
 use oss_origin_auth_core::worker::Worker;
 use proxy_wasm::types::{self, BufferType, MapType};
 
@@ -90,7 +89,9 @@ impl Plugin {
 
     /// A stream is gone.
     pub fn on_gone(&self, exchange: &RefCell<Exchange<Handle>>) {
-        self.decide(exchange, Event::Gone);
+        if exchange.try_borrow().is_ok_and(|e| e.minds_its_end()) {
+            self.decide(exchange, Event::Gone);
+        }
     }
 
     /// `None` without a configuration, or if Envoy called from within a call that has
@@ -203,8 +204,10 @@ fn apply(edits: &Edits, part: MapType) -> abi::Result<()> {
     for (name, value) in &edits.set {
         result = result.and(abi::set_header(part, name, value));
     }
-    for (name, value) in edits.add.iter().flat_map(SignedHeaders::iter) {
-        result = result.and(abi::add_header(part, name, value));
+    if let Some(signed) = &edits.add {
+        for (name, value) in signed.iter() {
+            result = result.and(abi::add_header(part, name, value));
+        }
     }
     result
 }

@@ -7,7 +7,7 @@ mod hosts;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use hosts::node::{OssAnswer, Seen};
+use hosts::node::{Edited, OssAnswer, Seen};
 use hosts::world::{Solo, World};
 use oss_origin_auth_core::exchange::Event;
 use proptest::collection::vec;
@@ -156,7 +156,13 @@ fn happens_to(world: &mut Solo, streams: &mut Streams, stream: u32, what: ToStre
             assert!(matches!(seen, Seen::Passes(_)));
         }
         ToStream::Gone => {
-            node.on(stream, Event::Gone);
+            let (minds, before) = (node.minds_its_end(stream), format!("{:?}", node.worker));
+            let seen = node.on(stream, Event::Gone);
+            // Whoever is not told of an end that means nothing misses nothing.
+            if !minds {
+                assert_eq!(before, format!("{:?}", node.worker));
+                assert_eq!(seen, Seen::Passes(Edited::default()));
+            }
             streams.alive.retain(|alive| *alive != stream);
         }
     }

@@ -142,6 +142,12 @@ impl<H: Clone + PartialEq> Exchange<H> {
         matches!(self.state, State::Answered(_))
     }
 
+    /// Whether [`Event::Gone`] means anything: somebody waits, or not all is told of an error.
+    /// Without that it need not come.
+    pub fn minds_its_end(&self) -> bool {
+        matches!(self.state, State::Waiting(_) | State::Answered(_))
+    }
+
     /// Takes in what has happened: what the host does next.
     pub fn on(&mut self, event: Event, worker: &mut Worker<impl Host<Handle = H>>) -> Action {
         let state = mem::replace(&mut self.state, State::Over);

@@ -55,7 +55,8 @@ pub type Notes = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("Memory")
+        let all = (&self.fetches, &self.woken, &self.metrics, &self.waits);
+        write!(f, "{all:?} {}", LOG.with_borrow(Vec::len))
     }
 }
 
@@ -350,6 +351,10 @@ impl Node {
         self.streams[&stream].exchange.wants_body()
     }
 
+    pub fn minds_its_end(&self, stream: u32) -> bool {
+        self.streams[&stream].exchange.minds_its_end()
+    }
+
     /// What was noted with the request of a stream.
     pub fn noted(&self, stream: u32, note: Note) -> Option<Vec<u8>> {
         let notes = self.streams[&stream].notes.borrow();
@@ -411,12 +416,7 @@ impl Node {
     pub fn counted(&mut self, name: &str) -> u64 {
         self.worker.report();
         let name = format!("oss_origin_auth.{name}");
-        self.worker
-            .host
-            .metrics
-            .get(&name)
-            .copied()
-            .unwrap_or_default()
+        self.worker.host.metrics.get(&name).map_or(0, |n| *n)
     }
 
     /// What was logged since the last time.
