@@ -31,6 +31,8 @@ struct State {
     refused: Mutex<HashMap<&'static str, u64>>,
     body: Vec<u8>,
     signed: AtomicU64,
+    /// See [`Origin::shape`].
+    shape: Mutex<Vec<(String, usize)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ impl Origin {
             issued: AtomicU64::new(0),
             refused: Mutex::default(),
             signed: AtomicU64::new(0),
+            shape: Mutex::default(),
             body: (0..size).map(|n| (n % 251) as u8).collect(),
         });
         Origin {
@@ -84,6 +87,12 @@ impl Origin {
     /// How many requests came to an open one with a signature.
     pub fn signed(&self) -> u64 {
         self.state.signed.load(Ordering::SeqCst)
+    }
+
+    /// The headers of the last request, for none of `/objects/`, that came to an open one: their
+    /// names and the lengths of their values, in the order of their names.
+    pub fn shape(&self) -> Vec<(String, usize)> {
+        self.state.shape.lock().expect("lock").clone()
     }
 
     pub fn set(&self, change: impl FnOnce(&mut Settings)) {
@@ -212,6 +221,13 @@ impl State {
     fn open(&self, head: &Head) -> Vec<u8> {
         if !head.header("authorization").is_empty() {
             self.signed.fetch_add(1, Ordering::SeqCst);
+        }
+        // Not under load, which it would slow down.
+        if !head.target.starts_with("/objects/") {
+            let headers = head.headers.iter();
+            let mut shape: Vec<_> = headers.map(|(n, v)| (n.clone(), v.len())).collect();
+            shape.sort();
+            *self.shape.lock().expect("lock") = shape;
         }
         let size = match head.target.as_str() {
             "/large" => self.body.len(),

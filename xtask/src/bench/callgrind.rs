@@ -18,18 +18,19 @@ use crate::command::{Result, step};
 use crate::install;
 
 /// The chains that are counted unless some are named.
-pub const COUNTED: [&str; 18] = [
+pub const COUNTED: [&str; 19] = [
     "do-nothing-upstream",
     "aws-upstream",
     "do-nothing-trimmed-upstream",
     "floor-reads",
     "floor-sets",
+    "floor-answers",
+    "no-callbacks-upstream",
     "floor-upstream",
     "v4-upstream",
     "v4-downstream",
     "v1-upstream",
     "v4-upstream-delegated",
-    "no-callbacks-upstream",
     "v4-upstream-10000-routes",
     "native-do-nothing-upstream",
     "native-upstream",

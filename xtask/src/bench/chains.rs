@@ -97,7 +97,8 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
         ),
         upstream("floor-reads", floor("floor-1", 1)),
         upstream("floor-sets", floor("floor-2", 2)),
-        upstream("floor-upstream", floor("floor-3", 3)),
+        upstream("floor-answers", floor("floor-3", 3)),
+        upstream("floor-upstream", floor("floor-4", 4)),
         downstream("access-downstream", checks()),
         downstream("v4-downstream", ours("v4-d", v4(0, 1))),
         upstream("v4-upstream", ours("v4-u", v4(0, 1))),
@@ -202,7 +203,7 @@ pub const HOT: [&str; 9] = [
 ];
 
 /// The steps that make the floor.
-pub const FLOOR: [&str; 9] = [
+pub const FLOOR: [&str; 10] = [
     BASE,
     "do-nothing-upstream",
     "aws-upstream",
@@ -210,6 +211,7 @@ pub const FLOOR: [&str; 9] = [
     "do-nothing-trimmed-upstream",
     "floor-reads",
     "floor-sets",
+    "floor-answers",
     "floor-upstream",
     "v4-upstream",
 ];

@@ -35,7 +35,7 @@ const LIMITS: [(&str, &str, &str, Limit); 12] = [
     (INSTRUCTIONS, AWS, WASM, AtMost(0.75)),
     (INSTRUCTIONS, AWS, NATIVE, AtMost(0.6)),
     (INSTRUCTIONS, "floor", WASM, AtMost(1.12)),
-    ("module_bytes", "", "", AtMost(307_200.0)),
+    ("module_bytes", "", "", AtMost(348_160.0)),
 ];
 
 const CPU: &str = "added_cpu_ratio";

@@ -53,6 +53,9 @@ pub struct Options {
     /// Count instructions alone; writes no file
     #[arg(long)]
     instructions: bool,
+    /// Measure starts alone; writes no file
+    #[arg(long, conflicts_with_all = ["instructions", "only", "hold"])]
+    starts: bool,
     /// Keep callgrind's profile of each chain in this folder, for callgrind_annotate
     #[arg(long, value_name = "FOLDER", requires = "instructions")]
     profiles: Option<PathBuf>,
@@ -80,6 +83,11 @@ pub fn run(options: &Options) -> Result {
     if options.instructions {
         let counted = session.instructions(&options.named(), options.profiles.as_deref())?;
         print!("{}", report::instructions(&counted));
+        return Ok(());
+    }
+
+    if options.starts {
+        print!("{}", report::starts(&session.starts(&options.named())?));
         return Ok(());
     }
 

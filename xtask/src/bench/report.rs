@@ -56,7 +56,7 @@ pub fn whole(measured: &Measured) -> String {
     text.push_str(&tables(measured));
     push_latency(&mut text, &measured.latency);
     push_workers(&mut text, &measured.workers);
-    push_starts(&mut text, &measured.starts);
+    text.push_str(&starts(&measured.starts));
     text.push_str(&instructions(&measured.instructions));
     let figures = figures::lines(&figures);
     let _ = write!(text, "## Figures\n\n```text\n{figures}```\n");
@@ -189,8 +189,9 @@ fn push_workers(text: &mut String, measured: &[Workers]) {
     }
 }
 
-fn push_starts(text: &mut String, starts: &[Start]) {
-    text.push_str(
+/// How long an Envoy takes to start.
+pub fn starts(starts: &[Start]) -> String {
+    let mut text = String::from(
         "\n## Start\n\nMedians of 7, in milliseconds: until a new Envoy serves, and what the \
          first requests take. The first is sent at once, and waits for credentials where it \
          is signed.\n\n\
@@ -207,11 +208,12 @@ fn push_starts(text: &mut String, starts: &[Start]) {
         );
     }
     text.push('\n');
+    text
 }
 
 /// Each adds one thing to the chain before: what it adds, the chain, and the one
 /// before.
-const STEPS: [(&str, &str, &str); 6] = [
+const STEPS: [(&str, &str, &str); 7] = [
     (
         "Envoy has a wasm filter in the chain, and calls nothing of it",
         "no-callbacks-upstream",
@@ -229,14 +231,19 @@ const STEPS: [(&str, &str, &str); 6] = [
         "do-nothing-trimmed-upstream",
     ),
     (
-        "four headers are added, and leave for OSS with the token",
+        "three headers of Envoy's are removed, and four added, which leave for OSS with the token",
         "floor-sets",
         "floor-reads",
     ),
     (
+        "the status of the answer is read",
+        "floor-answers",
+        "floor-sets",
+    ),
+    (
         "SHA-256 of 17 blocks of 64 bytes, in software: the floor",
         "floor-upstream",
-        "floor-sets",
+        "floor-answers",
     ),
     (
         "all else: settings, policy, canonical form, encoding, the clock",

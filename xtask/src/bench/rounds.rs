@@ -12,6 +12,7 @@ use crate::command::Result;
 
 /// That each chain does what it is measured for.
 pub fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
+    let mut left = None;
     for chain in chains {
         let filter = chain.name.trim_start_matches("native-");
         // Without a filter, or without callbacks, among others.
@@ -28,6 +29,14 @@ pub fn check(envoy: &Envoy, chains: &[Chain], origin: &Origin) -> Result {
         let _ = Request::get(&path).send(port);
         if (origin.signed() > before) != signs {
             return Err(format!("{}: signed is not {signs}", chain.name));
+        }
+        // What is to be compared with the floor leaves with the same headers as from there.
+        if signs && (chain.name.starts_with("floor-") || chain.name == "v4-upstream") {
+            let shape = origin.shape();
+            let left = left.get_or_insert_with(|| shape.clone());
+            if *left != shape {
+                return Err(format!("{}: {shape:?} left, not {left:?}", chain.name));
+            }
         }
     }
     Ok(())

@@ -197,7 +197,7 @@ impl Session {
             }
         }
         step("start");
-        measured.starts = self.starts()?;
+        measured.starts = self.starts(&[])?;
         Ok(())
     }
 
@@ -212,17 +212,22 @@ impl Session {
         })
     }
 
-    /// Medians of 7 new Envoys each, in turn.
-    fn starts(&self) -> Result<Vec<Start>> {
-        let mut times = HOSTS.map(|_| [const { Vec::new() }; 3]);
+    /// Medians of 7 new Envoys each, in turn: without a filter, with ours, and with the
+    /// builds of these names.
+    pub fn starts(&self, builds: &[&str]) -> Result<Vec<Start>> {
+        let chains = pick(&self.chains, &[&HOSTS, builds].concat());
+        let mut times: Vec<_> = chains
+            .iter()
+            .map(|chain| (chain.name, [const { Vec::new() }; 3]))
+            .collect();
         for _ in 0..7 {
-            for (chain, times) in HOSTS.iter().zip(&mut times) {
-                let envoy = self.start(&pick(&self.chains, &[chain]))?;
+            for (chain, (_, times)) in chains.iter().zip(&mut times) {
+                let envoy = self.start(std::slice::from_ref(chain))?;
                 let [serves, requests @ ..] = times;
                 serves.push(envoy.started_in.as_secs_f64());
                 for times in requests {
                     let begin = Instant::now();
-                    let _ = Request::get("/a").send(envoy.port(chain));
+                    let _ = Request::get("/a").send(envoy.port(chain.name));
                     times.push(begin.elapsed().as_secs_f64());
                 }
             }
@@ -236,7 +241,7 @@ impl Session {
                 second_request,
             }
         };
-        Ok(HOSTS.into_iter().zip(times).map(start).collect())
+        Ok(times.into_iter().map(start).collect())
     }
 }
 
