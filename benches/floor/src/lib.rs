@@ -2,7 +2,8 @@
 //! it has the filter's callbacks, reads the request's headers once, lets the same headers
 //! leave (it removes three, and adds four of the same lengths), reads the status of the
 //! answer, and hashes as many bytes as a V4 signature with a security token takes. It decides
-//! nothing and signs nothing: what the filter costs beyond this is our own code. The configuration says how many of the four steps it takes, so that each one's cost shows:
+//! nothing and signs nothing: what the filter costs beyond this is our own code. The
+//! configuration says how many of the four steps it takes, so that each one's cost shows:
 //! `1` to `4`.
 #![cfg(target_arch = "wasm32")]
 

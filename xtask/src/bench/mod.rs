@@ -54,7 +54,7 @@ pub struct Options {
     #[arg(long)]
     instructions: bool,
     /// Measure starts alone; writes no file
-    #[arg(long, conflicts_with_all = ["instructions", "only", "hold"])]
+    #[arg(long, conflicts_with_all = ["instructions", "only", "hold", "quick", "one_object"])]
     starts: bool,
     /// Keep callgrind's profile of each chain in this folder, for callgrind_annotate
     #[arg(long, value_name = "FOLDER", requires = "instructions")]
