@@ -93,8 +93,8 @@ impl Filter {
             if size > 0 && http_get_headers(self.0.as_ptr(), part as u32, raw.as_mut_ptr()) {
                 raw.set_len(size);
             }
-            let borrow = |header: &EnvoyHeader| (header.name.lend(), header.value.lend());
-            use_them(&raw.iter().map(borrow).collect::<Vec<Header>>())
+            let borrow = |header: EnvoyHeader| (header.name.lend(), header.value.lend());
+            use_them(&raw.into_iter().map(borrow).collect::<Vec<Header>>())
         }
     }
 

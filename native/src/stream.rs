@@ -11,6 +11,7 @@ use oss_origin_auth_core::oss::headers::AUTHORIZATION;
 use oss_origin_auth_core::policy::edits::Edits;
 use oss_origin_auth_core::policy::reply::{Reason, Refusal};
 use oss_origin_auth_core::signing::SignedHeaders;
+use slab::Slab;
 
 use crate::abi::{Filter, Header, Part, Result};
 use crate::envoy::{Handle, Passing, attempts};
@@ -23,7 +24,7 @@ thread_local! {
     static LAST: Cell<Handle> = const { Cell::new(0) };
     /// The ends of the signatures with which streams of this thread may leave: they are signed
     /// and not answered.
-    static LEAVING: RefCell<BTreeMap<Handle, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+    static LEAVING: RefCell<Slab<End>> = const { RefCell::new(Slab::new()) };
     /// Those of this thread that wait.
     static WAITING: RefCell<BTreeMap<Handle, Rc<Stream>>> = const { RefCell::new(BTreeMap::new()) };
 }
@@ -49,6 +50,8 @@ pub struct Stream {
     exchange: RefCell<Exchange<Handle>>,
     /// The signature to take off again.
     signed: RefCell<Option<Signature>>,
+    /// Its key in [`LEAVING`].
+    leaving: Cell<Option<usize>>,
     wants_body: Cell<bool>,
 }
 
@@ -76,6 +79,7 @@ impl Stream {
             instance: Instance::of(module),
             exchange: RefCell::new(Exchange::new(number)),
             signed: RefCell::default(),
+            leaving: Cell::new(None),
             wants_body: Cell::new(false),
         })
     }
@@ -180,7 +184,7 @@ impl Stream {
     pub fn end(self: &Rc<Stream>) {
         self.wait_no_longer();
         self.decide(Event::Gone);
-        LEAVING.with_borrow_mut(|leaving| leaving.remove(&self.number));
+        self.leaves_no_longer();
         self.filter.set(None);
     }
 
@@ -268,17 +272,24 @@ impl Stream {
         LEAVING.with_borrow_mut(|leaving| {
             let mut others = false;
             if !before.is_empty() {
-                let earlier = leaving
-                    .values_mut()
-                    .filter(|known| **known == end_of(before));
-                for known in earlier {
-                    *known = end_of(signature).to_vec();
+                let known = leaving.iter_mut().map(|(_, known)| known);
+                for known in known.filter(|known| **known == end_of(before)) {
+                    *known = end_of(signature);
                     others = true;
                 }
             }
-            leaving.insert(self.number, end_of(signature).to_vec());
+            let key = leaving.insert(end_of(signature));
+            if let Some(last) = self.leaving.replace(Some(key)) {
+                leaving.try_remove(last);
+            }
             others
         })
+    }
+
+    fn leaves_no_longer(&self) {
+        if let Some(key) = self.leaving.take() {
+            LEAVING.with_borrow_mut(|leaving| leaving.try_remove(key));
+        }
     }
 
     fn wait(self: &Rc<Stream>, filter: Filter) {
@@ -304,7 +315,7 @@ impl Stream {
     /// another (hedging), it may be about to leave with the signature that is on them; so what
     /// other attempts bear stays on.
     fn take_signature_off(&self) {
-        LEAVING.with_borrow_mut(|leaving| leaving.remove(&self.number));
+        self.leaves_no_longer();
         let signed = self.signed.borrow_mut().take();
         let (Some(filter), Some(Signature { headers, attempt })) = (self.filter.get(), signed)
         else {
@@ -321,10 +332,11 @@ impl Stream {
     }
 }
 
-/// As much of a signature as tells it from others.
-fn end_of(signature: &[u8]) -> &[u8] {
-    const ENOUGH: usize = 16;
-    &signature[signature.len().saturating_sub(ENOUGH)..]
+/// As much of a signature as tells it from others. None of ours is shorter.
+type End = [u8; 16];
+
+fn end_of(signature: &[u8]) -> End {
+    signature.last_chunk().copied().unwrap_or_default()
 }
 
 /// Sends a local reply.

@@ -95,7 +95,7 @@ pub const MODULE_NAME: &str = "oss_origin_auth_native";
 
 /// The folder with the native module that is built here, if the tests use it.
 pub fn module_folder() -> PathBuf {
-    let folder = target().join("native");
+    let folder = target().join("module");
     if host() == Host::Native {
         found(folder.join(format!("lib{MODULE_NAME}.so")));
     }

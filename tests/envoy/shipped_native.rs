@@ -37,7 +37,7 @@ fn told(name: &str) -> Told {
     alibaba.put("a", "content");
     alibaba.add_key("STS.example", SECRET, Some(TOKEN), None);
     let stub = StubSidecar::start(good_answer());
-    let modules = tools::target().join("native").display().to_string();
+    let modules = tools::module_folder().display().to_string();
     let more = [("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", modules.as_str())];
     let envoy = Shipped::start_with(name, alibaba.oss_port, stub.port, &more, |text| text);
     let statuses = PATHS.map(|path| Request::get(path).send(envoy.port).status);

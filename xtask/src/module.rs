@@ -9,6 +9,9 @@ use crate::{elf, wasm, zig};
 /// The package of the module.
 pub const PACKAGE: &str = "oss-origin-auth-native";
 
+/// The profile that it is built with, and the folder in the target's that this makes.
+pub const PROFILE: &str = "module";
+
 /// The file, by whose name Envoy looks for it.
 pub const FILE: &str = "liboss_origin_auth_native.so";
 
@@ -21,13 +24,13 @@ pub fn build(place: &Place, architecture: &str) -> Result<PathBuf> {
     let flags = wasm::without_paths(place)?;
     let mut cargo = place.cargo();
     cargo
-        .args(["build", "--profile", "native", "--package", PACKAGE])
+        .args(["build", "--profile", PROFILE, "--package", PACKAGE])
         .args(["--target", &target])
         .arg("--config")
         .arg(format!("target.{target}.rustflags={flags:?}"));
     zig::link(&mut cargo, architecture)?;
     run_command(&mut cargo)?;
-    let file = place.target.join(target).join("native").join(FILE);
+    let file = place.target.join(target).join(PROFILE).join(FILE);
     elf::check(&file, architecture)?;
     Ok(file)
 }

@@ -25,11 +25,11 @@ pub fn folder() -> PathBuf {
 pub fn build() -> Result {
     step("building the dynamic modules");
     run(cargo()
-        .args(["build", "--profile", "native"])
+        .args(["build", "--profile", module::PROFILE])
         .args(["--package", module::PACKAGE])
         .args(["--package", "bench-do-nothing-native"]))?;
     for module in [FILTER, NOTHING] {
-        let built = tools::target().join(format!("native/lib{module}.so"));
+        let built = tools::module_folder().join(format!("lib{module}.so"));
         provide(module, &built)?;
     }
     Ok(())
