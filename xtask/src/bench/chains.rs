@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::tools;
 
 use super::envoy::{self, Chain, URL_KEY};
-use super::measured::{AGAIN, BASE, NATIVE};
+use super::measured::{AGAIN, BASE, NATIVE, OURS};
 use super::natives;
 use crate::command::Result;
 use crate::wasm;
@@ -187,6 +187,16 @@ pub const PEERS: [&str; 18] = [
     "native-downstream",
     NATIVE,
     "native-v1-upstream",
+];
+
+/// The filter in both hosts, beside what each is compared with.
+pub const BOTH: [&str; 6] = [
+    BASE,
+    "do-nothing-upstream",
+    "native-do-nothing-upstream",
+    "aws-upstream",
+    OURS,
+    NATIVE,
 ];
 
 /// What is measured with one object as well.

@@ -110,7 +110,12 @@ impl fmt::Display for Value {
 /// All of them.
 pub fn all(measured: &Measured) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for (costs, objects) in [(&measured.small, ""), (&measured.hot, "-one-object")] {
+    // Both hosts first: what is measured there is not taken from where there are more chains.
+    for (costs, objects) in [
+        (&measured.both, ""),
+        (&measured.small, ""),
+        (&measured.hot, "-one-object"),
+    ] {
         push_signatures(&mut figures, costs, objects);
     }
     push_comparisons(&mut figures, measured);
@@ -172,12 +177,7 @@ fn push_signatures(figures: &mut Vec<Figure>, costs: &Costs, objects: &str) {
             };
             let estimate = added_ratio(costs, subject, &of);
             let subject = format!("{subject}{objects}");
-            figures.push(Figure::new(
-                ADDED,
-                peer,
-                &subject,
-                Value::Estimated(estimate),
-            ));
+            push_new(figures, peer, &subject, estimate);
         }
     }
     push_added(figures, costs, OURS, NATIVE, objects);
@@ -186,13 +186,19 @@ fn push_signatures(figures: &mut Vec<Figure>, costs: &Costs, objects: &str) {
 const ADDED: &str = "added_cpu_ratio";
 
 fn push_added(figures: &mut Vec<Figure>, costs: &Costs, peer: &str, subject: &str, more: &str) {
-    let estimate = Value::Estimated(added_ratio(costs, subject, peer));
-    figures.push(Figure::new(
-        ADDED,
-        peer,
-        &format!("{subject}{more}"),
-        estimate,
-    ));
+    let estimate = added_ratio(costs, subject, peer);
+    push_new(figures, peer, &format!("{subject}{more}"), estimate);
+}
+
+/// An [`ADDED`], unless it is known.
+fn push_new(figures: &mut Vec<Figure>, peer: &str, subject: &str, estimate: Estimate) {
+    let figure = Figure::new(ADDED, peer, subject, Value::Estimated(estimate));
+    let is_same = |known: &Figure| {
+        (known.name, &known.peer, &known.subject) == (ADDED, &figure.peer, &figure.subject)
+    };
+    if !figures.iter().any(is_same) {
+        figures.push(figure);
+    }
 }
 
 /// The floor, `match_delegate`, and many routes and credentials.

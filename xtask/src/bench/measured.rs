@@ -24,6 +24,10 @@ pub type Costs = BTreeMap<&'static str, Vec<f64>>;
 pub struct Measured {
     pub rounds: usize,
     pub requests: u32,
+    /// The rounds of `both`, and the requests of each.
+    pub short: (usize, u32),
+    /// Costs per request of both hosts and their peers alone, in many short rounds.
+    pub both: Costs,
     /// Costs per request, beside the peers; every request is for another object.
     pub small: Costs,
     /// The same with one object.

@@ -99,11 +99,12 @@ pub fn run(options: &Options) -> Result {
         hold(&session, &envoy, name)?;
     }
     step("small bodies");
-    let small = session.costs(&envoy, &compared)?;
     if options.is_partial() {
-        print!("{}", report::small_table(&small));
+        let costs = session.short_costs(&envoy, &compared)?;
+        print!("{}", report::small_table(&costs));
         return Ok(());
     }
+    let small = session.costs(&envoy, &compared)?;
     let mut measured = session.compare(&envoy, small)?;
     if options.quick {
         let figures = figures::lines(&figures::all(&measured));

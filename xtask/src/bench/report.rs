@@ -66,7 +66,7 @@ pub fn whole(measured: &Measured) -> String {
 const PREFACE: &str = "# What the filter costs\n\n\
     Written by `cargo xtask bench`. An Envoy with one worker has a listener for each chain \
     of filters; h2load asks each in turn, in interleaved rounds. What is compared is in one \
-    Envoy; the floor and the scale have one of their own, since more chains in one process \
+    Envoy; both hosts, the floor and the scale have one of their own, since more chains in one process \
     crowd one another out of the caches. The cost is CPU time of the \
     whole Envoy process (`/proc/PID/task/*/schedstat`) per request. What counts is what a \
     chain adds to no filter at all; `no-filter-again` is a second listener without any, and \
@@ -107,12 +107,15 @@ fn push_conditions(text: &mut String, measured: &Measured) {
 
 /// The filter in both hosts, beside its peers: a line for each.
 fn push_hosts(text: &mut String, measured: &Measured) {
-    text.push_str(
+    let (rounds, requests) = measured.short;
+    let _ = write!(
+        text,
         "## Both hosts\n\nOn the cluster, one worker, V4. What each adds to no filter for a small \
-         body, of what `aws_request_signing` adds; the resident memory after load, and until a \
-         new Envoy serves.\n\n\
-         | chain | µs more | of aws | instructions more | of aws | MiB | ms |\n\
-         |---|---|---|---|---|---|---|\n",
+         body, and of what `aws_request_signing` adds, in an Envoy with these chains alone and in \
+         {rounds} rounds of {requests} requests; the resident memory after load, and until a new \
+         Envoy serves.\n\n\
+         | chain | µs more | spread | of aws | instructions more | of aws | MiB | ms |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     const AWS: &str = "aws-upstream";
     for chain in [
@@ -123,8 +126,8 @@ fn push_hosts(text: &mut String, measured: &Measured) {
         OURS,
         NATIVE,
     ] {
-        let time = added(&measured.small, chain).value;
-        let of_aws = added_ratio(&measured.small, chain, AWS).value;
+        let time = added(&measured.both, chain);
+        let of_aws = added_ratio(&measured.both, chain, AWS).value;
         let counted = |chain| measured.instructions.get(chain).map(|added| added.others);
         let instructions = counted(chain).map(|more| format!("{more:+.0}"));
         let ratio = counted(chain)
@@ -145,8 +148,10 @@ fn push_hosts(text: &mut String, measured: &Measured) {
             .join(" | ");
         let _ = writeln!(
             text,
-            "| {chain} | {:+.1} | {of_aws:.2} | {cells} |",
-            time * 1e6
+            "| {chain} | {:+.1} | {:+.1} .. {:+.1} | {of_aws:.2} | {cells} |",
+            time.value * 1e6,
+            time.low * 1e6,
+            time.high * 1e6,
         );
     }
     text.push('\n');
@@ -336,7 +341,7 @@ mod tests {
     use testkit::tools;
 
     use super::super::callgrind::COUNTED;
-    use super::super::chains::{BODIES, FLOOR, HOT, LATENCY, PEERS, SCALE};
+    use super::super::chains::{BODIES, BOTH, FLOOR, HOT, LATENCY, PEERS, SCALE};
     use super::*;
 
     /// Each chain costs something else.
@@ -371,6 +376,7 @@ mod tests {
             large_without: 4.0,
         };
         Measured {
+            both: costs(&BOTH),
             small: costs(&PEERS),
             hot: costs(&HOT),
             floor: costs(&FLOOR),
@@ -383,6 +389,22 @@ mod tests {
             instructions: COUNTED.iter().map(|name| ((*name).into(), added)).collect(),
             ..Measured::default()
         }
+    }
+
+    #[test]
+    fn a_figure_is_there_once_and_of_both_hosts_from_their_own_envoy() {
+        let mut measured = measured();
+        measured.both.insert(NATIVE, vec![0.5; 3]);
+        let figures = figures::lines(&figures::all(&measured));
+        let of = |line| str::find(line, " value=").map(|end| &line[..end]);
+        let mut names: Vec<&str> = figures.lines().filter_map(of).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        // Of the chain without a filter half is taken off, and aws adds three.
+        let want = "peer=aws_request_signing subject=native-upstream value=-0.167";
+        assert!(figures.contains(want), "{figures}");
     }
 
     /// The headings of a report, the heads of its tables, and what its figures are of.

@@ -9,7 +9,7 @@ use testkit::process::wait_until;
 use testkit::stub::Behaviour;
 use testkit::{Request, StubSidecar};
 
-use super::chains::{self, BODIES, FLOOR, HOT, LATENCY, SCALE, pick};
+use super::chains::{self, BODIES, BOTH, FLOOR, HOT, LATENCY, SCALE, pick};
 use super::envoy::{Chain, Envoy};
 use super::load::{self, Load, Objects};
 use super::measured::{
@@ -22,6 +22,9 @@ use crate::command::{Result, step};
 #[derive(Clone, Copy)]
 pub struct Length {
     rounds: usize,
+    /// Rounds of few requests, and how many: what is compared is measured close together, so
+    /// that less of the machine's noise comes between.
+    short: (usize, u32),
     /// The limit for large bodies lies at 2 %, and the noise is greater.
     large_rounds: usize,
     /// Small bodies of one round.
@@ -34,6 +37,7 @@ impl Length {
     /// Less than 3 minutes.
     pub const QUICK: Length = Length {
         rounds: 11,
+        short: (41, 600),
         large_rounds: 11,
         requests: 1_800,
         bodies: 24,
@@ -41,6 +45,7 @@ impl Length {
     /// As long as `benches/RESULTS.md` takes.
     pub const FULL: Length = Length {
         rounds: 13,
+        short: (121, 1_500),
         large_rounds: 20,
         requests: 6_000,
         bodies: 96,
@@ -117,8 +122,17 @@ impl Session {
 
     /// What small bodies cost over these chains.
     pub fn costs(&self, envoy: &Envoy, chains: &[Chain]) -> Result<Costs> {
-        let names: Vec<_> = chains.iter().map(|chain| chain.name).collect();
-        rounds::run(envoy, &names, self.length.rounds, &self.small)
+        rounds::run(envoy, &names(chains), self.length.rounds, &self.small)
+    }
+
+    /// The same in many short rounds, which tell few chains better apart.
+    pub fn short_costs(&self, envoy: &Envoy, chains: &[Chain]) -> Result<Costs> {
+        let (rounds, requests) = self.length.short;
+        let load = Load {
+            requests,
+            ..self.small
+        };
+        rounds::run(envoy, &names(chains), rounds, &load)
     }
 
     /// The rest of what the quick run measures too; `small` was measured in the same
@@ -126,10 +140,13 @@ impl Session {
     pub fn compare(&self, envoy: &Envoy, small: Costs) -> Result<Measured> {
         let Length {
             rounds,
+            short,
             large_rounds,
             requests,
             bodies,
         } = self.length;
+        step("both hosts");
+        let both = self.both()?;
         step("one object");
         let hot = Load {
             objects: ONE,
@@ -151,6 +168,8 @@ impl Session {
         Ok(Measured {
             rounds,
             requests,
+            short,
+            both,
             small,
             hot,
             floor,
@@ -160,6 +179,14 @@ impl Session {
             native_bytes: natives::filter_bytes()?,
             ..Measured::default()
         })
+    }
+
+    /// What small bodies cost with both hosts, in an Envoy of its own.
+    fn both(&self) -> Result<Costs> {
+        let chains = pick(&self.chains, &BOTH);
+        let envoy = self.start(&chains)?;
+        rounds::check(&envoy, &chains, &self.origin)?;
+        self.short_costs(&envoy, &chains)
     }
 
     /// What small bodies cost in an Envoy of its own.
@@ -243,6 +270,10 @@ impl Session {
         };
         Ok(times.into_iter().map(start).collect())
     }
+}
+
+fn names(chains: &[Chain]) -> Vec<&'static str> {
+    chains.iter().map(|chain| chain.name).collect()
 }
 
 /// No filter, and ours in each host.
