@@ -269,6 +269,7 @@ impl Stream {
     /// which have left theirs on the request (`before`): they share its headers.
     fn leaves_with(&self, signed: &SignedHeaders, before: &[u8]) -> bool {
         let (_, signature) = signed.iter().next().unwrap_or_default();
+        self.leaves_no_longer();
         LEAVING.with_borrow_mut(|leaving| {
             let mut others = false;
             if !before.is_empty() {
@@ -278,10 +279,7 @@ impl Stream {
                     others = true;
                 }
             }
-            let key = leaving.insert(end_of(signature));
-            if let Some(last) = self.leaving.replace(Some(key)) {
-                leaving.try_remove(last);
-            }
+            self.leaving.set(Some(leaving.insert(end_of(signature))));
             others
         })
     }

@@ -93,9 +93,12 @@ impl std::fmt::Display for Host {
 /// The native module, as Envoy's configuration names it.
 pub const MODULE_NAME: &str = "oss_origin_auth_native";
 
+/// The profile of Cargo that builds it, by which the folder in the target's is named.
+pub const MODULE_PROFILE: &str = "module";
+
 /// The folder with the native module that is built here, if the tests use it.
 pub fn module_folder() -> PathBuf {
-    let folder = target().join("module");
+    let folder = target().join(MODULE_PROFILE);
     if host() == Host::Native {
         found(folder.join(format!("lib{MODULE_NAME}.so")));
     }

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
+use testkit::tools;
+
 use crate::command::{Result, run as run_command, step};
 use crate::place::Place;
 use crate::{elf, wasm, zig};
 
 /// The package of the module.
 pub const PACKAGE: &str = "oss-origin-auth-native";
-
-/// The profile that it is built with, and the folder in the target's that this makes.
-pub const PROFILE: &str = "module";
 
 /// The file, by whose name Envoy looks for it.
 pub const FILE: &str = "liboss_origin_auth_native.so";
@@ -24,13 +23,14 @@ pub fn build(place: &Place, architecture: &str) -> Result<PathBuf> {
     let flags = wasm::without_paths(place)?;
     let mut cargo = place.cargo();
     cargo
-        .args(["build", "--profile", PROFILE, "--package", PACKAGE])
-        .args(["--target", &target])
+        .args(["build", "--profile", tools::MODULE_PROFILE])
+        .args(["--package", PACKAGE, "--target", &target])
         .arg("--config")
         .arg(format!("target.{target}.rustflags={flags:?}"));
     zig::link(&mut cargo, architecture)?;
     run_command(&mut cargo)?;
-    let file = place.target.join(target).join(PROFILE).join(FILE);
+    let folder = place.target.join(target).join(tools::MODULE_PROFILE);
+    let file = folder.join(FILE);
     elf::check(&file, architecture)?;
     Ok(file)
 }

@@ -46,13 +46,11 @@ pub fn build() -> Result {
 
 /// The native module, for this machine alone.
 fn build_native_module() -> Result {
-    run_command(cargo().args([
-        "build",
-        "--profile",
-        module::PROFILE,
-        "--package",
-        module::PACKAGE,
-    ]))
+    run_command(
+        cargo()
+            .args(["build", "--profile", tools::MODULE_PROFILE])
+            .args(["--package", module::PACKAGE]),
+    )
 }
 
 /// The command alone.

@@ -1,6 +1,6 @@
 //! What all signatures of one second have in common, made once: the date, the
-//! headers that carry it, the signing key, and the parts that are the same in each. Each request gets what it would get from
-//! a signer that keeps nothing.
+//! headers that carry it, the signing key, and the parts that are the same in each. Each
+//! request gets what it would get from a signer that keeps nothing.
 
 use std::fmt;
 use std::rc::Rc;

@@ -25,7 +25,7 @@ pub fn folder() -> PathBuf {
 pub fn build() -> Result {
     step("building the dynamic modules");
     run(cargo()
-        .args(["build", "--profile", module::PROFILE])
+        .args(["build", "--profile", tools::MODULE_PROFILE])
         .args(["--package", module::PACKAGE])
         .args(["--package", "bench-do-nothing-native"]))?;
     for module in [FILTER, NOTHING] {

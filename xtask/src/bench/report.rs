@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 
+use super::chains::BOTH;
 use super::compared::{added, added_ratio, more};
 use super::envoy::TOKEN_LENGTH;
 use super::figures::{self, limits_table};
-use super::measured::{
-    Added, BASE, CONNECTIONS, Costs, LARGE, Measured, NATIVE, OURS, Start, Workers,
-};
+use super::measured::{Added, BASE, CONNECTIONS, Costs, LARGE, Measured, Start, Workers};
 use super::statistics::{Estimate, median, percentile};
 
 /// What each chain costs for a small body.
@@ -66,8 +65,8 @@ pub fn whole(measured: &Measured) -> String {
 const PREFACE: &str = "# What the filter costs\n\n\
     Written by `cargo xtask bench`. An Envoy with one worker has a listener for each chain \
     of filters; h2load asks each in turn, in interleaved rounds. What is compared is in one \
-    Envoy; both hosts, the floor and the scale have one of their own, since more chains in one process \
-    crowd one another out of the caches. The cost is CPU time of the \
+    Envoy; both hosts, the floor and the scale have one of their own, since more chains in \
+    one process crowd one another out of the caches. The cost is CPU time of the \
     whole Envoy process (`/proc/PID/task/*/schedstat`) per request. What counts is what a \
     chain adds to no filter at all; `no-filter-again` is a second listener without any, and \
     shows the error. Chains of the wasm filter are named by the signature (`v4`, `v1`), those \
@@ -118,14 +117,7 @@ fn push_hosts(text: &mut String, measured: &Measured) {
          |---|---|---|---|---|---|---|---|\n",
     );
     const AWS: &str = "aws-upstream";
-    for chain in [
-        BASE,
-        "do-nothing-upstream",
-        "native-do-nothing-upstream",
-        AWS,
-        OURS,
-        NATIVE,
-    ] {
+    for chain in BOTH {
         let time = added(&measured.both, chain);
         let of_aws = added_ratio(&measured.both, chain, AWS).value;
         let counted = |chain| measured.instructions.get(chain).map(|added| added.others);
@@ -341,7 +333,8 @@ mod tests {
     use testkit::tools;
 
     use super::super::callgrind::COUNTED;
-    use super::super::chains::{BODIES, BOTH, FLOOR, HOT, LATENCY, PEERS, SCALE};
+    use super::super::chains::{BODIES, FLOOR, HOT, LATENCY, PEERS, SCALE};
+    use super::super::measured::{NATIVE, OURS};
     use super::*;
 
     /// Each chain costs something else.

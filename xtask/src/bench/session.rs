@@ -146,7 +146,7 @@ impl Session {
             bodies,
         } = self.length;
         step("both hosts");
-        let both = self.both()?;
+        let both = self.group(&BOTH, Session::short_costs)?;
         step("one object");
         let hot = Load {
             objects: ONE,
@@ -162,9 +162,9 @@ impl Session {
         };
         let large = rounds::run(envoy, &BODIES, large_rounds, &large)?;
         step("the floor");
-        let floor = self.group(&FLOOR)?;
+        let floor = self.group(&FLOOR, Session::costs)?;
         step("many routes and credentials");
-        let scale = self.group(&SCALE)?;
+        let scale = self.group(&SCALE, Session::costs)?;
         Ok(Measured {
             rounds,
             requests,
@@ -181,20 +181,16 @@ impl Session {
         })
     }
 
-    /// What small bodies cost with both hosts, in an Envoy of its own.
-    fn both(&self) -> Result<Costs> {
-        let chains = pick(&self.chains, &BOTH);
-        let envoy = self.start(&chains)?;
-        rounds::check(&envoy, &chains, &self.origin)?;
-        self.short_costs(&envoy, &chains)
-    }
-
-    /// What small bodies cost in an Envoy of its own.
-    fn group(&self, names: &[&str]) -> Result<Costs> {
+    /// What small bodies cost in an Envoy of its own, as `costs` measures it.
+    fn group(
+        &self,
+        names: &[&str],
+        costs: impl Fn(&Session, &Envoy, &[Chain]) -> Result<Costs>,
+    ) -> Result<Costs> {
         let chains = pick(&self.chains, names);
         let envoy = self.start(&chains)?;
         rounds::check(&envoy, &chains, &self.origin)?;
-        self.costs(&envoy, &chains)
+        costs(self, &envoy, &chains)
     }
 
     /// What only the long run measures.
