@@ -17,7 +17,7 @@ pub const PACKAGES: [(&str, &str); 8] = [
     ("aria2c", "aria2"),
     ("ffmpeg", "ffmpeg"),
     ("ffprobe", "ffmpeg"),
-    ("chromium", "chromium"),
+    ("chromium", "chromium fonts-dejavu-core"),
     ("git", "git"),
     ("node", "nodejs"),
 ];
@@ -26,8 +26,8 @@ pub fn is_skipped() -> bool {
     std::env::var(SKIP).is_ok_and(|value| value == "1")
 }
 
-/// The program of one of these packages, in this folder, which is its home, too:
-/// nobody's own settings count.
+/// The program of one of these packages. `folder` is its home, too, so that no user's settings
+/// have an effect.
 pub fn client(program: &str, folder: &Path) -> Command {
     let known = PACKAGES.iter().find(|(name, _)| *name == program);
     let (_, package) = known.unwrap_or_else(|| panic!("{program} is not on the list"));
@@ -52,14 +52,15 @@ pub fn client(program: &str, folder: &Path) -> Command {
     command
 }
 
-/// Runs it to its end, which must be a good one; what it has printed.
+/// Runs a command to its end, which must be a success; returns what it has printed.
 pub fn run(command: &mut Command) -> Vec<u8> {
     let output = ended(command);
     assert!(output.status.success(), "{command:?}: {output:?}");
     output.stdout
 }
 
-/// Runs it to its end, whatever that is; one that hangs is killed, and the test fails.
+/// Runs a command to its end, with any result. A command that hangs is killed, and the test
+/// fails.
 pub fn ended(command: &mut Command) -> Output {
     let logs = ["stdout", "stderr"].map(scratch);
     let [stdout, stderr] = logs

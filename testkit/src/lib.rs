@@ -1,5 +1,5 @@
-//! Real Envoy, the sidecar and a fake OSS, for the tests, the demo and the
-//! benchmarks. What goes wrong here fails the test, loudly.
+//! A real Envoy, the sidecar and a fake OSS, for the tests, the demo and the benchmarks. Any
+//! error here fails the test.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +10,10 @@
 pub mod alibaba;
 pub mod attack;
 pub mod clients;
+pub mod demo;
+pub mod discovery;
 pub mod docker;
+pub mod documents;
 pub mod dynamic;
 pub mod envoy;
 pub mod generated;

@@ -1,5 +1,5 @@
-//! The shipped configurations, fitted to this machine as a user's are: by
-//! `oss-origin-auth render`.
+//! The shipped configurations, adapted to this machine as a user would: by `oss-origin-auth
+//! render`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::host;
 use crate::process::{Process, scratch};
 use crate::tools;
 
-/// What each shipped file is rendered with, beside the bucket and the region.
+/// The flags of each shipped file, beside the bucket and the region.
 pub const EXAMPLES: [(&str, &str); 19] = [
     ("envoy/minimal.yaml", ""),
     ("envoy/domain.yaml", "--domain static.example.com"),
@@ -78,12 +78,12 @@ fn flags(name: &str) -> Vec<&'static str> {
     flags.split_whitespace().collect()
 }
 
-/// A shipped file as it should be.
+/// The correct content of a shipped file.
 pub fn example(name: &str) -> Result<String, String> {
     example_of(&tools::cli(), name)
 }
 
-/// The same of another build of the command.
+/// The content of a shipped file by another build of the command.
 pub fn example_of(program: &Path, name: &str) -> Result<String, String> {
     let mut command = Command::new(program);
     command.args(["render", "--bucket", "my-bucket", "--region", "cn-hangzhou"]);
@@ -91,24 +91,24 @@ pub fn example_of(program: &Path, name: &str) -> Result<String, String> {
     printed(&mut command)
 }
 
-/// Renders what the file in `envoy/` is rendered with, with these settings in the environment;
-/// where the output is, for the host of the tests.
+/// Renders the file in `envoy/` with these settings in the environment, and adapts it for the
+/// host of the tests; returns its path.
 pub fn render(name: &str, settings: &[(&str, &str)]) -> PathBuf {
     let text = run_render(name, settings).unwrap_or_else(|problem| panic!("{problem}"));
     host::write(name, &text)
 }
 
-/// The keys that sign URLs, by their variables. They are Envoy's, too.
+/// The keys that sign URLs, by their variables. Envoy gets them, too.
 pub const URL_KEYS: [(&str, &str); 2] = [
     ("URL_KEY", "sesame-key-of-urls"),
     ("URL_KEY_BACKUP", "sesame-key-of-urls-before"),
 ];
 
-/// What is rendered, or its problem.
+/// The output of `render`, or its error.
 pub fn run_render(name: &str, settings: &[(&str, &str)]) -> Result<String, String> {
     let host = settings.iter().any(|(name, _)| *name == "OSS_HOST");
     let mut flags = flags(&format!("envoy/{name}"));
-    // The environment says it better.
+    // The environment replaces a flag.
     if let (Some(at), true) = (flags.iter().position(|flag| *flag == "--domain"), host) {
         flags.drain(at..at + 2);
     }
@@ -127,7 +127,8 @@ pub fn run_render(name: &str, settings: &[(&str, &str)]) -> Result<String, Strin
     printed(&mut command)
 }
 
-fn printed(command: &mut Command) -> Result<String, String> {
+/// The output of a command, or its error message.
+pub(crate) fn printed(command: &mut Command) -> Result<String, String> {
     let output = command.output().expect("oss-origin-auth");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.success() {
@@ -136,18 +137,18 @@ fn printed(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// The file of keys by which tokens of members are checked.
+/// A file with the keys that check the tokens of members.
 fn keys_of_tokens() -> String {
     let file = scratch("jwks.json");
     std::fs::write(&file, KEYS_OF_TOKENS).expect("the file of keys");
     file.display().to_string()
 }
 
-/// The keys of members' tokens: `example-key-of-the-documentation-only`.
+/// The key set for the tokens of members; the key is `example-key-of-the-documentation-only`.
 pub const KEYS_OF_TOKENS: &str = r#"{"keys": [{"kty": "oct", "alg": "HS256", "kid": "example",
     "k": "ZXhhbXBsZS1rZXktb2YtdGhlLWRvY3VtZW50YXRpb24tb25seQ"}]}"#;
 
-/// The file of who may refresh objects: `refresh`, with the password `sesame`.
+/// A file with the users that may refresh objects: `refresh`, with the password `sesame`.
 pub fn users_of_refresh() -> String {
     let file = scratch("refresh.htpasswd");
     // printf sesame | openssl dgst -sha1 -binary | base64
@@ -160,9 +161,9 @@ pub fn users_of_refresh() -> String {
 #[derive(Debug)]
 pub struct Shipped {
     pub process: Process,
-    /// Of clients.
+    /// The port for clients.
     pub port: u16,
-    /// Of the listener `refresh` of cached.yaml.
+    /// The port of the listener `refresh` of cached.yaml.
     pub refresh_port: Option<u16>,
     pub admin_port: u16,
 }
@@ -172,8 +173,8 @@ impl Shipped {
         Shipped::start_with(name, oss_port, sidecar_port, &[], |text| text)
     }
 
-    /// With more settings for `render`, which win and which Envoy gets, too, and a last
-    /// change of its output.
+    /// Starts an Envoy with more settings for `render`, which win and which Envoy gets, too,
+    /// and with a last change of the output.
     pub fn start_with(
         name: &str,
         oss_port: u16,

@@ -1,4 +1,4 @@
-//! Where the tools are that `cargo xtask setup` provides.
+//! The places of the tools that `cargo xtask setup` provides.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +12,13 @@ pub fn root() -> PathBuf {
 }
 
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    let folder = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    // Tests have other working directories.
+    root().join(folder)
 }
 
-/// Envoy 1.40: `ENVOY_BIN`, else the one that setup has installed. The program
-/// itself: what lies on the PATH of a venv is a script that starts it.
+/// Envoy 1.40: `ENVOY_BIN`, or else the one that setup has installed. It is the program itself;
+/// on the PATH of a venv there is only a script that starts it.
 pub fn envoy() -> PathBuf {
     match std::env::var_os("ENVOY_BIN") {
         Some(path) => found(PathBuf::from(path)),
@@ -24,7 +26,7 @@ pub fn envoy() -> PathBuf {
     }
 }
 
-/// The versions of Envoy that the filter is tried with, as PyPI names them. The native module
+/// The versions of Envoy that the filter is tested with, as PyPI names them. The native module
 /// does not load in the first two; 1.38.3 has no wasm VM there.
 pub const ENVOYS: [&str; 5] = ["1.36.4", "1.37.0", "1.38.3", "1.39.3", "1.40.0"];
 
@@ -42,26 +44,26 @@ pub fn envoy_version(version: &str) -> PathBuf {
     path
 }
 
-/// What has the filter in it.
+/// The host of the filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Host {
     /// Envoy's wasm VM.
     #[default]
     Wasm,
-    /// A library that Envoy loads: a dynamic module.
+    /// A library that Envoy loads, which is a dynamic module.
     Native,
 }
 
-/// Which of the two the tests are to use: `cargo xtask test --host native`. (`OSS_HOST` is
-/// something else: the bucket's domain, for `render` and the demo.)
+/// The environment variable that selects the host of the tests: `cargo xtask test --host
+/// native`. (`OSS_HOST` is another one: the bucket's domain, for `render` and the demo.)
 pub const HOST: &str = "OSS_FILTER_HOST";
 
-/// The host that [`HOST`] names: wasm, unless it is set.
+/// The host that [`HOST`] selects: wasm, unless it is set.
 pub fn host() -> Host {
     try_host().unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// The same, or what is wrong with the variable.
+/// The host that [`HOST`] selects, or the error in the variable.
 pub fn try_host() -> Result<Host, String> {
     let name = std::env::var(HOST).unwrap_or_default();
     let given = Some(name.as_str()).filter(|name| !name.is_empty());
@@ -93,10 +95,11 @@ impl std::fmt::Display for Host {
 /// The native module, as Envoy's configuration names it.
 pub const MODULE_NAME: &str = "oss_origin_auth_native";
 
-/// The profile of Cargo that builds it, by which the folder in the target's is named.
+/// The profile of Cargo for the native module, which is also the name of its folder in the
+/// target directory.
 pub const MODULE_PROFILE: &str = "module";
 
-/// The folder with the native module that is built here, if the tests use it.
+/// The folder with the native module of this build, if the tests use it.
 pub fn module_folder() -> PathBuf {
     let folder = target().join(MODULE_PROFILE);
     if host() == Host::Native {
@@ -105,7 +108,7 @@ pub fn module_folder() -> PathBuf {
     folder
 }
 
-/// Where setup has installed Python's packages.
+/// The folder of the Python packages that setup has installed.
 pub fn site_packages() -> PathBuf {
     let lib = target().join("venv/lib");
     let folders = std::fs::read_dir(&lib).into_iter().flatten().flatten();
@@ -122,7 +125,7 @@ pub fn pairwise() -> bool {
     std::env::var(PAIRWISE).is_ok_and(|value| value == "1")
 }
 
-/// What that option sets for the tests.
+/// The environment variable for `--pairwise`.
 pub const PAIRWISE: &str = "OSS_PAIRWISE";
 
 /// The Python that has Alibaba's SDKs.
@@ -130,8 +133,8 @@ pub fn python() -> PathBuf {
     found(target().join("venv/bin/python"))
 }
 
-/// The filter's wasm module: the file that the environment variable [`MODULE`] names, else
-/// the one that is built here.
+/// The filter's wasm module: the file in the environment variable [`MODULE`], or else the one
+/// of this build.
 pub fn filter_wasm() -> PathBuf {
     if let Some(file) = std::env::var_os(MODULE) {
         return found(PathBuf::from(file));
@@ -139,22 +142,22 @@ pub fn filter_wasm() -> PathBuf {
     found(target().join("wasm32-wasip1/release/oss_origin_auth.wasm"))
 }
 
-/// What `cargo xtask attack --module FILE` sets for the tests.
+/// The environment variable for `cargo xtask attack --module FILE`.
 pub const MODULE: &str = "OSS_MODULE";
 
 /// The command `oss-origin-auth`.
 pub fn cli() -> PathBuf {
-    found(target().join("native/oss-origin-auth"))
+    found(target().join("debug/oss-origin-auth"))
 }
 
-/// The sidecar, to be given its options.
+/// A command that starts the sidecar; its options must be added.
 pub fn sidecar() -> Command {
     let mut command = Command::new(cli());
     command.arg("sidecar");
     command
 }
 
-/// What the images are made of: `cargo xtask build --image`.
+/// The folder with the content of the images: `cargo xtask build --image`.
 pub fn image() -> PathBuf {
     found(target().join("image"))
 }

@@ -10,6 +10,7 @@
 use std::process::Command;
 
 use serde_json::Value;
+use testkit::demo::Demo;
 use testkit::envoy::stat;
 use testkit::process::{scratch, wait_until};
 use testkit::shipped::Shipped;
@@ -67,6 +68,32 @@ fn prometheus_gets_what_the_dashboard_and_the_alerts_ask_for() {
             let found = prometheus.query(metric);
             assert!(!found.is_empty(), "{metric} of {expression}");
         }
+    }
+}
+
+/// What a newcomer sees who has the demo, its page and Grafana.
+#[test]
+fn every_panel_of_the_dashboard_shows_something_of_the_demo() {
+    let demo = Demo::start();
+    for path in [
+        "/",
+        "/film.mp4",
+        &demo.signed,
+        "/nothing-here",
+        "/?versions",
+    ] {
+        let _ = Request::get(path).send(demo.port);
+    }
+    let prometheus = Prometheus::start(demo.admin_port, demo.sidecar_port);
+    let expressions = dashboard_expressions();
+    assert!(expressions.len() >= 8);
+    for expression in expressions {
+        // A rate is there with the second scrape.
+        wait_until(&expression, || {
+            let found = prometheus.query(&expression);
+            let is_number = |one: &Value| one["value"][1] != "NaN";
+            !found.is_empty() && found.iter().all(is_number)
+        });
     }
 }
 

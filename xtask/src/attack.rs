@@ -1,5 +1,5 @@
-//! Attacks on a module of the filter, given by name or built here: what was once found
-//! must stay mended.
+//! Attacks on a module of the filter, a given one or the one that is built here. Old faults
+//! must stay fixed.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,14 +21,14 @@ pub struct Options {
     /// Attack this wasm module, and not the one that is built here
     #[arg(long, value_name = "FILE", value_parser = existing)]
     module: Option<PathBuf>,
-    /// What has the filter in it: wasm or native; without this, what OSS_FILTER_HOST says, or
-    /// else wasm
+    /// The host of the filter: wasm or native; without this, that of OSS_FILTER_HOST, or else
+    /// wasm
     #[arg(long, conflicts_with = "module")]
     host: Option<Host>,
     /// How many random requests
     #[arg(long, default_value_t = 5_000)]
     requests: u32,
-    /// What makes the random requests; without it, those of each `cargo xtask test`
+    /// The seed of the random requests; without it, that of `cargo xtask test`
     #[arg(long)]
     seed: Option<String>,
     /// How many tests run at the same time
@@ -40,14 +40,14 @@ pub struct Options {
 
 fn existing(file: &str) -> std::result::Result<PathBuf, String> {
     let path = PathBuf::from(file);
-    // The tests run in another folder.
+    // The tests run in another folder, so the path must be absolute.
     path.canonicalize().map_err(|error| error.to_string())
 }
 
-/// Makes all attacks, and prints how many were withstood.
+/// Runs all attacks, and prints how many were withstood.
 pub fn run(options: &Options) -> Result {
     match options.module {
-        Some(_) => setup::install_python_packages()?,
+        Some(_) => setup::install_python_packages(&setup::LISTS)?,
         None => setup::run()?,
     }
     let outcomes = options.found_before()?;
@@ -77,7 +77,7 @@ impl Options {
         }
     }
 
-    /// The tests in tests/attack.
+    /// Runs the tests in tests/attack, which repeat what earlier attacks have found.
     fn found_before(&self) -> Result<Vec<Outcome>> {
         step("what was found before");
         let host = self.host()?;
@@ -91,7 +91,7 @@ impl Options {
         runner::run(tests, self.jobs.into(), &self.environment())
     }
 
-    /// What is set for all attacks.
+    /// The environment of all attacks.
     fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut set = vec![(attack::REQUESTS, self.requests.to_string().into())];
         set.extend(self.seed.iter().map(|seed| (attack::SEED, seed.into())));

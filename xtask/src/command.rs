@@ -1,14 +1,14 @@
-//! How this program starts others: with cargo's own settings out of the way, and
-//! with a failure that names the command.
+//! Starts other programs, without cargo's own variables. An error names the command.
 
-use std::process::Command;
+use std::io::IsTerminal;
+use std::process::{Command, Stdio};
 
 use testkit::tools;
 
-/// What a command of this program ends with; the error is a text for the user.
+/// The result of a command of this program; the error is a text for the user.
 pub type Result<T = ()> = std::result::Result<T, String>;
 
-/// Runs a command; its failure is an error that names it.
+/// Runs a command; an error names it.
 pub fn run(command: &mut Command) -> Result {
     let status = command
         .status()
@@ -20,12 +20,27 @@ pub fn run(command: &mut Command) -> Result {
     }
 }
 
+/// Runs a command and shows its output only if it fails; the error names the command and has
+/// the output.
+pub fn run_quietly(command: &mut Command) -> Result {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    Err(format!("{said}{command:?} ended with {}", output.status))
+}
+
 /// The cargo that runs this command, in the project's folder.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(tools::root());
-    // What cargo has told this program of itself. The build script of ring reads it,
-    // and would run again whenever cargo is started by somebody else.
+    // Cargo sets variables for this program. The build script of ring reads them, and would run
+    // again whenever cargo is started in another way.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -35,7 +50,13 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Tells the user what is done next.
+/// Shows the user what is done next.
 pub fn step(name: &str) {
-    eprintln!("==> {name}");
+    // On a terminal there may be a line of progress.
+    let begin = if std::io::stderr().is_terminal() {
+        "\r\x1b[K"
+    } else {
+        ""
+    };
+    eprintln!("{begin}==> {name}");
 }

@@ -1,22 +1,22 @@
-//! A private object through Envoy: from a fake OSS, or from a real bucket.
+//! The demo: private objects through Envoy, which are a page in a fake OSS, or an object of a
+//! real bucket.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use testkit::alibaba::{BUCKET, HOST, REGION};
-use testkit::envoy::serve;
-use testkit::shipped::render;
-use testkit::{FakeAlibaba, Request, host, tools};
+use testkit::demo::{Demo, HELLO, start_envoy};
+use testkit::{Process, Request, sidecar, tools};
 
 use crate::command::Result;
-use crate::setup;
+use crate::setup::{self, Took};
 
-/// Shows that OSS refuses an anonymous request and that Envoy serves the object.
+/// Show private objects served through Envoy: a page, a film, a protected file
 ///
 /// Without settings it uses a fake OSS and STS on this machine. To use a real
 /// bucket, set OSS_BUCKET, OSS_REGION (cn-hangzhou) and OSS_OBJECT (a key, encoded as in a URL), and
 /// what the sidecar needs: ALIBABA_CLOUD_ACCESS_KEY_ID,
 /// ALIBABA_CLOUD_ACCESS_KEY_SECRET and, to assume a role, ALIBABA_CLOUD_ROLE_ARN.
-/// OSS_HOST replaces BUCKET.oss-REGION.aliyuncs.com.
+/// OSS_HOST replaces BUCKET.oss-REGION-internal.aliyuncs.com, which answers within the
+/// region alone.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Options {
@@ -25,149 +25,174 @@ pub struct Options {
     once: bool,
 }
 
-/// Starts all that it takes, shows the object, and stays.
+/// Starts everything, shows the objects, and stays.
 pub fn run(options: &Options) -> Result {
-    // A wrong one is told before anything is built.
-    tools::try_host()?;
-    setup::run()?;
-    let mut origin = match variable("OSS_BUCKET") {
-        Some(bucket) => Origin::real(bucket)?,
-        None => Origin::fake(),
+    let before = since_the_command();
+    // A wrong variable is reported before anything is built.
+    let host = tools::try_host()?;
+    let real = Real::of_environment()?;
+    let took = setup::for_demo(host)?;
+    let begin = Instant::now();
+    let mut stage = match real {
+        Some(real) => real.start()?,
+        None => start_fake()?,
     };
-    let mut sidecar = tools::sidecar();
-    sidecar.env("STS_SIDECAR_LISTEN", "127.0.0.1:0");
-    sidecar.envs(origin.environment.drain(..));
-    let (mut sidecar, sidecar_port) = testkit::sidecar::start(&mut sidecar);
-
-    origin.set("SIDECAR_ADDRESS", format!("127.0.0.1:{sidecar_port}"));
-    origin.set("LISTEN_PORT", 0);
-    origin.set("ADMIN_PORT", 0);
-    let settings: Vec<(&str, &str)> = origin
-        .settings
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let mut envoy = host::envoy(&tools::envoy(), &render("minimal.yaml", &settings));
-    envoy.args(["--concurrency", "2", "--disable-hot-restart"]);
-    let (mut envoy, ports) = serve(&mut envoy);
-    let (listen, admin) = (ports.only(), ports.admin);
-
-    let path = format!("/{}", origin.object);
-    origin.show_direct(&path)?;
-    let served = Request::get(&path).send(listen);
-    println!(
-        "Envoy, asked for {path}:            {} ({} bytes)",
-        served.status,
-        served.body.len()
-    );
-    if served.status != 200 {
-        let log = envoy.log.display();
-        return Err(format!(
-            "expected 200; Envoy's log is {log}\n{}",
-            served.text()
-        ));
-    }
-    if origin.fake.is_some() && served.body != OBJECT_CONTENT.as_bytes() {
-        return Err("the object is not what was put into the bucket".into());
-    }
+    println!("{}", told(before, &took, begin.elapsed()));
     println!();
-    println!("Try:");
-    println!("  curl -i http://127.0.0.1:{listen}{path}");
-    println!("  curl -i -r 0-4 http://127.0.0.1:{listen}{path}");
-    println!("  curl -i http://127.0.0.1:{listen}/            # listing the bucket: refused");
-    println!("  curl -i -X DELETE http://127.0.0.1:{listen}{path}");
-    println!("Envoy's admin page: http://127.0.0.1:{admin}/");
-    println!(
-        "Logs: {} and {}",
-        envoy.log.display(),
-        sidecar.log.display()
-    );
+    for line in &stage.lines {
+        println!("{line}");
+    }
+    println!("Envoy's admin page: http://127.0.0.1:{}/", stage.admin_port);
+    let [envoy, sidecar] = stage.processes.each_ref().map(|process| &process.log);
+    println!("Logs: {} and {}", envoy.display(), sidecar.display());
     if options.once {
         return Ok(());
     }
     println!("Ctrl-C ends it.");
     loop {
         std::thread::sleep(Duration::from_millis(500));
-        envoy.assert_running();
-        sidecar.assert_running();
-    }
-}
-
-/// The bucket, and what the sidecar and Envoy need to reach it.
-struct Origin {
-    /// For `oss-origin-auth render`, by its variables.
-    settings: Vec<(&'static str, String)>,
-    object: String,
-    /// For the sidecar.
-    environment: Vec<(&'static str, String)>,
-    fake: Option<FakeAlibaba>,
-}
-
-const OBJECT_CONTENT: &str = "This object is in a private bucket.\n";
-
-impl Origin {
-    fn fake() -> Origin {
-        let alibaba = FakeAlibaba::start();
-        let role = "acs:ram::1234567890:role/oss-reader";
-        alibaba.put("hello.txt", OBJECT_CONTENT);
-        alibaba.add_key("LTAIdemo", "demo-secret", None, None);
-        alibaba.add_role(role, None);
-        let sts = format!("http://127.0.0.1:{}", alibaba.sts_port);
-        Origin {
-            settings: vec![
-                ("OSS_BUCKET", BUCKET.into()),
-                ("OSS_REGION", REGION.into()),
-                ("OSS_ADDRESS", format!("127.0.0.1:{}", alibaba.oss_port)),
-                ("OSS_TLS", "off".into()),
-                ("OSS_HOST", HOST.into()),
-            ],
-            object: "hello.txt".into(),
-            environment: vec![
-                ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIdemo".into()),
-                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "demo-secret".into()),
-                ("ALIBABA_CLOUD_ROLE_ARN", role.into()),
-                ("ALIBABA_CLOUD_STS_ENDPOINT", sts),
-            ],
-            fake: Some(alibaba),
+        for process in &mut stage.processes {
+            process.assert_running();
         }
     }
+}
 
-    fn real(bucket: String) -> Result<Origin> {
-        let region = variable("OSS_REGION")
-            .ok_or("OSS_BUCKET is set, OSS_REGION is not; set it, for example to cn-hangzhou")?;
-        let object = variable("OSS_OBJECT")
-            .ok_or("OSS_BUCKET is set, OSS_OBJECT is not; set it to the key of an object")?;
-        Ok(Origin {
-            // The rest `render` and the sidecar find in the environment.
-            settings: vec![("OSS_BUCKET", bucket), ("OSS_REGION", region)],
-            object: object.trim_start_matches('/').to_owned(),
-            environment: Vec::new(),
-            fake: None,
+/// The running parts, and what the user can do with them.
+struct Stage {
+    /// Envoy and the sidecar.
+    processes: [Process; 2],
+    admin_port: u16,
+    lines: Vec<String>,
+    /// The fake OSS, which ends when this is dropped.
+    _alibaba: Option<testkit::FakeAlibaba>,
+}
+
+/// Starts the page in the fake OSS, and checks that it is refused and served as it should be.
+fn start_fake() -> Result<Stage> {
+    let demo = Demo::start();
+    let (port, hello) = (demo.port, HELLO.0);
+    let mut lines = demo.tour()?;
+    lines.extend([
+        format!("  curl -i http://127.0.0.1:{port}/{hello}"),
+        format!("  curl -i -r 0-4 http://127.0.0.1:{port}/{hello}"),
+        format!("  curl -i 'http://127.0.0.1:{port}/?versions'    # listing the bucket: refused"),
+        format!("  curl -i -X DELETE http://127.0.0.1:{port}/{hello}"),
+    ]);
+    Ok(Stage {
+        processes: [demo.envoy, demo.sidecar],
+        admin_port: demo.admin_port,
+        lines,
+        _alibaba: Some(demo.alibaba),
+    })
+}
+
+/// A real bucket, as the environment names it; `render` and the sidecar read the other
+/// variables.
+struct Real {
+    object: String,
+}
+
+impl Real {
+    fn of_environment() -> Result<Option<Real>> {
+        if variable("OSS_BUCKET").is_none() {
+            return Ok(None);
+        }
+        for (name, example) in [
+            ("OSS_REGION", "cn-hangzhou"),
+            ("OSS_OBJECT", "the key of an object"),
+        ] {
+            if variable(name).is_none() {
+                return Err(format!(
+                    "OSS_BUCKET is set, {name} is not; set it, for example to {example}"
+                ));
+            }
+        }
+        let object = variable("OSS_OBJECT").unwrap_or_default();
+        let object = object.trim_start_matches('/').to_owned();
+        Ok(Some(Real { object }))
+    }
+
+    fn start(&self) -> Result<Stage> {
+        let mut sidecar = tools::sidecar();
+        sidecar.env("STS_SIDECAR_LISTEN", "127.0.0.1:0");
+        let (sidecar, sidecar_port) = sidecar::start(&mut sidecar);
+        let (envoy, ports) = start_envoy(&[], sidecar_port, &[])?;
+        let (port, path) = (ports.only(), format!("/{}", self.object));
+        let served = Request::get(&path).send(port);
+        if served.status != 200 {
+            let log = envoy.log.display();
+            return Err(format!(
+                "{path}: {}, not 200; Envoy's log is {log}\n{}",
+                served.status,
+                served.text()
+            ));
+        }
+        let lines = [
+            format!("Envoy: {path}: 200, {} bytes", served.body.len()),
+            String::new(),
+            format!("  curl -i http://127.0.0.1:{port}{path}"),
+            format!("OSS itself: curl -i https://<bucket>.oss-<region>.aliyuncs.com{path}"),
+        ];
+        Ok(Stage {
+            processes: [envoy, sidecar],
+            admin_port: ports.admin,
+            lines: lines.into(),
+            _alibaba: None,
         })
     }
+}
 
-    fn set(&mut self, name: &'static str, value: impl ToString) {
-        self.settings.push((name, value.to_string()));
-    }
+/// The line on how long the first object took, and on the parts of that time.
+fn told(before: Option<Duration>, took: &Took, start: Duration) -> String {
+    let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
+    let both = took.build.max(took.download);
+    let total = before.unwrap_or_default() + both + start;
+    let own = before.map_or(String::new(), |before| {
+        format!("{} for this command, ", seconds(before))
+    });
+    format!(
+        "The first object came after {}: {own}{} to build, beside that {} to download, {} to start.",
+        seconds(total),
+        seconds(took.build),
+        seconds(took.download),
+        seconds(start)
+    )
+}
 
-    /// That OSS itself refuses: for the fake one, since asking the real one
-    /// takes TLS, a `curl` line stands in.
-    fn show_direct(&self, path: &str) -> Result {
-        let Some(alibaba) = &self.fake else {
-            println!("OSS itself: curl -i https://<bucket>.oss-<region>.aliyuncs.com{path}");
-            return Ok(());
-        };
-        let direct = Request::get(path).send(alibaba.oss_port);
-        println!("OSS, asked directly for {path}:     {}", direct.status);
-        match direct.status {
-            403 => Ok(()),
-            status => Err(format!(
-                "OSS answered {status} to an anonymous request, not 403"
-            )),
-        }
-    }
+/// The time since this command was typed, if the system knows it: cargo, which has built this
+/// program, was the same process (proc(5): `stat`, field 22, in hundredths of a second).
+fn since_the_command() -> Option<Duration> {
+    let read = |file| std::fs::read_to_string(file).ok();
+    let stat = read("/proc/self/stat")?;
+    // The name may have spaces and brackets.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let began: f64 = fields.split(' ').nth(19)?.parse().ok()?;
+    let uptime = read("/proc/uptime")?;
+    let now: f64 = uptime.split(' ').next()?.parse().ok()?;
+    Duration::try_from_secs_f64(now - began / 100.0).ok()
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seconds_are_told_by_what_they_were_for() {
+        let seconds = Duration::from_secs;
+        let took = Took {
+            download: seconds(14),
+            build: seconds(40),
+        };
+        assert_eq!(
+            told(Some(seconds(30)), &took, seconds(4)),
+            "The first object came after 74.0 s: 30.0 s for this command, 40.0 s to build, beside \
+             that 14.0 s to download, 4.0 s to start."
+        );
+        // The process has just begun.
+        assert!(since_the_command().is_none_or(|since| since < seconds(3600)));
+    }
 }

@@ -1,4 +1,4 @@
-//! The project's commands. Each does all the set-up that it needs.
+//! The project's commands. Each installs and builds what it needs.
 
 mod attack;
 mod bench;
@@ -15,6 +15,7 @@ mod memcheck;
 mod module;
 mod native;
 mod place;
+mod progress;
 mod render;
 mod runner;
 mod schema;
@@ -45,13 +46,12 @@ enum Task {
     Setup,
     /// Build the filter and the command
     Build {
-        /// What images are made of: a static command, in target/image/
+        /// Build the content of the images: a static command, in target/image/
         #[arg(long)]
         image: bool,
     },
     Test(test::Options),
     Attack(attack::Options),
-    /// Show a private object served through Envoy
     Demo(demo::Options),
     Bench(bench::Options),
     Instructions(instructions::Options),
@@ -81,7 +81,7 @@ enum Task {
     },
 }
 
-/// The arguments of what is no command of the project any more.
+/// The arguments of a command that is no longer part of the project.
 #[derive(clap::Args)]
 struct Moved {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -138,7 +138,7 @@ fn run(task: Task) -> Result {
 }
 
 fn soak(minutes: u64) -> Result {
-    // A wrong one is told before anything is built.
+    // A wrong variable is reported before anything is built.
     testkit::tools::try_host()?;
     setup::run()?;
     let report = testkit::soak::run(&Plan {
@@ -162,4 +162,19 @@ fn soak_sidecar(minutes: u64) -> Result {
     report
         .problem()
         .map_or(Ok(()), |problem| Err(problem.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_in_the_documents_is_known() {
+        testkit::documents::check_commands("cargo xtask", |arguments| {
+            let error = Options::command().try_get_matches_from(arguments).err()?;
+            Some((format!("{:?}", error.kind()), error.to_string()))
+        });
+    }
 }

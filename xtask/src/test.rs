@@ -1,6 +1,5 @@
-//! The tests, in three tiers: `cargo test` has those that need no set-up, this
-//! command adds those that need a real Envoy, `--all` those that need what only a
-//! system's packages provide.
+//! The tests, in three tiers: `cargo test` runs those that need no set-up, this command adds
+//! those that need a real Envoy, and `--all` adds those that need packages of the system.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -31,7 +30,7 @@ pub struct Options {
     /// Install Debian packages without asking
     #[arg(long, requires = "all")]
     yes: bool,
-    /// What has the filter in it; without this, what OSS_FILTER_HOST says, or else wasm
+    /// The host of the filter; without this, that of OSS_FILTER_HOST, or else wasm
     #[arg(long, value_enum)]
     host: Option<Hosts>,
     /// Cover matrices by pairs, not by all their combinations
@@ -49,7 +48,7 @@ pub struct Options {
     filter: Option<String>,
 }
 
-/// How many tests ended how.
+/// The number of tests by result.
 #[derive(Default)]
 struct Sum {
     passed: usize,
@@ -61,13 +60,13 @@ const WITHOUT: &str = "without it `cargo xtask test --all` runs them";
 const OF_ALL: &str = "that need Docker, Prometheus, valgrind, clients or other versions of Envoy; \
                       `cargo xtask test --all` runs them";
 
-/// What stands for the count of instructions among the names of tests.
+/// The name that stands for the count of instructions among the tests.
 const INSTRUCTIONS: &str = "instructions";
 
-/// Runs the tests, and prints how many ended how.
+/// Runs the tests, and prints their results.
 pub fn run(options: &Options) -> Result {
     let hosts = Hosts::or_of_environment(options.host)?;
-    // Ends with this command, if it was started here.
+    // An engine that was started here ends with this command.
     let mut _engine = None;
     if options.all {
         install::provide_all(&packages(), options.yes)?;
@@ -85,6 +84,8 @@ pub fn run(options: &Options) -> Result {
 
     step("tests that need set-up");
     let plan = Plan::new(options, hosts)?;
+    // `cargo test` has built it with the features of the tests' libraries.
+    setup::Part::Command.build()?;
     let outcomes = runner::run(plan.run, options.jobs.into(), &options.environment())?;
     for outcome in &outcomes {
         sum.count(outcome.problem.is_none());
@@ -118,13 +119,13 @@ impl Options {
         self.filter.as_ref().is_none_or(|part| name.contains(part))
     }
 
-    /// What is set for all tests.
+    /// The environment of all tests.
     fn environment(&self) -> Vec<(&'static str, OsString)> {
         let pairwise = self.pairwise.then(|| (tools::PAIRWISE, "1".into()));
         pairwise.into_iter().collect()
     }
 
-    /// Why a test does not run, whatever its host.
+    /// The reason why a test does not run with any host.
     fn leaves_out(&self, test: &Test, is_system: bool) -> Option<String> {
         let is_skipped = |part: &String| test.name.contains(part);
         if self.skip.as_ref().is_some_and(is_skipped) {
@@ -174,12 +175,12 @@ fn packages() -> Vec<(&'static str, &'static str)> {
     needs
 }
 
-/// Which of the tests that need set-up run.
+/// The tests with set-up that run.
 struct Plan {
     run: Vec<Test>,
-    /// How many are left out, and why.
+    /// The number of tests that are left out, by reason.
     skipped: BTreeMap<String, usize>,
-    /// Those of them that do not run with their host.
+    /// The tests that do not run with their host.
     left_out: LeftOut,
 }
 
@@ -190,7 +191,7 @@ impl Plan {
             skipped: BTreeMap::new(),
             left_out: LeftOut::default(),
         };
-        // All are built, so that what is left out is counted and compiles.
+        // All targets are built, so that tests that are left out are counted and compile.
         let names = ["envoy", "attack", "system"];
         let mut tests = Vec::new();
         for (target, program) in names.iter().zip(runner::build(&names)?) {
@@ -223,8 +224,7 @@ impl Plan {
     }
 }
 
-/// Runs `cargo test` for the workspace, and repeats what it says; a problem if
-/// it did not end well.
+/// Runs `cargo test` for the workspace, and shows its output; returns the problem if it fails.
 fn run_plain(options: &Options, sum: &mut Sum) -> Result<Option<String>> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
@@ -250,13 +250,13 @@ fn run_plain(options: &Options, sum: &mut Sum) -> Result<Option<String>> {
         return Ok(None);
     }
     if sum.failed == failed_before {
-        // It did not get as far as to count.
+        // The tests ended before they were counted.
         sum.failed += 1;
     }
     Ok(Some(format!("cargo test ended with {status}")))
 }
 
-/// From `ok. 3 passed; 0 failed; 1 ignored; …`.
+/// Reads a number of a line such as `ok. 3 passed; 0 failed; 1 ignored; …`.
 fn number_before(result: &str, word: &str) -> usize {
     let mut parts = result.split([';', '.']);
     let part = parts.find_map(|part| part.trim().strip_suffix(word));

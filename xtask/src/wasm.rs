@@ -1,4 +1,4 @@
-//! Builds modules for Envoy.
+//! Builds wasm modules for Envoy.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,16 +6,15 @@ use std::process::Command;
 use testkit::tools;
 use walrus::ModuleConfig;
 
-use crate::command::{Result, run as run_command, step};
+use crate::command::{Result, run_quietly, step};
 use crate::place::Place;
 
-/// What Envoy runs, as Rust names it.
+/// The target of Rust for Envoy's VM.
 pub const TARGET: &str = "wasm32-wasip1";
 
-/// What Envoy may call. The SDK exports a function for every callback that
-/// there is, and Envoy calls each one that a module exports, at some
-/// microseconds of every request, though nothing is behind it. (ABI 0.2.1;
-/// `_initialize` is WASI's.)
+/// The exports that Envoy may call. The SDK exports a function for every callback, and Envoy
+/// calls each exported one, even if it does nothing, which costs microseconds for every
+/// request. (ABI 0.2.1; `_initialize` belongs to WASI.)
 pub const EXPORTS: [&str; 16] = [
     "memory",
     "_initialize",
@@ -35,7 +34,7 @@ pub const EXPORTS: [&str; 16] = [
     "proxy_on_delete",
 ];
 
-/// Of the filter: exports that stand in for the SDK's (`src/bodies.rs`).
+/// The exports of the filter that replace those of the SDK (`src/bodies.rs`).
 const STAND_INS: [(&str, &str); 1] =
     [("oss_origin_auth_on_response_body", "proxy_on_response_body")];
 
@@ -47,32 +46,31 @@ pub const NO_CALLBACKS: [&str; 4] = [
     "proxy_on_memory_allocate",
 ];
 
-/// The filter: as plain `cargo build` makes it, but without the exports that
-/// nothing is behind.
+/// Builds the filter as plain `cargo build` does, but without exports that do nothing.
 pub fn build_filter() -> Result {
     build_filter_in(&Place::here()).map(|_| ())
 }
 
-/// The filter of a source tree; where it is.
+/// Builds the filter of a source tree; returns its path.
 pub fn build_filter_in(place: &Place) -> Result<PathBuf> {
     let path = build(place, "oss-origin-auth", "oss_origin_auth", &[])?;
     trim(&path, &path, &EXPORTS)?;
     Ok(path)
 }
 
-/// A peer or the floor, as fast as the compiler can make it.
+/// Builds a peer or the floor, as fast as the compiler can make it.
 pub fn build_peer(package: &str, library: &str) -> Result<PathBuf> {
     let fast = ["--config", "profile.release.opt-level=3"];
     build(&Place::here(), package, library, &fast)
 }
 
-/// A module as the SDK and cargo build it, with `more` arguments of cargo.
+/// Builds a module as the SDK and cargo do, with `more` arguments for cargo.
 fn build(place: &Place, package: &str, library: &str, more: &[&str]) -> Result<PathBuf> {
     install_target(TARGET)?;
-    // All flags are joined, those of .cargo/config.toml too.
+    // Flags from all places are joined, including .cargo/config.toml.
     let flags = without_paths(place)?;
     let flags = format!("target.{TARGET}.rustflags={flags:?}");
-    run_command(
+    run_quietly(
         place
             .cargo()
             .args(["build", "--release", "--lib"])
@@ -84,8 +82,8 @@ fn build(place: &Place, package: &str, library: &str, more: &[&str]) -> Result<P
     Ok(folder.join(library).with_extension("wasm"))
 }
 
-/// Flags that keep the folders of this machine out of what is built: its panics name the
-/// source files.
+/// The flags that keep the folders of this machine out of the build: its panics name the source
+/// files.
 pub fn without_paths(place: &Place) -> Result<Vec<String>> {
     let sysroot = Command::new("rustc")
         .args(["--print", "sysroot"])
@@ -109,7 +107,7 @@ pub fn without_paths(place: &Place) -> Result<Vec<String>> {
     Ok(folders.into_iter().map(remap).collect())
 }
 
-/// Removes all exports but `kept`, and what then nothing refers to.
+/// Removes all exports but `kept`, and what is then unused.
 pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
     let mut module = ModuleConfig::new()
         .generate_producers_section(false)
@@ -133,14 +131,14 @@ pub fn trim(from: &Path, to: &Path, kept: &[&str]) -> Result {
         module.exports.delete(export);
     }
     walrus::passes::gc::run(&mut module);
-    // cargo keeps a hard link to the file, which must not change.
+    // cargo keeps a hard link to the file, so that must not change.
     let new = to.with_extension("new");
     std::fs::write(&new, module.emit_wasm())
         .and_then(|()| std::fs::rename(&new, to))
         .map_err(|error| format!("{}: {error}", to.display()))
 }
 
-/// The standard library for another target than this machine.
+/// Installs the standard library for another target than this machine.
 pub fn install_target(target: &str) -> Result {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", target])
@@ -152,7 +150,7 @@ pub fn install_target(target: &str) -> Result {
         return Ok(());
     }
     step(&format!("adding the Rust target {target}"));
-    run_command(
+    run_quietly(
         Command::new("rustup")
             .args(["target", "add", target])
             .current_dir(tools::root()),

@@ -56,7 +56,7 @@ const DRAWING: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="30" heig
 /// Many times, so that OSS sends it in gzip.
 const TEXT: &str = "All of it is text. ";
 
-fn browser(folder: &Path) -> Command {
+pub fn browser(folder: &Path) -> Command {
     let mut command = client("chromium", folder);
     // As root there is no sandbox, in a container hardly any /dev/shm.
     command.args([

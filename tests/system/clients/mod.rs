@@ -2,6 +2,7 @@
 //! they get is the object, byte for byte.
 
 mod browser;
+mod demo;
 mod downloads;
 mod films;
 mod sdks;
