@@ -1,4 +1,4 @@
-//! Envoy, as the core asks for it.
+//! The core's host, implemented with Envoy's functions.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ use crate::abi;
 /// A stream of this worker, which may be gone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    /// Envoy's id of its context.
+    /// Envoy's id of the stream's context.
     pub stream: u32,
-    /// What happens to it.
+    /// The exchange of the stream.
     pub exchange: Weak<RefCell<Exchange<Handle>>>,
 }
 
@@ -30,14 +30,14 @@ impl PartialEq for Handle {
     }
 }
 
-/// Envoy's functions, for the context that it is calling now.
+/// The functions of Envoy, for the context that it is calling.
 #[derive(Debug, Default)]
 pub struct Envoy {
-    /// Fetches to make once this callback is over.
+    /// The fetches to perform after this callback.
     pub fetches: Vec<Fetch>,
-    /// Streams to wake once this callback is over.
+    /// The streams to wake after this callback.
     pub woken: Vec<Handle>,
-    /// Envoy's ids of its statistics, by their names.
+    /// Envoy's ids of the statistics, by their names.
     metrics: BTreeMap<String, u32>,
 }
 
@@ -81,6 +81,7 @@ impl Host for Envoy {
     fn attribute(&self, attribute: Attribute) -> Vec<u8> {
         abi::property(match attribute {
             Attribute::RouteName => "xds\0route_name",
+            Attribute::ClusterName => "xds\0cluster_name",
             Attribute::RouteMetadata => {
                 "xds\0route_metadata\0filter_metadata\0oss_origin_auth\0config"
             }
@@ -92,7 +93,7 @@ impl Host for Envoy {
     }
 
     fn attempt(&self) -> u64 {
-        // Envoy counts on the cluster alone, and shows a number in eight bytes.
+        // Envoy counts attempts only on the cluster, and encodes the number in eight bytes.
         let attempt = abi::property("upstream\0request_attempt_count").unwrap_or_default();
         attempt.try_into().map_or(0, u64::from_le_bytes)
     }
@@ -106,10 +107,11 @@ impl Host for Envoy {
     }
 }
 
-/// The name in Envoy's filter state, where `wasm.` stands before it.
+/// The name of a note in Envoy's filter state, where it follows the prefix `wasm.`.
 fn name(note: Note) -> &'static str {
     match note {
         Note::Mapped => "oss_origin_auth.mapped",
+        Note::Rule => "oss_origin_auth.rule",
         Note::Suspect => "oss_origin_auth.refused",
         Note::Credentials => "oss_origin_auth.credentials",
         Note::Cause => "oss_origin_auth.cause",
@@ -117,7 +119,7 @@ fn name(note: Note) -> &'static str {
 }
 
 impl Envoy {
-    /// Envoy's id of a statistic, which is asked for when it is first wanted.
+    /// Envoy's id of a statistic, which is defined at its first use.
     fn metric(&mut self, kind: MetricType, name: String) -> Option<u32> {
         if let Some(id) = self.metrics.get(&name) {
             return Some(*id);
@@ -138,7 +140,7 @@ impl SharedData for Envoy {
     }
 }
 
-/// A part of the response that passes now.
+/// The headers or trailers of a response that passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Part(pub MapType);
 
@@ -158,10 +160,11 @@ impl Response for Part {
     }
 }
 
-/// Sends a request for credentials: its token. `None` if Envoy knows no such cluster.
+/// Sends a request for credentials and returns Envoy's token of it. `None` if the cluster does
+/// not exist.
 pub fn dispatch(fetch: &Fetch) -> Option<u32> {
     let sidecar = &fetch.sidecar;
-    let headers = sidecar.request_headers(fetch.anew);
+    let headers = sidecar.request_headers(fetch.no_cache);
     hostcalls::dispatch_http_call(
         &sidecar.cluster,
         headers

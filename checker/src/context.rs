@@ -1,4 +1,4 @@
-//! What stands around a value while a document is looked through.
+//! The surroundings of a value while a document is searched.
 
 use serde_json::Value;
 
@@ -6,61 +6,61 @@ use crate::finding::Place;
 use crate::input::Source;
 use crate::protobuf::field;
 
-/// The name by which our filter is known.
+/// The name that marks our filter.
 pub const OURS: &str = "oss_origin_auth";
 
-/// Whether the name of a plugin, or the place of its code, is the filter's.
+/// Whether the name of a plugin, or the place of its code, is that of the filter.
 pub fn is_ours(text: Option<&str>) -> bool {
     text.is_some_and(|text| text.replace('-', "_").contains(OURS))
 }
 
-/// Where a filter sits.
+/// The place of a filter in Envoy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Position {
-    /// On the cluster of this name: behind every rewrite.
+    /// An upstream filter, on the cluster of this name: it runs after every rewrite.
     Cluster(String),
-    /// Among the filters of this one of `Found::managers`.
+    /// A downstream filter of the manager with this index in `Found::managers`.
     Manager(usize),
-    /// Among the filters of a gateway, whose routes stand elsewhere.
+    /// A filter of a gateway, whose routes are elsewhere.
     Gateway,
-    /// Among the filters of some routes of a gateway.
+    /// A filter of some routes of a gateway.
     Routes,
-    /// It does not show.
+    /// The position is not known.
     Unknown,
 }
 
-/// A `match_delegate` around a filter of ours.
+/// A `match_delegate` around one of our filters.
 #[derive(Debug)]
 pub struct Delegate {
-    /// The name by which routes give it another matcher.
+    /// The name by which a route can replace its matcher.
     pub name: String,
-    /// Envoy reads the deprecated field as well. With none it leaves the filter out
-    /// altogether.
+    /// The matchers in both fields; Envoy reads the deprecated one as well. Without a matcher
+    /// Envoy leaves the filter out.
     pub matchers: Vec<Value>,
 }
 
-/// What stands around a value in the document.
+/// The surroundings of a value in the document.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
-    /// Where the document is from.
+    /// The document.
     pub source: Option<&'a Source>,
-    /// The outermost that has a name: a cluster, a listener.
+    /// The outermost parent that has a name: a cluster or a listener.
     pub within: Option<&'a str>,
-    /// The innermost that has a name: a route, a cluster.
+    /// The innermost parent that has a name: a route or a cluster.
     pub owner: Option<&'a str>,
-    /// Where a filter here sits.
+    /// The position of a filter here.
     pub position: Option<Standing<'a>>,
-    /// The name of the filter in which it stands.
+    /// The name of the filter that contains the value.
     pub filter: &'a str,
-    /// The `match_delegate` around it.
+    /// The innermost `match_delegate` around the value.
     pub delegates: Option<&'a Around<'a>>,
-    /// The filter for which a route has this.
+    /// The filter that a route configures with the value.
     pub of_route: Option<&'a str>,
-    /// Whether it stands in a listener that Envoy alone reaches.
+    /// Whether the value is in a listener that only this Envoy reaches.
     pub is_internal: bool,
 }
 
-/// [`Position`], as far as it shows in a document of Envoy.
+/// A [`Position`] that can be seen in a document of Envoy.
 #[derive(Clone, Copy, Debug)]
 pub enum Standing<'a> {
     /// [`Position::Cluster`].
@@ -71,19 +71,19 @@ pub enum Standing<'a> {
     Gateway,
 }
 
-/// A `match_delegate`, and those around it.
+/// A `match_delegate`, linked to the one around it.
 #[derive(Debug)]
 pub struct Around<'a> {
-    /// Its name.
+    /// The name of the `match_delegate`.
     pub name: &'a str,
-    /// The message, with its matcher in it.
+    /// The message, which holds the matcher.
     pub message: &'a Value,
-    /// The next one.
+    /// The next `match_delegate` outwards.
     pub around: Option<&'a Around<'a>>,
 }
 
 impl<'a> Context<'a> {
-    /// The name of a filter: its own in Envoy, else that of the plugin.
+    /// The name of a filter here: its own in Envoy, or that of the plugin.
     pub fn name(&self, plugin: Option<&'a str>) -> Option<&'a str> {
         match self.filter {
             "" => plugin,
@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Where a filter of this name is.
+    /// The place of a filter with this name.
     pub fn place(&self, plugin: Option<&'a str>) -> Place {
         let name = self.name(plugin);
         Place {
@@ -103,7 +103,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Where a filter here sits.
+    /// The position of a filter here.
     pub fn position(&self) -> Position {
         match self.position {
             Some(Standing::Cluster(name)) => Position::Cluster(name.to_owned()),
@@ -113,14 +113,14 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// How findings name the settings in the metadata of the owner.
+    /// The name that findings use for the settings in the owner's metadata.
     pub fn metadata(&self) -> String {
         let owner = self.owner.map(|owner| format!("[{owner}]."));
         let owner = owner.unwrap_or_default();
         format!("{owner}metadata.filter_metadata.{OURS}.config")
     }
 
-    /// The `match_delegate`s around a filter here.
+    /// The list of `match_delegate`s around a filter here.
     pub fn delegates(&self) -> Vec<Delegate> {
         let all = std::iter::successors(self.delegates, |delegate| delegate.around);
         all.map(|delegate| {

@@ -1,21 +1,22 @@
-//! The words in which routes are written: Envoy's, or those of the manifests from which
-//! gateways make Envoy's.
+//! The formats of routes: Envoy's own, or that of the manifests that gateways translate for
+//! Envoy.
 
-/// Whose words these are.
+/// The format of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Envoy's.
+    /// Envoy's own format.
     Envoy,
-    /// Those of Istio's `VirtualService`.
+    /// The format of Istio's `VirtualService`.
     VirtualService,
-    /// Those of the Gateway API's `HTTPRoute`.
+    /// The format of the Gateway API's `HTTPRoute`.
     HttpRoute,
-    /// Those of an `Ingress` of Higress.
+    /// The format of an `Ingress` of Higress.
     Ingress,
 }
 
 impl Dialect {
-    /// What a field of Envoy's route is called: one of its action, or `match.prefix`.
+    /// The name in this format of a field of Envoy's route: a field of its action, or
+    /// `match.prefix`.
     pub fn field(self, name: &str) -> String {
         let known = FIELDS.iter().find(|(envoy, _)| *envoy == name);
         let [istio, gateway, higress] = known.map_or([name; 3], |(_, names)| *names);
@@ -28,17 +29,18 @@ impl Dialect {
         }
     }
 
-    /// Whether routes without a timeout get Envoy's.
+    /// Whether Envoy's default timeout holds for routes without one.
     pub fn has_default_timeout(self) -> bool {
         match self {
             Dialect::Envoy | Dialect::HttpRoute => true,
-            // Both write 0 where none is given.
+            // Both gateways write 0 where no timeout is given.
             Dialect::VirtualService | Dialect::Ingress => false,
         }
     }
 }
 
-/// Envoy's name of a field; those of a `VirtualService`, an `HTTPRoute`, an `Ingress`.
+/// Envoy's name of a field, with the names in a `VirtualService`, an `HTTPRoute` and an
+/// `Ingress`.
 const FIELDS: [(&str, [&str; 3]); 6] = [
     (
         "host_rewrite_literal",

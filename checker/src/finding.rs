@@ -1,66 +1,66 @@
-//! What a check says.
+//! The findings of the checks.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
 use serde_json::{Value, json};
 
-/// How bad it is; the worst comes first.
+/// The severity of a finding; the worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It is wrong: Envoy or the filter refuses it, or requests leave unsigned.
+    /// An error: Envoy or the filter refuses the configuration, or requests leave unsigned.
     Error,
-    /// Envoy loads it, and it works, but probably not as it is meant.
+    /// A warning: Envoy loads the configuration and it works, but probably not as intended.
     Warning,
-    /// It is good for some, and others should know.
+    /// A note: it is right for some users, and others should know.
     Note,
 }
 
-/// Something that is not as it should be.
+/// A problem in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity of the problem.
     pub severity: Severity,
-    /// Where it is.
+    /// The place of the problem.
     pub place: Place,
-    /// What is wrong, and how to mend it.
+    /// The problem, and the way to fix it.
     pub message: String,
-    /// The name of the rule that says it; empty where the file cannot be read.
+    /// The name of the rule that found it; empty if the file cannot be read.
     pub rule: &'static str,
 }
 
-/// Where it is.
+/// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The name of the file, where it has one.
+    /// The name of the file, if it has one.
     pub file: Option<String>,
-    /// The number of the document, from 1, where the file has several.
+    /// The number of the document, from 1, if the file has several.
     pub document: Option<usize>,
-    /// The part of the document, where that holds others: a `ConfigMap`.
+    /// The part of the document, if the document holds others, as a `ConfigMap` does.
     pub part: Option<String>,
-    /// The name of the filter, and of the cluster or listener that has it.
+    /// The name of the filter, and of its cluster or listener.
     pub filter: Option<String>,
-    /// The field, in snake case; empty for the whole.
+    /// The field, in snake case; empty for the whole configuration.
     pub field: String,
 }
 
-/// What all checks of some files say.
+/// The result of all checks of some files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How many configurations of the filter there were.
+    /// The number of configurations of the filter.
     pub checked: usize,
-    /// The errors, then the warnings, then the notes.
+    /// The findings: the errors, then the warnings, then the notes.
     pub findings: Vec<Finding>,
 }
 
-/// What a report comes to.
+/// The overall result of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing was found, or notes alone.
+    /// There are no findings, or only notes.
     Good,
-    /// There are warnings alone.
+    /// There are warnings, but no errors.
     Warnings,
-    /// There is an error, or more.
+    /// There are errors.
     Errors,
 }
 
@@ -70,7 +70,7 @@ impl Finding {
         Finding::new(Severity::Error, place, field, message.into())
     }
 
-    /// A warning of a field of a place.
+    /// A warning about a field of a place.
     pub fn warning(place: &Place, field: &str, message: impl Into<String>) -> Finding {
         Finding::new(Severity::Warning, place, field, message.into())
     }
@@ -95,7 +95,7 @@ impl Finding {
 }
 
 impl Report {
-    /// Puts the findings in order, each once.
+    /// Sorts the findings, and removes duplicates.
     pub fn new(checked: usize, mut findings: Vec<Finding>) -> Report {
         let mut said = BTreeSet::new();
         findings.retain(|finding| said.insert(finding.clone()));
@@ -103,7 +103,7 @@ impl Report {
         Report { checked, findings }
     }
 
-    /// What the worst finding comes to.
+    /// The overall result, which is that of the worst finding.
     pub fn verdict(&self) -> Verdict {
         match self.findings.first().map(|finding| finding.severity) {
             Some(Severity::Error) => Verdict::Errors,
@@ -112,13 +112,13 @@ impl Report {
         }
     }
 
-    /// How many findings are this bad.
+    /// The number of findings of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         let alike = |finding: &&Finding| finding.severity == severity;
         self.findings.iter().filter(alike).count()
     }
 
-    /// As JSON, for programs.
+    /// The report as JSON, for programs.
     pub fn to_json(&self) -> Value {
         let findings = self.findings.iter().map(|finding| {
             let Place {

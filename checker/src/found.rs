@@ -1,4 +1,4 @@
-//! What documents have of ours, wherever it stands.
+//! The parts of documents that concern the filter, wherever they are.
 
 use serde_json::Value;
 
@@ -11,16 +11,16 @@ use crate::module::{self, Module};
 use crate::protobuf::{field, is, is_true, list, text, unwrapped};
 use crate::version::Version;
 
-/// What the documents of a file have of ours.
+/// The parts of a file's documents that concern the filter.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The filters of ours.
+    /// The configurations of our filter.
     pub filters: Vec<Filter>,
     /// The VMs of wasm filters that are not ours.
     pub others: Vec<OtherVm>,
     /// The managers of HTTP connections.
     pub managers: Vec<Manager>,
-    /// Settings in the metadata of routes and clusters.
+    /// The settings in the metadata of routes and clusters.
     pub metadata: Vec<Metadata>,
     /// The matchers that routes give to a `match_delegate`.
     pub of_routes: Vec<RouteMatcher>,
@@ -30,89 +30,91 @@ pub struct Found {
     pub admins: Vec<Cluster>,
     /// The routes of gateways, which stand in manifests, and patches of routes.
     pub gateways: Vec<Manager>,
-    /// All of it.
+    /// The documents in which all of this was found.
     pub documents: Vec<Document>,
-    /// The version of Envoy that reads it.
+    /// The version of Envoy that reads the documents.
     pub envoy: Version,
 }
 
 /// A message, such as that of a cluster.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Its name; may be empty.
+    /// The name of the message; may be empty.
     pub name: String,
-    /// Where it is.
+    /// The place of the message.
     pub place: Place,
     /// The message.
     pub message: Value,
 }
 
-/// A filter of ours.
+/// A configuration of our filter.
 #[derive(Debug)]
 pub struct Filter {
-    /// Its name in Envoy; empty where it has none.
+    /// The name of the filter in Envoy; empty if it has none.
     pub name: String,
-    /// Where it is.
+    /// The place of the filter.
     pub place: Place,
-    /// The field of its settings.
+    /// The field that holds its settings.
     pub field: &'static str,
-    /// Its settings, or why Envoy would hand it none.
+    /// The settings of the filter, or the reason why Envoy would pass none to it.
     pub settings: Result<String, String>,
-    /// The `match_delegate`s around it.
+    /// The indexes of Higress's `matchRules` that became the rules of the settings.
+    pub rules: Vec<usize>,
+    /// The list of `match_delegate`s around the filter.
     pub delegates: Vec<Delegate>,
-    /// What it is loaded from, where it is a native module. Then it has no VM.
+    /// The module that Envoy loads, if the filter is a native module, which has no VM.
     pub module: Option<Module>,
-    /// The VM that it runs in.
+    /// The VM that runs the filter.
     pub vm: VmId,
-    /// The variables whose values stand in the configuration: the field, and the name.
+    /// The variables whose values are in the configuration: the field and the name of each.
     pub inline: Vec<(String, String)>,
-    /// The variables that are handed over to it from the environment, and the field that
-    /// names them; `None` where that does not show.
+    /// The variables that the filter gets from the environment, and the field that names them;
+    /// `None` if they are not known.
     pub handed: Option<(&'static str, Vec<String>)>,
-    /// Whether it has `allow_on_headers_stop_iteration`.
+    /// Whether the configuration has `allow_on_headers_stop_iteration`.
     pub stops_iteration: bool,
-    /// What becomes of requests once the VM has failed.
+    /// The handling of requests once the VM has failed.
     pub policy: Policy,
-    /// Where it sits.
+    /// The position of the filter in Envoy.
     pub position: Position,
     /// The phase of a `WasmPlugin`.
     pub phase: Option<String>,
 }
 
-/// Settings in the metadata of a route or a cluster.
+/// The settings in the metadata of a route or a cluster.
 #[derive(Debug)]
 pub struct Metadata {
-    /// Where they are.
+    /// The place of the settings.
     pub place: Place,
-    /// How findings name them.
+    /// The name that findings use for the settings.
     pub field: String,
-    /// The settings.
+    /// The text of the settings.
     pub settings: String,
 }
 
-/// What a filter's configuration says of failures.
+/// The setting of a filter that says how failures are handled.
 #[derive(Debug)]
 pub struct Policy {
-    /// The field that says it.
+    /// The field with this setting.
     pub field: &'static str,
-    /// What it says.
+    /// The handling that it asks for.
     pub on_failure: OnFailure,
-    /// What it should say.
+    /// The setting that is recommended.
     pub fix: &'static str,
 }
 
 /// A matcher that a route gives to a `match_delegate`.
 #[derive(Debug)]
 pub struct RouteMatcher {
-    /// Where the route is.
+    /// The place of the route.
     pub place: Place,
     /// The name of the `match_delegate`.
     pub delegate: String,
-    /// The matcher.
+    /// The matcher itself.
     pub matcher: Value,
 }
 
-/// The VM of another wasm filter.
+/// The VM of a wasm filter that is not ours.
 #[derive(Debug)]
 pub struct OtherVm {
     /// The name of the filter.
@@ -121,41 +123,41 @@ pub struct OtherVm {
     pub id: String,
 }
 
-/// Which VM a filter of ours runs in.
+/// The VM that runs one of our filters.
 #[derive(Debug, PartialEq)]
 pub enum VmId {
-    /// The one of this name.
+    /// The VM of this name.
     Given(String),
-    /// The one that all filters share that name none.
+    /// The VM that is shared by all filters that name none.
     Missing,
-    /// The one that the maker of Envoy's configuration chooses.
+    /// A VM that is chosen by the maker of Envoy's configuration.
     Chosen,
 }
 
-/// What becomes of requests once the VM has failed.
+/// The handling of requests once the VM has failed.
 #[derive(Debug, PartialEq)]
 pub enum OnFailure {
     /// A new VM serves them.
     Reload,
-    /// They are refused for good.
+    /// Requests are refused for good.
     Closed,
-    /// They pass by the filter, unsigned.
+    /// Requests pass the filter unsigned.
     Open,
     /// The maker of Envoy's configuration decides.
     Chosen,
-    /// Envoy knows no such policy.
+    /// The policy is not one that Envoy knows.
     Unknown(String),
 }
 
 impl Filter {
-    /// Whether it takes its signature off a request that is answered, before Envoy follows a
-    /// redirect in the answer.
+    /// Whether the filter removes its signature from a request that is answered, before Envoy
+    /// follows a redirect in the answer.
     pub fn signs_for_one_answer(&self) -> bool {
         let is_on_cluster = matches!(self.position, Position::Cluster(_));
         self.module.is_some() && is_on_cluster && self.delegates.is_empty()
     }
 
-    /// Whether requests of a manager, which has this number, may reach the filter.
+    /// Whether requests of `manager`, which has this index, may reach the filter.
     pub fn is_behind(&self, index: usize, manager: &Manager) -> bool {
         match &self.position {
             Position::Manager(of) => *of == index,
@@ -164,13 +166,14 @@ impl Filter {
         }
     }
 
-    /// The filter whose own configuration a text is.
+    /// A filter with this text as its own configuration.
     pub fn of_settings(settings: &str) -> Filter {
         Filter {
             name: String::new(),
             place: Place::default(),
             field: "",
             settings: Ok(settings.to_owned()),
+            rules: Vec::new(),
             delegates: Vec::new(),
             module: None,
             vm: VmId::Chosen,
@@ -189,7 +192,7 @@ impl Filter {
 }
 
 impl Found {
-    /// Looks through all documents.
+    /// Searches all documents.
     pub fn new(documents: Vec<Document>, envoy: Version) -> Found {
         let mut found = Found {
             envoy,
@@ -285,7 +288,7 @@ impl Found {
         }
     }
 
-    /// Envoy's `Cluster`, or its admin page, if the value is one or has one.
+    /// Adds the value if it is a `Cluster` of Envoy, or its admin page if it has one.
     fn add_cluster(&mut self, value: &Value, context: Context) {
         let of = |message: &Value| Cluster {
             name: text(message, "name").unwrap_or_default().to_owned(),
@@ -299,14 +302,14 @@ impl Found {
         self.admins.extend(field(value, "admin").map(of));
     }
 
-    /// Envoy's `PluginConfig`, if the value is one.
+    /// Adds the value if it is a `PluginConfig` of Envoy.
     fn add_plugin(&mut self, value: &Value, name: Option<&str>, context: Context) {
         let (configuration, vm) = (field(value, "configuration"), field(value, "vm_config"));
         if configuration.is_none() && vm.is_none() {
             return;
         }
         let id = vm.and_then(|vm| text(vm, "vm_id")).unwrap_or_default();
-        // Another filter may have the id of our VM.
+        // The VM id of another filter may be that of our VM.
         let code = vm.and_then(|vm| field(vm, "code")).map(Value::to_string);
         if context.filter == OURS || name == Some(OURS) || is_ours(code.as_deref()) {
             self.filters.push(Filter {
@@ -314,6 +317,7 @@ impl Found {
                 place: context.place(name),
                 field: "configuration",
                 settings: settings(configuration.unwrap_or(&Value::Null)),
+                rules: Vec::new(),
                 delegates: context.delegates(),
                 module: None,
                 vm: match id {
@@ -335,7 +339,7 @@ impl Found {
         }
     }
 
-    /// Envoy's `DynamicModuleFilter`, if the value is one of ours.
+    /// Adds the value if it is a `DynamicModuleFilter` of Envoy for our filter.
     fn add_module(&mut self, value: &Value, context: Context) {
         let Some(module) = Module::read(value) else {
             return;
@@ -352,25 +356,25 @@ impl Found {
             delegates: context.delegates(),
             position: context.position(),
             module: Some(module),
-            // The rest is that of a VM; a module reads Envoy's own environment.
+            // The other fields belong to a VM; a module reads Envoy's own environment.
             ..Filter::of_settings("")
         });
     }
 }
 
-/// The settings that a message of metadata has for the filter.
+/// The settings for the filter in a message of metadata.
 pub fn of_metadata(metadata: &Value) -> Option<&str> {
     let settings = field(metadata, "filter_metadata")?;
     settings.get(OURS)?.get("config")?.as_str()
 }
 
-/// Whether one of Envoy's filters is a filter of ours, or has it within.
+/// Whether one of Envoy's filters is one of ours, or contains it.
 pub fn is_or_has(one: &Value, filter: &Filter) -> bool {
     fn is_named(value: &Value, name: &str) -> bool {
         let mut deeper = children(value).into_iter();
         text(value, "name") == Some(name) || deeper.any(|child| is_named(child, name))
     }
-    // Names and places are short; settings are not.
+    // Whether a value names our filter. Names and places are short; settings are not.
     fn names_ours(value: &Value) -> bool {
         match value {
             Value::String(text) => text.len() < 1_000 && is_ours(Some(text)),
@@ -380,7 +384,7 @@ pub fn is_or_has(one: &Value, filter: &Filter) -> bool {
     is_named(one, &filter.name) && names_ours(one)
 }
 
-/// The text that Envoy gives to a wasm filter.
+/// The configuration text that Envoy passes to a wasm filter.
 fn settings(configuration: &Value) -> Result<String, String> {
     unwrapped(configuration).unwrap_or_else(|| {
         Err(
@@ -392,7 +396,7 @@ fn settings(configuration: &Value) -> Result<String, String> {
     })
 }
 
-/// The fields by which a message is known for a cluster.
+/// The fields by which a message is recognised as a cluster.
 const OF_CLUSTERS: [&str; 3] = [
     "load_assignment",
     "typed_extension_protocol_options",
@@ -409,7 +413,7 @@ fn handed(vm: &Value) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The variables that Envoy's `VmConfig` gives a value.
+/// The variables whose values are in Envoy's `VmConfig`.
 fn inline(vm: &Value) -> Vec<(String, String)> {
     let variables = field(vm, "environment_variables");
     let values = variables.and_then(|variables| field(variables, "key_values")?.as_object());
@@ -421,8 +425,8 @@ fn inline(vm: &Value) -> Vec<(String, String)> {
     names.map(named).collect()
 }
 
-/// Envoy's `FailurePolicy`, or the older `fail_open`. Envoy 1.40 takes an enum by its
-/// name in any case or by its number, and a number or a `true` as a text as well.
+/// The policy in Envoy's `FailurePolicy`, or in the older `fail_open`. Envoy 1.40 accepts an
+/// enum by its name in any case or by its number, and a number or a `true` also as a text.
 fn policy(plugin: &Value) -> Policy {
     let written = |name| field(plugin, name).map(as_text);
     let opened = written("fail_open").is_some_and(|open| open == "TRUE");

@@ -1,4 +1,4 @@
-//! What files hold, and which of it is looked at together.
+//! The contents of files, grouped into the units that are checked together.
 
 use oss_origin_auth_core::config::fields;
 use serde_json::Value;
@@ -7,50 +7,50 @@ use crate::finding::{Finding, Place};
 use crate::protobuf::field;
 use crate::reader;
 
-/// A file that is checked.
+/// A file to check.
 #[derive(Clone, Copy, Debug)]
 pub struct File<'a> {
-    /// How findings name it; empty for none.
+    /// The name that findings use for it; may be empty.
     pub name: &'a str,
-    /// What it holds.
+    /// The text of the file.
     pub text: &'a str,
 }
 
-/// Where a document is from.
+/// The origin of a document.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     /// The name of the file.
     pub file: Option<String>,
-    /// The number of the document, from 1, where the file has several.
+    /// The number of the document, from 1, if the file has several.
     pub document: Option<usize>,
-    /// The part of the document, where that is a `ConfigMap`.
+    /// The part of the document, if the document is a `ConfigMap`.
     pub part: Option<String>,
 }
 
 /// A document.
 #[derive(Debug)]
 pub struct Document {
-    /// Where it is from.
+    /// The origin of the document.
     pub source: Source,
-    /// What it holds.
+    /// The content of the document.
     pub value: Value,
-    /// Whether it has merge keys.
+    /// Whether the document has merge keys.
     pub merges: bool,
 }
 
-/// What is looked at together.
+/// The documents that are checked together.
 #[derive(Debug, Default)]
 pub struct Unit {
     /// The documents.
     pub documents: Vec<Document>,
-    /// The text, if it may be the filter's own configuration: a file by itself.
+    /// The text, if it may be the filter's own configuration, which is a file by itself.
     pub settings: Option<(Source, String)>,
-    /// Whether there is something wrong if it has no filter of ours.
+    /// Whether a unit without our filter is an error.
     pub is_ours: bool,
 }
 
 impl Source {
-    /// As a place.
+    /// The origin as a place for findings.
     pub fn place(&self) -> Place {
         Place {
             file: self.file.clone(),
@@ -61,9 +61,8 @@ impl Source {
     }
 }
 
-/// What files hold: each configuration of Envoy, and each of the filter's own, is looked at
-/// by itself; the manifests, and the resources of an Envoy that reads them from files, are
-/// looked at together.
+/// Groups the contents of files. Each configuration of Envoy, and each of the filter, is a unit
+/// of its own. Manifests, and the resources that an Envoy reads from files, form one unit.
 pub fn units(files: &[File], findings: &mut Vec<Finding>) -> Vec<Unit> {
     let mut units = Vec::new();
     let mut together = Unit::default();
@@ -80,7 +79,7 @@ pub fn units(files: &[File], findings: &mut Vec<Finding>) -> Vec<Unit> {
                 findings.push(Finding::error(&source.place(), "", problem));
                 continue;
             }
-            // The parser of our own configuration says better what is wrong.
+            // The parser of our own configuration has better error messages.
             Err(_) => Vec::new(),
         };
         for document in &documents {
@@ -99,7 +98,8 @@ pub fn units(files: &[File], findings: &mut Vec<Finding>) -> Vec<Unit> {
                 is_ours: true,
             });
         } else if !is_bootstrap && is_json && !has(&["kind", "resources", "dynamic_resources"]) {
-            // One that cannot be read, or has one of our fields.
+            // A text that is not an object cannot be read; otherwise, one of our fields must be
+            // there.
             let fields: Vec<&str> = fields::TOP.iter().map(|field| field.name).collect();
             let may_be = documents.is_empty() || has(&fields) || is_empty(&documents);
             units.push(Unit {
@@ -115,13 +115,13 @@ pub fn units(files: &[File], findings: &mut Vec<Finding>) -> Vec<Unit> {
     units
 }
 
-/// Whether all of it is one empty object.
+/// Whether the documents are only one empty object.
 fn is_empty(documents: &[Document]) -> bool {
     let mut objects = documents.iter().map(|one| one.value.as_object());
     objects.all(|object| object.is_some_and(serde_json::Map::is_empty))
 }
 
-/// Documents with their places. A list of Kubernetes is taken apart.
+/// Documents with their places. A list of Kubernetes is split into its items.
 fn numbered(documents: Vec<reader::Document>, source: &Source) -> Vec<Document> {
     let several = documents.len() > 1;
     let numbered = documents.into_iter().enumerate();
@@ -154,7 +154,7 @@ fn apart(document: Value) -> Vec<Value> {
     }
 }
 
-/// The configurations of Envoy that a `ConfigMap` holds.
+/// The configurations of Envoy in a `ConfigMap`.
 fn embedded(document: &Document, findings: &mut Vec<Finding>) -> Vec<Unit> {
     let data = match document.value["kind"].as_str() {
         Some("ConfigMap") => document.value["data"].as_object(),
@@ -184,5 +184,5 @@ fn embedded(document: &Document, findings: &mut Vec<Finding>) -> Vec<Unit> {
     units
 }
 
-/// Words that a configuration of Envoy has which concerns us.
+/// The words that mark a configuration of Envoy as one to check.
 const OF_ENVOY: [&str; 3] = ["static_resources", "staticResources", "typed_config"];

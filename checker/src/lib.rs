@@ -1,10 +1,10 @@
-//! Says what is wrong in a configuration before Envoy sees it.
+//! Reports the problems of a configuration before Envoy loads it.
 //!
-//! A file is the filter's own configuration (JSON), a whole configuration of Envoy
-//! (YAML or JSON), or manifests of Kubernetes that have the filter: Istio's and
-//! Higress's `WasmPlugin`, Istio's `EnvoyFilter`, Envoy Gateway's
-//! `EnvoyExtensionPolicy`, with the routes of these gateways; and a `ConfigMap` that holds
-//! a configuration of Envoy. Each rule says all that it finds:
+//! A file is the filter's own configuration (JSON), a whole configuration of Envoy (YAML or
+//! JSON), or manifests of Kubernetes that have the filter: Istio's and Higress's `WasmPlugin`,
+//! Istio's `EnvoyFilter`, Envoy Gateway's `EnvoyExtensionPolicy`, with the routes of these
+//! gateways; and a `ConfigMap` that holds a configuration of Envoy. Each rule reports all
+//! problems that it finds:
 //!
 //! ```
 //! use oss_origin_auth_checker::{Severity, check};
@@ -14,7 +14,7 @@
 //! assert!(report.findings[0].to_string().starts_with("error: credentials: "));
 //! ```
 //!
-//! A new check is one more row of `rules::RULES`.
+//! To add a check, add a row to `rules::RULES`.
 
 mod context;
 mod dialect;
@@ -45,13 +45,14 @@ pub fn rules() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|rule| rule.name)
 }
 
-/// Checks the text of a file, for the newest Envoy. Variables that hold keys need not be set.
+/// Checks the text of a file for the newest Envoy. The variables that hold keys need not be
+/// set.
 pub fn check(text: &str) -> Report {
     check_files(&[File { name: "", text }], Version::default())
 }
 
-/// Checks files, for a version of Envoy. Manifests are looked at together, such as a
-/// `WasmPlugin` and its `VirtualService`; each configuration of Envoy by itself.
+/// Checks files for a version of Envoy. Manifests are checked together, such as a `WasmPlugin`
+/// and its `VirtualService`; each configuration of Envoy is checked by itself.
 pub fn check_files(files: &[File], envoy: Version) -> Report {
     let mut findings = Vec::new();
     let units = input::units(files, &mut findings);
@@ -73,7 +74,7 @@ pub fn check_files(files: &[File], envoy: Version) -> Report {
 const NOTHING: &str = "no filter in it is ours: no wasm filter has oss_origin_auth as its name or \
                        in the place of its code, and no dynamic module has it as its filter_name";
 
-/// How many filters of ours are in what is looked at together.
+/// Checks a unit; returns the number of our filters in it.
 fn check_unit(unit: Unit, envoy: Version, findings: &mut Vec<Finding>) -> usize {
     let first = unit.documents.first();
     let place = first.map(|one| one.source.place()).unwrap_or_default();
@@ -85,8 +86,25 @@ fn check_unit(unit: Unit, envoy: Version, findings: &mut Vec<Finding>) -> usize 
         return 0;
     }
     findings.extend(leave_out(&mut found, &place));
-    findings.extend(RULES.iter().flat_map(|rule| rule.findings(&found)));
+    let said = RULES.iter().flat_map(|rule| rule.findings(&found));
+    findings.extend(said.map(|finding| as_written(finding, &found)));
     found.filters.len()
+}
+
+/// A finding whose field is that of the manifest, and not that of the settings that Higress
+/// makes of it.
+fn as_written(mut finding: Finding, found: &Found) -> Finding {
+    let has_rules = |filter: &&Filter| {
+        let (filter, place) = (&filter.place, &finding.place);
+        filter.file == place.file && filter.document == place.document
+    };
+    let mut filters = found.filters.iter().filter(|one| !one.rules.is_empty());
+    if let Some(filter) = filters.find(has_rules)
+        && let Some(field) = manifests::in_match_rules(&finding.place.field, &filter.rules)
+    {
+        finding.place.field = field;
+    }
+    finding
 }
 
 fn found_in(unit: Unit, envoy: Version) -> Found {
@@ -101,8 +119,7 @@ fn found_in(unit: Unit, envoy: Version) -> Found {
     found
 }
 
-/// The settings of each filter in the text of a file, with the place of the filter. Nothing
-/// is checked of them.
+/// The settings of each filter in a text, with the place of the filter. They are not checked.
 pub fn settings(text: &str) -> Result<Vec<(Place, String)>, String> {
     let mut findings = Vec::new();
     let units = input::units(&[File { name: "", text }], &mut findings);
@@ -121,14 +138,14 @@ pub fn settings(text: &str) -> Result<Vec<(Place, String)>, String> {
     }
 }
 
-/// Leaves out what would take minutes, and says so.
+/// Removes what would take minutes to check, and reports it.
 fn leave_out(found: &mut Found, place: &Place) -> Vec<Finding> {
     let managers = found.managers.iter().chain(&found.gateways);
     let too_many = managers.filter(|manager| manager.has_too_many);
     let mut findings: Vec<_> = too_many
         .map(|manager| {
             let message = format!(
-                "it has more than {MOST_ROUTES} routes, which are not looked at; check its parts \
+                "it has more than {MOST_ROUTES} routes, which are not checked; check its parts \
                  by themselves"
             );
             Finding::warning(&manager.place, &manager.field, message)
@@ -136,7 +153,7 @@ fn leave_out(found: &mut Found, place: &Place) -> Vec<Finding> {
         .collect();
     if found.filters.len() > MOST_FILTERS {
         let message = format!(
-            "it has more than {MOST_FILTERS} filters of ours, and the others are not looked at; \
+            "it has more than {MOST_FILTERS} filters of ours, and the others are not checked; \
              check its parts by themselves"
         );
         findings.push(Finding::error(place, "", message));
@@ -145,5 +162,6 @@ fn leave_out(found: &mut Found, place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// Every rule looks at each filter of ours with all that stands around it.
+/// The most filters in a unit: every rule looks at each of our filters with all its
+/// surroundings.
 const MOST_FILTERS: usize = 50;

@@ -1,5 +1,7 @@
-//! What stands around the filter in Envoy: the managers of HTTP connections, their
-//! filters and their routes.
+//! The surroundings of the filter in Envoy: the managers of HTTP connections, their filters and
+//! their routes.
+
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -7,45 +9,47 @@ use crate::dialect::Dialect;
 use crate::finding::Place;
 use crate::protobuf::{field, is, is_true, kind, list, text};
 
-/// A manager of HTTP connections: the filters of a listener, and its routes.
+/// A manager of HTTP connections: the filters of a listener, with the routes.
 #[derive(Debug)]
 pub struct Manager {
-    /// Where it is.
+    /// The place of the manager.
     pub place: Place,
-    /// How findings name it.
+    /// The name that findings use for it.
     pub field: String,
     /// The message.
     pub message: Value,
-    /// Its tables of routes.
+    /// The tables of routes.
     tables: Vec<Value>,
-    /// Its routes; `None` where they come from elsewhere (RDS).
+    /// The routes; `None` if they come from elsewhere (RDS).
     pub routes: Option<Vec<Route>>,
-    /// Whether its requests come from this Envoy alone.
+    /// Whether its requests come only from this Envoy.
     pub is_internal: bool,
-    /// Whether it has more routes than are looked at: then they are as unknown as if they
-    /// came from elsewhere.
+    /// Whether it has more routes than are checked. Then they count as unknown, like routes
+    /// from elsewhere.
     pub has_too_many: bool,
 }
 
 /// A route of Envoy.
 #[derive(Debug)]
 pub struct Route {
-    /// Its name; may be empty.
+    /// The name of the route; may be empty.
     pub name: String,
-    /// Its virtual host, one of [`Manager::hosts`].
+    /// The index of its virtual host in [`Manager::hosts`].
     pub host: usize,
-    /// How findings name it.
+    /// The domains of that virtual host; empty if they are not known.
+    pub domains: Rc<[String]>,
+    /// The name that findings use for it.
     pub field: String,
     /// The message.
     pub message: Value,
-    /// In which words it is written.
+    /// The format in which the route is written.
     pub dialect: Dialect,
 }
 
-/// What a route, a virtual host or a table says of a filter.
+/// The configuration of a filter in a route, a virtual host or a table.
 #[derive(Debug)]
 pub struct OfFilter<'a> {
-    /// How findings name it.
+    /// The name that findings use for it.
     pub field: String,
     /// The name of the filter.
     pub name: &'a str,
@@ -53,14 +57,14 @@ pub struct OfFilter<'a> {
     pub config: &'a Value,
 }
 
-/// Some rules compare each route with each other.
+/// The most routes that are checked: some rules compare each route with all others.
 pub const MOST_ROUTES: usize = 5_000;
 
-/// The type of the message.
+/// The type of a manager's message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
-/// The type of a table of routes that stands elsewhere.
+/// The type of a table of routes that is outside of a manager.
 pub const TABLE: &str = "envoy.config.route.v3.RouteConfiguration";
 
 /// The type of a matcher's input that is a header of the request.
@@ -69,17 +73,17 @@ pub const HEADER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInpu
 /// The type of a matcher's input that is a parameter of the query.
 pub const PARAMETER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput";
 
-/// The type by which routes leave a filter out.
+/// The type of the message with which a route leaves a filter out.
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 
-/// The type of a route in a matcher.
+/// The type of a single route in a matcher.
 const ROUTE: &str = "envoy.config.route.v3.Route";
 
-/// The type of several routes in a matcher.
+/// The type of a list of routes in a matcher.
 const ROUTES: &str = "envoy.config.route.v3.RouteList";
 
 impl Manager {
-    /// The manager that a value is, if it is one.
+    /// Reads a value that is a manager's message.
     pub fn read(value: &Value, place: Place) -> Option<Manager> {
         if kind(value) != MANAGER {
             return None;
@@ -102,8 +106,8 @@ impl Manager {
         Some(manager)
     }
 
-    /// Takes its table from others of the file, where it has none of its own: the one
-    /// that it names, or the only one.
+    /// Finds a table for a manager that has none of its own among the other tables of the file:
+    /// the one that it names, or the only one.
     pub fn take_table(&mut self, others: &[&Value]) {
         let elsewhere = ["rds", "scoped_routes"].map(|name| field(&self.message, name));
         if self.routes.is_some() || elsewhere == [None, None] {
@@ -121,7 +125,7 @@ impl Manager {
         self.read_routes();
     }
 
-    /// The one that manifests describe by these routes.
+    /// A manager that manifests describe by these routes.
     pub fn of_routes(place: Place, field: String, routes: Vec<Route>) -> Manager {
         let has_too_many = routes.len() > MOST_ROUTES;
         Manager {
@@ -138,11 +142,15 @@ impl Manager {
     fn read_routes(&mut self) {
         let hosts = self.hosts();
         let all = hosts.iter().enumerate();
-        let all =
-            all.flat_map(|(host, value)| routes_of(value).into_iter().map(move |r| (host, r)));
+        let all = all.flat_map(|(host, value)| {
+            let domains = texts(value, "domains");
+            let routes = routes_of(value).into_iter();
+            routes.map(move |route| (host, Rc::clone(&domains), route))
+        });
         let routes = all.enumerate();
-        let routes = routes.map(|(index, (host, route))| Route {
+        let routes = routes.map(|(index, (host, domains, route))| Route {
             host,
+            domains,
             ..Route::new(&self.field, index, route)
         });
         let routes: Vec<Route> = routes.collect();
@@ -152,29 +160,29 @@ impl Manager {
         self.has_too_many = has_too_many;
     }
 
-    /// Its virtual hosts, as far as they are known.
+    /// The virtual hosts, as far as they are known.
     pub fn hosts(&self) -> Vec<&Value> {
         self.tables.iter().flat_map(virtual_hosts).collect()
     }
 
-    /// Its tables of routes, as far as they are known.
+    /// The tables of routes, as far as they are known.
     pub fn tables(&self) -> impl Iterator<Item = &Value> {
         self.tables.iter()
     }
 
-    /// All that it is made of: the message, and the tables that stand elsewhere.
+    /// All messages of the manager: its own, and the tables that are outside of it.
     pub fn messages(&self) -> impl Iterator<Item = &Value> {
         let elsewhere = self.tables.iter().filter(|table| !kind(table).is_empty());
         std::iter::once(&self.message).chain(elsewhere)
     }
 
-    /// Its filters, each with its configuration.
+    /// The filters, each with its configuration.
     pub fn filters(&self) -> impl Iterator<Item = (&Value, &Value)> {
         let filters = list(&self.message, "http_filters").filter(|one| !is_true(one, "disabled"));
         filters.map(|one| (one, field(one, "typed_config").unwrap_or(&Value::Null)))
     }
 
-    /// Whether all of its routes are known.
+    /// Whether all of the routes are known.
     pub fn is_whole(&self) -> bool {
         let elsewhere = ["rds", "scoped_routes"].map(|name| field(&self.message, name));
         let mut tables = self.tables();
@@ -182,13 +190,13 @@ impl Manager {
         self.routes.is_some() && elsewhere == [None, None] && !grows
     }
 
-    /// Whether its requests may reach a cluster.
+    /// Whether requests may reach a cluster.
     pub fn leads_to(&self, cluster: &str) -> bool {
         let routes = self.routes.as_ref();
         routes.is_none_or(|routes| routes.iter().any(|route| route.leads_to(cluster)))
     }
 
-    /// What its tables say of filters, wherever it stands in them.
+    /// The configurations of filters in the tables, at any depth.
     pub fn of_filters(&self) -> Vec<OfFilter<'_>> {
         let mut all = Vec::new();
         for message in self.messages() {
@@ -197,14 +205,14 @@ impl Manager {
         all
     }
 
-    /// Its routes, as far as they are known.
+    /// The routes, as far as they are known.
     pub fn known_routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().flatten()
     }
 }
 
 impl OfFilter<'_> {
-    /// Whether it leaves the filter out.
+    /// Whether the configuration leaves the filter out.
     pub fn leaves_out(&self) -> bool {
         kind(self.config) == FILTER_CONFIG && is_true(inner(self.config), "disabled")
     }
@@ -220,24 +228,25 @@ impl Route {
         Route {
             name: name.to_owned(),
             host: 0,
+            domains: Rc::default(),
             field: format!("{manager}.routes[{label}]"),
             message: message.clone(),
             dialect: Dialect::Envoy,
         }
     }
 
-    /// How findings name a field of it: of its action, or `match.prefix`.
+    /// The name that findings use for a field of the route: a field of its action, or
+    /// `match.prefix`.
     pub fn at(&self, name: &str) -> String {
         format!("{}.{}", self.field, self.dialect.field(name))
     }
 
-    /// Where it leads, if it leads to clusters.
+    /// The action of the route, if it forwards to clusters.
     pub fn action(&self) -> Option<&Value> {
         field(&self.message, "route")
     }
 
-    /// The clusters to which it leads. One that is found out for each request is an
-    /// empty name.
+    /// The clusters of the route. A cluster that is chosen for each request is an empty name.
     pub fn clusters(&self) -> Vec<&str> {
         let Some(action) = self.action() else {
             return Vec::new();
@@ -253,7 +262,19 @@ impl Route {
         }
     }
 
-    /// Whether this and another, or this alone, may lead to different clusters.
+    /// The clusters of the route, as in [`Route::clusters`], by the names that the gateway
+    /// gives them.
+    pub fn cluster_names(&self) -> Vec<String> {
+        let names = self.clusters().into_iter();
+        let names = names.map(|name| match (self.dialect, name.rsplit_once(':')) {
+            (Dialect::Ingress, Some((service, port))) => format!("outbound|{port}||{service}"),
+            (Dialect::Ingress, None) => format!("outbound|||{name}"),
+            _ => name.to_owned(),
+        });
+        names.collect()
+    }
+
+    /// Whether this route and another, or this one alone, may lead to different clusters.
     pub fn leads_apart(&self, other: &Route) -> bool {
         if self.action().is_none() || other.action().is_none() {
             return false;
@@ -263,12 +284,12 @@ impl Route {
         all.contains(&"") || all.iter().any(|one| *one != all[0])
     }
 
-    /// Whether it leads to a cluster of this name, as far as it says where.
+    /// Whether the route certainly leads to a cluster of this name.
     pub fn leads_certainly_to(&self, cluster: &str) -> bool {
         self.clusters().contains(&cluster)
     }
 
-    /// Whether it may lead to a cluster.
+    /// Whether the route may lead to a cluster.
     pub fn leads_to(&self, cluster: &str) -> bool {
         let mut clusters = self.clusters().into_iter();
         clusters.any(|one| one == cluster || one.is_empty())
@@ -296,6 +317,12 @@ impl Route {
     }
 }
 
+/// The texts in a list of a message.
+pub fn texts(message: &Value, name: &str) -> Rc<[String]> {
+    let texts = list(message, name).filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
+}
+
 /// The message itself, where a `TypedStruct` is around it.
 pub fn inner(any: &Value) -> &Value {
     match field(any, "type_url") {
@@ -304,7 +331,7 @@ pub fn inner(any: &Value) -> &Value {
     }
 }
 
-/// The virtual hosts of route tables, however deep they stand.
+/// The virtual hosts of route tables, at any depth.
 fn virtual_hosts(value: &Value) -> Vec<&Value> {
     let own = list(value, "virtual_hosts");
     let deeper = children(value).into_iter().flat_map(virtual_hosts);

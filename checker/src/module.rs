@@ -6,40 +6,40 @@ use crate::context::{OURS, is_ours};
 use crate::manager::inner;
 use crate::protobuf::{field, is_true, kind, text, unwrapped};
 
-/// What Envoy loads.
+/// The module that Envoy loads.
 #[derive(Debug)]
 pub struct Module {
-    /// Where the file is.
+    /// The place of the file.
     pub file: File,
-    /// Which of the module's filters is meant.
+    /// The name of the filter in the module.
     pub filter_name: String,
-    /// Whether nothing is to stand behind it.
+    /// Whether the filter must be the last one.
     pub is_terminal: bool,
-    /// Whether the name or the place of the file is ours.
+    /// Whether the name or the place of the file is that of our module.
     names_ours: bool,
 }
 
-/// Where Envoy has the file of a module from.
+/// The place from which Envoy loads the file of a module.
 #[derive(Debug, PartialEq, Eq)]
 pub enum File {
-    /// It is in the folder for modules, with this name between `lib` and `.so`.
+    /// The folder for modules; the name is the part between `lib` and `.so`.
     Named(String),
-    /// Its place or its bytes are in the configuration.
+    /// A place or bytes in the configuration.
     Given,
-    /// Envoy fetches it.
+    /// A server, from which Envoy fetches it.
     Remote,
-    /// Nothing says it.
+    /// The configuration names no file.
     Missing,
 }
 
 /// The type of the filter.
 const FILTER: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 
-/// The field of its settings.
+/// The field that holds the filter's settings.
 pub const SETTINGS: &str = "filter_config";
 
 impl Module {
-    /// Envoy's `DynamicModuleFilter`, if the value is one.
+    /// Reads a value that is a `DynamicModuleFilter` of Envoy.
     pub fn read(value: &Value) -> Option<Module> {
         if kind(value) != FILTER {
             return None;
@@ -54,13 +54,13 @@ impl Module {
         })
     }
 
-    /// Whether it is the filter of this project.
+    /// Whether the module is the filter of this project.
     pub fn is_ours(&self) -> bool {
         self.filter_name == OURS || self.names_ours
     }
 }
 
-/// The text that Envoy gives to a module.
+/// The configuration text that Envoy passes to a module.
 pub fn settings(filter: &Value) -> Result<String, String> {
     const FORM: &str = "write a google.protobuf.StringValue whose `value` is a text of JSON";
     let Some(configuration) = field(inner(filter), SETTINGS) else {

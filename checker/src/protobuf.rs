@@ -1,24 +1,24 @@
-//! Messages of protobuf as JSON and YAML spell them: it knows `xds_matcher` and
-//! `xdsMatcher`, and a message of a known type as well as a `TypedStruct`.
+//! Messages of protobuf in JSON and YAML. Both `xds_matcher` and `xdsMatcher` are read, and
+//! both a message of a known type and a `TypedStruct`.
 
 use std::slice;
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 
-/// A field of a message by its name in snake case. `null` is none.
+/// The field of a message with this name in snake case; `null` counts as no field.
 pub fn field<'a>(message: &'a Value, name: &str) -> Option<&'a Value> {
     let mut fields = message.as_object()?.iter();
     let found = fields.find(|(key, value)| is(key, name) && !value.is_null());
     found.map(|(_, value)| value)
 }
 
-/// A field that holds a text.
+/// The text in a field.
 pub fn text<'a>(message: &'a Value, name: &str) -> Option<&'a str> {
     field(message, name).and_then(Value::as_str)
 }
 
-/// The elements of a field that is a list. Envoy takes one element for a list of it.
+/// The elements of a list in a field. Envoy accepts a single element in place of a list.
 pub fn list<'a>(
     message: &'a Value,
     name: &str,
@@ -31,13 +31,13 @@ pub fn list<'a>(
     items.iter()
 }
 
-/// A number, which Envoy takes as a text as well.
+/// The number in a field, which may also be written as a text.
 pub fn number(message: &Value, name: &str) -> Option<f64> {
     let value = field(message, name)?;
     value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// Whether a field is set to true. Envoy takes a text for a boolean.
+/// Whether a field is true. Envoy also accepts a text for a boolean.
 pub fn is_true(message: &Value, name: &str) -> bool {
     field(message, name).is_some_and(|value| match value {
         Value::Bool(set) => *set,
@@ -69,12 +69,12 @@ pub fn kind(any: &Value) -> &str {
     }
 }
 
-/// The text in a message from which Envoy takes it out.
+/// The text that Envoy takes out of a message.
 pub fn unwrapped(configuration: &Value) -> Option<Result<String, String>> {
     let text = configuration.get("value").and_then(Value::as_str)?;
     match kind(configuration) {
         "google.protobuf.StringValue" => Some(Ok(text.to_owned())),
-        // Protobuf reads both alphabets, with padding and without.
+        // Protobuf accepts both base64 alphabets, with padding and without.
         "google.protobuf.BytesValue" => {
             let text = text.trim_end_matches('=').replace('-', "+");
             let bytes = BASE64_STANDARD_NO_PAD.decode(text.replace('_', "/")).ok();

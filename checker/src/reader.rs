@@ -1,5 +1,5 @@
-//! Reads YAML and JSON, whatever it holds: the result is never larger than the text
-//! allows, and keys are texts.
+//! Reads YAML and JSON of any content. The size of the result is limited by the size of the
+//! text, and keys are texts.
 
 use std::cell::Cell;
 use std::fmt::{self, Formatter};
@@ -9,12 +9,12 @@ use serde::de::{
 };
 use serde_json::{Map, Number, Value};
 
-/// A document of a text.
+/// A document in a text.
 #[derive(Debug)]
 pub struct Document {
-    /// What it holds.
+    /// The content of the document.
     pub value: Value,
-    /// Whether it has merge keys (`<<`). They are applied here.
+    /// Whether the document has merge keys (`<<`). They are resolved here.
     pub merges: bool,
 }
 
@@ -29,7 +29,7 @@ pub fn documents(text: &str) -> Result<Vec<Document>, String> {
     if is_deep(text) {
         return Err("it cannot be read: it is nested too deeply".to_owned());
     }
-    // Without anchors there is no more than one value for each byte.
+    // Without anchors there is at most one value for each byte.
     let left = Cell::new(text.len() + MOST_BY_ANCHORS);
     let mut documents = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
@@ -48,8 +48,8 @@ pub fn documents(text: &str) -> Result<Vec<Document>, String> {
     Ok(documents)
 }
 
-/// Whether brackets are nested so deeply that a parser of YAML would take minutes. Those in
-/// texts count as well, where they are not closed.
+/// Whether brackets are nested so deeply that a YAML parser would take minutes. Brackets in
+/// quoted texts count as well, if they are not closed.
 fn is_deep(text: &str) -> bool {
     let mut depth = 0_i64;
     text.bytes().any(|byte| {
@@ -62,13 +62,14 @@ fn is_deep(text: &str) -> bool {
     })
 }
 
-/// More than the parser follows, and than texts have of brackets that are not closed.
+/// The deepest nesting. The parser cannot read more, and real texts have fewer brackets that
+/// are not closed.
 const DEEPEST: i64 = 500;
 
-/// How many values may come by anchors that are used again and again.
+/// The most values that repeated anchors may create.
 const MOST_BY_ANCHORS: usize = 1_000_000;
 
-/// Reads a value. That of a node with the tag `!ignore`, which Envoy passes over, is `None`.
+/// Reads a value; `None` for a node with the tag `!ignore`, which Envoy ignores.
 #[derive(Clone, Copy)]
 struct Node<'a> {
     left: &'a Cell<usize>,
@@ -170,7 +171,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// Whether Envoy passes over what has this tag.
+/// Whether Envoy ignores a value with this tag.
 fn is_ignored(tag: Option<&str>) -> bool {
     tag.is_some_and(|tag| tag.trim_start_matches('!') == "ignore")
 }
@@ -182,7 +183,7 @@ fn into_fields(value: Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// Reads a key, or a tag. That of a key with the tag `!ignore` is `None`.
+/// Reads a key or a tag; `None` for a key with the tag `!ignore`.
 #[derive(Clone, Copy)]
 struct Key;
 

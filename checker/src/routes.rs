@@ -1,15 +1,17 @@
-//! The routes that gateways make of manifests, as Envoy's messages.
+//! The routes that gateways make from manifests, as messages of Envoy.
+
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::dialect::Dialect;
 use crate::found::Found;
-use crate::manager::{Manager, Route};
+use crate::manager::{Manager, Route, texts};
 use crate::protobuf::{field, is, text};
 
 impl Found {
-    /// The routes of a manifest of this kind, if it has any.
+    /// Adds the routes of a manifest of this kind, if it has any.
     pub fn add_routes(&mut self, kind: &str, document: &Value, context: Context) {
         let name = document["metadata"]["name"].as_str().unwrap_or_default();
         let routes = match kind {
@@ -23,8 +25,16 @@ impl Found {
             return;
         }
         let label = format!("{kind}[{name}]");
+        let spec = &document["spec"];
+        let of_rules = items(spec, "rules").filter_map(|rule| rule["host"].as_str());
+        let domains: Rc<[String]> = match kind {
+            "VirtualService" => texts(spec, "hosts"),
+            "HTTPRoute" => texts(spec, "hostnames"),
+            _ => of_rules.map(str::to_owned).collect(),
+        };
         let routes = routes.into_iter().map(|route| Route {
             field: format!("{label}.{}", route.field),
+            domains: Rc::clone(&domains),
             ..route
         });
         let manager = Manager::of_routes(context.place(None), label.clone(), routes.collect());
@@ -38,6 +48,7 @@ fn route(dialect: Dialect, name: &str, field: String, message: Map<String, Value
     Route {
         name: name.to_owned(),
         host: 0,
+        domains: Rc::default(),
         field,
         message,
         dialect,
@@ -49,7 +60,7 @@ fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + 
     value[name].as_array().into_iter().flatten()
 }
 
-/// The elements of a list, or `null` where there are none.
+/// The elements of a list, or `null` if there are none.
 fn some<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
     let all: Vec<&Value> = items(value, name).collect();
     match all.is_empty() {
@@ -58,7 +69,7 @@ fn some<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
     }
 }
 
-/// Puts a value in, if there is one.
+/// Sets a field, if there is a value.
 fn put(fields: &mut Map<String, Value>, name: &str, value: &Value) {
     if !value.is_null() {
         fields.insert(name.to_owned(), value.clone());
@@ -75,7 +86,7 @@ fn message(matched: Map<String, Value>, action: Map<String, Value>) -> Map<Strin
         .collect()
 }
 
-/// Istio's: the name of a match stands behind that of its route.
+/// The routes of Istio's `VirtualService`: the name of a match follows that of its route.
 fn of_virtual_service(document: &Value) -> Vec<Route> {
     let mut routes = Vec::new();
     for (index, http) in items(&document["spec"], "http").enumerate() {
@@ -118,7 +129,7 @@ fn of_virtual_service(document: &Value) -> Vec<Route> {
     routes
 }
 
-/// Those of the Gateway API, by the names that Envoy Gateway gives.
+/// The routes of the Gateway API's `HTTPRoute`, with the names that Envoy Gateway gives them.
 fn of_http_route(document: &Value) -> Vec<Route> {
     let metadata = &document["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or("default");
@@ -148,7 +159,7 @@ fn of_http_route(document: &Value) -> Vec<Route> {
     routes
 }
 
-/// What a rule of an `HTTPRoute` does.
+/// The action of a rule of an `HTTPRoute`.
 fn of_rule(rule: &Value) -> Map<String, Value> {
     let mut action = Map::new();
     for rewrite in items(rule, "filters").map(|filter| &filter["urlRewrite"]) {
@@ -170,7 +181,8 @@ fn of_rule(rule: &Value) -> Map<String, Value> {
     action
 }
 
-/// Higress's: the annotations say what it does, and its namespace stands before its name.
+/// The routes of Higress's `Ingress`: annotations set the action, and the name begins with the
+/// namespace.
 fn of_ingress(document: &Value) -> Vec<Route> {
     let metadata = &document["metadata"];
     let own = metadata["name"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The rules. Each says all that it finds.
+//! The rules. Each rule reports all problems that it finds.
 
 mod access;
 mod caches;
@@ -16,16 +16,17 @@ mod signed;
 mod twice;
 mod versions;
 
-use oss_origin_auth_core::config::{Config, ConfigError};
+use oss_origin_auth_core::config::ConfigError;
 use serde_json::Value;
 
 use crate::finding::{Finding, Severity};
 use crate::found::{Filter, Found, OnFailure, Policy, VmId};
 use crate::protobuf::{field, kind};
-use crate::settings::signs;
+use crate::settings::{parse, signs};
 use access::{
-    checks_see_another_path, filters_are_left_out_by_another_path, retries_are_refused,
-    routes_leave_the_filter_out, settings_are_of_no_route,
+    buckets_are_not_signed, checks_see_another_path, clients_choose_the_check,
+    filters_are_left_out_by_another_path, retries_are_refused, routes_leave_the_filter_out,
+    rules_are_never_reached, settings_are_of_no_route,
 };
 use caches::{
     caches_stand_behind_the_signer, hits_are_not_checked, signed_urls_are_cached,
@@ -58,17 +59,17 @@ use settings::{
 use twice::requests_are_signed_twice;
 use versions::envoy_does_not_know_it;
 
-/// A check of all that a file has of ours.
+/// A check of everything in a file that concerns the filter.
 #[derive(Debug)]
 pub struct Rule {
-    /// As findings and docs/CHECK-CONFIG.md name it: what is wrong.
+    /// The name in findings and in docs/CHECK-CONFIG.md, which states the problem.
     pub name: &'static str,
-    /// How bad what it finds may be.
+    /// The severities that the findings may have.
     pub severities: &'static [Severity],
     check: fn(&Found) -> Vec<Finding>,
 }
 
-/// Rules under the names of their functions.
+/// Makes rules that are named after their functions.
 macro_rules! rules {
     ($($name:ident: [$($severity:ident),*]),* $(,)?) => {
         [$(Rule {
@@ -79,7 +80,7 @@ macro_rules! rules {
     };
 }
 
-/// All checks.
+/// The list of all rules.
 pub const RULES: &[Rule] = &rules![
     settings_are_wrong: [Error],
     match_delegates_skip_more: [Error],
@@ -111,6 +112,9 @@ pub const RULES: &[Rule] = &rules![
     filters_are_left_out_by_another_path: [Warning],
     retries_are_refused: [Error],
     settings_are_of_no_route: [Warning],
+    rules_are_never_reached: [Warning],
+    clients_choose_the_check: [Warning],
+    buckets_are_not_signed: [Warning],
     routes_leave_the_filter_out: [Warning],
     config_dump_shows_the_keys: [Error],
     variables_are_not_handed_over: [Error],
@@ -136,7 +140,7 @@ pub const RULES: &[Rule] = &rules![
 ];
 
 impl Rule {
-    /// All that it finds, under its name.
+    /// The findings of the rule, with its name.
     pub(crate) fn findings(&self, found: &Found) -> Vec<Finding> {
         let mut findings = (self.check)(found);
         for finding in &mut findings {
@@ -144,14 +148,6 @@ impl Rule {
         }
         findings
     }
-}
-
-/// Reads settings as the filter does. Variables are taken to be set, each to something else.
-pub fn parse(settings: &str) -> Result<Config, ConfigError> {
-    Config::parse(settings.as_bytes(), |name| {
-        let name = name.bytes().map(|byte| format!("{byte:02x}"));
-        Some(["set-to-", &name.collect::<String>()].concat())
-    })
 }
 
 fn settings_are_wrong(found: &Found) -> Vec<Finding> {
@@ -206,8 +202,8 @@ const SKIPS_MORE: &str = "envoy.filters.http.match_delegate around the filter ma
     status class 2xx alone, as in envoy/edge.yaml; leave nothing but `2xx` in its \
     exact_match_map, or let the filter stand there alone";
 
-/// The filter may be left out where OSS's answer is good, and nowhere else: the
-/// rest it must see, to replace credentials and to say why OSS refused.
+/// Whether a matcher leaves the filter out for OSS's good answers only. The filter must see all
+/// other answers, to replace credentials and to report why OSS refused.
 fn skips_2xx_alone(matcher: &Value) -> bool {
     let by_class = || -> Option<bool> {
         let tree = field(matcher, "matcher_tree")?;
@@ -251,7 +247,7 @@ fn skipped_answers_are_stripped(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The setting by which answers that are no errors are changed, if there is one.
+/// The setting that changes successful answers, if there is one.
 fn acts_on_good_answers(settings: &str) -> Option<&'static str> {
     fn setting(value: &Value) -> Option<&'static str> {
         let fields = value.as_object()?;
@@ -301,7 +297,7 @@ fn a_failure_lasts_or_lets_pass(found: &Found) -> Vec<Finding> {
     found.filters.iter().filter_map(of_filter).collect()
 }
 
-/// Shared data belongs to all VMs of an id. The keys of URLs are not in it, so a filter
+/// Shared data is open to all VMs with the same id. The keys of URLs are not in it, so a filter
 /// without credentials has nothing to hide there.
 fn others_read_the_credentials(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();

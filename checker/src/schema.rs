@@ -9,12 +9,14 @@ pub fn schema() -> Value {
     let mut schema = object(fields::TOP);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("oss-origin-auth, configuration of the filter");
-    // What signs nothing says who may read.
+    // A configuration that signs nothing checks who may read.
     schema["anyOf"] = json!([{"required": ["credentials"]}, {"required": ["url_keys"]},
         {"properties": {"defaults": {"required": ["access"]}}, "required": ["defaults"]},
-        {"required": ["routes"]}]);
+        {"required": ["routes"]}, {"required": [fields::RULES]}]);
+    schema["not"] = json!({"required": ["routes", fields::RULES]});
     schema["$defs"] = json!({"route": object(fields::ROUTE)});
     describe_access(&mut schema["$defs"]["route"]["properties"]["access"]);
+    schema["$defs"]["rule"] = rule(&schema["$defs"]["route"]);
     let route = json!({"$ref": "#/$defs/route"});
     schema["properties"]["defaults"] = route.clone();
     schema["properties"]["routes"]["additionalProperties"] = route;
@@ -25,8 +27,31 @@ pub fn schema() -> Value {
     schema
 }
 
-/// What the fields alone do not say: either everybody may read, or there is a check; and a
-/// list names who may read, or who may not.
+/// The schema of a rule: the settings of a route, and the requests that it holds for.
+fn rule(route: &Value) -> Value {
+    let mut rule = route.clone();
+    for field in fields::RULE {
+        rule["properties"][field.name] =
+            json!({"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1});
+    }
+    let names = fields::RULE.iter().map(|field| field.name);
+    let alone = names.clone().map(|name| {
+        let others = names.clone().filter(|other| *other != name);
+        let others: Vec<Value> = others.map(|other| json!({"required": [other]})).collect();
+        json!({"required": [name], "not": {"anyOf": others}})
+    });
+    let mut ways: Vec<Value> = alone.collect();
+    ways.push(json!({
+        "required": [fields::MATCH_ROUTE, fields::MATCH_SERVICE],
+        "not": {"anyOf": [{"required": [fields::MATCH_ROUTE_PREFIX]},
+                          {"required": [fields::MATCH_DOMAIN]}]},
+    }));
+    rule["anyOf"] = ways.into();
+    rule
+}
+
+/// Describes what the fields alone cannot: either everybody may read, or there is a check; and
+/// a list names who may read, or who may not.
 fn describe_access(access: &mut Value) {
     let has = |name: &str| json!({"required": [name]});
     access["if"] = json!({"properties": {"public": {"const": true}}, "required": ["public"]});
@@ -97,6 +122,7 @@ fn value(kind: &Kind) -> Value {
             json!({"type": "array", "items": {"enum": of}, "default": default})
         }
         Kind::Object(fields) => object(fields),
+        Kind::Rules(_) => json!({"type": "array", "items": {"$ref": "#/$defs/rule"}}),
         Kind::Named(fields) => {
             json!({"type": "object", "additionalProperties": object(fields)})
         }

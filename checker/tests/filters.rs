@@ -152,6 +152,18 @@ fn a_checker_and_a_signer_share_no_cluster() {
     }
     assert_good(&checked(&signed_urls()));
     assert_good(&on_cluster(&signed_urls()));
+    // A rule by the host is noted, too.
+    for (condition, said) in [("_match_domain_", true), ("_match_route_", false)] {
+        let access = json!({"user_agent": {"deny": ["x"]}});
+        let rule = json!({condition: ["objects"], "access": access});
+        let settings = json!({"defaults": {"access": access}, "_rules_": [rule]});
+        let mut config = minimal();
+        of_cluster(&mut config).insert(0, checker(&settings));
+        let mut want = vec!["configuration._rules_[0]._match_domain_"];
+        want.retain(|_| said);
+        let fields = of_rule(&config, "retries_are_refused", Severity::Error);
+        assert_eq!(fields, want);
+    }
 }
 
 const NO_ROUTE: &str = "settings_are_of_no_route";

@@ -319,11 +319,24 @@ fn defaults_sign_for_one_cluster_alone() {
 #[test]
 fn defaults_of_a_gateway_sign_all_its_routes() {
     let by_name = "    defaults:\n      enabled: false\n    routes:\n      objects:\n";
-    for (name, field) in [
-        ("deploy/istio/wasm-plugin.yaml", "pluginConfig.defaults"),
-        ("deploy/higress/wasm-plugin.yaml", "defaultConfig.defaults"),
+    let off = "    defaults:\n      enabled: false\n";
+    let complete = "    defaults: {bucket: my-bucket, region: cn-hangzhou, endpoint: \
+                    oss-cn-hangzhou-internal.aliyuncs.com}\n";
+    for (name, from, to, field) in [
+        (
+            "deploy/istio/wasm-plugin.yaml",
+            by_name,
+            "    defaults:\n",
+            "pluginConfig.defaults",
+        ),
+        (
+            "deploy/higress/wasm-plugin.yaml",
+            off,
+            complete,
+            "defaultConfig.defaults",
+        ),
     ] {
-        let text = changed(name, &[(by_name, "    defaults:\n")]);
+        let text = changed(name, &[(from, to)]);
         assert_eq!(warned(&text, DEFAULTS), [field], "{name}");
     }
     let name = "deploy/envoy-gateway/extension-policy.yaml";

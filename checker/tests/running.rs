@@ -59,7 +59,7 @@ fn newer_credentials_heal_by_a_retry() {
         let mut config = minimal();
         adapt(action(&mut config));
         let said = said(&config.to_string());
-        assert!(said[0].contains("every 403 is asked for again"), "{said:?}");
+        assert!(said[0].contains("every 403 is retried"), "{said:?}");
     }
     // The virtual host may have it for all of its routes.
     let of_host = |config: &mut Value| {

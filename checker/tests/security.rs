@@ -80,6 +80,15 @@ fn with_access(setting: &str) -> Option<Value> {
             settings["routes"]["mebmers"] = settings["defaults"].clone();
             config = checked(&settings);
         }
+        r#"{"_match_domain_": ["private.example.com"], "access": …}"# => {
+            let mut settings = signed_urls();
+            let access = settings["defaults"]["access"].clone();
+            settings["defaults"]["access"] = json!({"public": true});
+            settings["_rules_"] =
+                json!([{"_match_domain_": ["private.example.com"], "access": access}]);
+            settings.as_object_mut().unwrap().remove("routes");
+            config = checked(&settings);
+        }
         "FilterConfig" => {
             routes(&mut config)[0]["typed_per_filter_config"]["oss_access"] = left_out();
         }
@@ -220,6 +229,8 @@ fn each_setting_has_the_warning_that_is_named() {
         "the_sidecars_cluster_is_missing",
         "the_endpoint_is_of_another_region",
         "the_cluster_is_of_another_host",
+        "rules_are_never_reached",
+        "buckets_are_not_signed",
         "requests_are_signed_twice",
     ];
     let known = rules().filter(|rule| !others.contains(rule));

@@ -1,4 +1,4 @@
-//! What the core asks of its host: Envoy's wasm VM, or what stands in for it in a test.
+//! The functions that the core needs of its host, which is Envoy or a substitute in tests.
 
 use log::Level;
 
@@ -8,16 +8,16 @@ use crate::metrics::{Counter, Gauge};
 
 /// One thread of a host, in the callback of one stream or of none.
 ///
-/// Nothing here may call the core back: what has to run later is only noted, as by
-/// [`Host::wake`] and [`Host::callout`].
+/// No function of this trait may call the core back. Actions that would do so are only noted,
+/// as by [`Host::wake`] and [`Host::callout`], and performed after the callback.
 pub trait Host: SharedData {
-    /// Names a stream of this thread.
+    /// The handle of a stream of this thread.
     type Handle: Clone + PartialEq;
 
-    /// Milliseconds since 1970, if there is a clock.
+    /// The time in milliseconds since 1970, if there is a clock.
     fn now(&self) -> Option<u64>;
 
-    /// Writes to the host's log. A message holds no secret.
+    /// Writes to the host's log. The message must not contain a secret.
     fn log(&self, level: Level, message: &str);
 
     /// Adds to a counter.
@@ -29,60 +29,64 @@ pub trait Host: SharedData {
     /// Records how long a request has waited for credentials, in milliseconds.
     fn record_wait(&mut self, milliseconds: u64);
 
-    /// Makes a fetch, once this callback is over. The host must give its answer, or that
-    /// there is none, to the worker that began it.
+    /// Performs a fetch after this callback. The host must report its outcome, also a failure,
+    /// to the worker that began it.
     fn callout(&mut self, fetch: Fetch);
 
-    /// Wakes the stream of this handle, once this callback is over.
+    /// Wakes the stream of this handle after this callback.
     fn wake(&mut self, handle: Self::Handle);
 
-    /// What the host knows of the stream; empty if nothing.
+    /// An attribute of the stream; empty if the host does not know it.
     fn attribute(&self, attribute: Attribute) -> Vec<u8>;
 
-    /// Which attempt at its request the stream is on a cluster, from 1; 0 if it is among the
-    /// listener's filters, or if the host does not know.
+    /// The number of the stream's attempt on a cluster, from 1. It is 0 among the listener's
+    /// filters, or if the host does not know it.
     fn attempt(&self) -> u64;
 
-    /// What an attempt at the request of this stream has noted; empty if nothing.
+    /// The note that an attempt at the request of this stream has left; empty if there is none.
     fn noted(&self, note: Note) -> Vec<u8>;
 
-    /// Notes something for later attempts at the same request, or for the access log.
-    /// `false` if the host could not.
+    /// Leaves a note for later attempts at the same request, or for the access log. The result
+    /// is `false` if the host could not store it.
     fn note(&mut self, note: Note, value: &[u8]) -> bool;
 }
 
-/// What the host knows of a stream.
+/// An attribute of a stream that the host knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
-    /// The name of its route.
+    /// The name of the stream's route.
     RouteName,
-    /// The settings in its route's metadata.
+    /// The name of the route's cluster.
+    ClusterName,
+    /// The settings in the route's metadata.
     RouteMetadata,
-    /// The settings in its cluster's metadata.
+    /// The settings in the cluster's metadata.
     ClusterMetadata,
 }
 
-/// What is noted with a stream, in a place that all attempts at its request share.
+/// A note of a stream, which all attempts at its request share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// What an attempt has made of the client's path, which it has also checked if the
-    /// settings say so.
+    /// The client's path and the path that an attempt made of it. If the settings require
+    /// checks, that attempt has passed them.
     Mapped,
-    /// The generation of the credentials with which an attempt was refused, where newer
-    /// ones may heal it.
+    /// The index of the rule that the first attempt used.
+    Rule,
+    /// The generation of the credentials with which OSS refused an attempt, where newer ones
+    /// may help.
     Suspect,
-    /// For the access log: the name of the credentials that signed.
+    /// The name of the credentials that signed the request, for the access log.
     Credentials,
-    /// For the access log: the cause of an error.
+    /// The cause of an error, for the access log.
     Cause,
 }
 
-/// A response, as it passes.
+/// A response that passes.
 pub trait Response {
     /// The value of a header; empty if there is none.
     fn header(&self, name: &str) -> Vec<u8>;
-    /// The names of the headers, or of the trailers once it has come to these.
+    /// The names of the headers, or of the trailers once they have arrived.
     fn names(&self) -> Vec<Vec<u8>>;
-    /// At most `most` bytes of the piece of the body that passes now.
+    /// The first `most` bytes of the current piece of the body.
     fn body(&self, most: usize) -> Vec<u8>;
 }

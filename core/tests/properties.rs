@@ -1,13 +1,13 @@
 //! What holds of all input, not of examples. The fuzz targets in `fuzz/` check
 //! the same for longer.
 
-use oss_origin_auth_core::config::{Config, Route, Treatment};
+use oss_origin_auth_core::config::{Config, Facts, Route, Treatment};
 use oss_origin_auth_core::credentials::{Credentials, Secret};
 use oss_origin_auth_core::fetch::account::AccountId;
 use oss_origin_auth_core::fetch::answer::{self, Answer};
 use oss_origin_auth_core::fetch::entry::Entry;
 use oss_origin_auth_core::oss::details::Details;
-use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, judge};
+use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, verdict};
 use oss_origin_auth_core::oss::target::Target;
 use oss_origin_auth_core::policy::{Admission, Incoming, Place, admit};
 use oss_origin_auth_core::signing::{Product, Scheme, Signer};
@@ -64,7 +64,7 @@ proptest! {
     fn a_configuration_is_complete_or_refused(text in damaged(CONFIGURATION)) {
         if let Ok(config) = Config::parse(&text, |_| None) {
             for name in [&b"x"[..], b"y", b"\xff"] {
-                if let Some(Treatment::Sign(route)) = config.treatment(name) {
+                if let Some(Treatment::Sign(route)) = config.treatment(&Facts::of_route(name)) {
                     prop_assert!(route.account.0 < config.credentials.len());
                     prop_assert!(!route.bucket.is_empty());
                 }
@@ -122,7 +122,7 @@ proptest! {
     #[test]
     fn every_error_of_oss_has_a_cause(status in any::<u16>(), ec in vec(any::<u8>(), 0..14), body in damaged(ERROR)) {
         let error = ErrorResponse { status, ec: &ec, xml: &body };
-        let _ = judge(&error);
+        let _ = verdict(&error);
         let cause = diagnose(&error);
         prop_assert!(!cause.word().is_empty() && !cause.fix().is_empty());
         let details = Details::of(&error, cause);

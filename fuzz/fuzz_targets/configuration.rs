@@ -3,13 +3,16 @@
 //! in metadata.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth_core::config::{Config, Metadata, RouteCache, Settings, Treatment};
+use oss_origin_auth_core::config::{Config, Facts, RouteCache, RuleInput, Settings, Treatment};
 use oss_origin_auth_core::fetch::account::AccountId;
 
 fuzz_target!(|text: &[u8]| {
     match Config::parse(text, |name| (name.len() < 9).then(|| "sesame".to_owned())) {
         Ok(config) => {
-            let _ = config.treatment(text);
+            let input = RuleInput { route_name: text, cluster_name: text, authority: Some(text) };
+            let facts = Facts { rule: config.rule_of(input), ..Facts::of_route(text) };
+            let _ = config.treatment(&facts);
+            assert!(config.unreachable_rules().iter().all(|(later, earlier)| earlier < later));
             assert!(!format!("{config:?}").contains("sesame"));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
@@ -18,8 +21,8 @@ fuzz_target!(|text: &[u8]| {
     let config = Config::parse(owner, |_| None).expect("good");
     let mut cache = RouteCache::default();
     for metadata in [
-        Metadata { route: text.to_vec(), ..Metadata::default() },
-        Metadata { cluster: text.to_vec(), ..Metadata::default() },
+        Facts { route_metadata: text.to_vec(), ..Facts::default() },
+        Facts { cluster_metadata: text.to_vec(), ..Facts::default() },
     ] {
         if let Settings::Known(Treatment::Sign(route)) = cache.settings(&config, metadata) {
             assert_eq!(route.account, AccountId(0));

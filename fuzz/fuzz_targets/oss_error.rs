@@ -3,7 +3,7 @@
 //! it has the listed elements alone.
 
 use libfuzzer_sys::fuzz_target;
-use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, header_xml, judge};
+use oss_origin_auth_core::oss::error::{ErrorResponse, diagnose, header_xml, verdict};
 use oss_origin_auth_core::oss::shown::without_secrets;
 use oss_origin_auth_core::words::Word;
 
@@ -12,7 +12,7 @@ fuzz_target!(|input: (u16, &[u8], &[u8])| {
     let header = header_xml(body);
     for xml in [body, &header] {
         let error = ErrorResponse { status, ec, xml };
-        let _ = judge(&error);
+        let _ = verdict(&error);
         let cause = diagnose(&error);
         assert!(!cause.word().is_empty() && !cause.fix().is_empty());
         if let Some(shown) = without_secrets(xml) {

@@ -1,9 +1,9 @@
 //! Envoy's ABI of dynamic modules (`source/extensions/dynamic_modules/abi/abi.h`, v0.1.0 of
-//! Envoy 1.38 and 1.39, v0.2.0 of 1.40): Envoy's functions as safe calls. What Envoy calls is
-//! in `hooks.rs`. All unsafe code of the module is in these two files.
+//! Envoy 1.38 and 1.39, v0.2.0 of 1.40), wrapped in safe functions. The hooks that Envoy calls
+//! are in `hooks.rs`. All unsafe code of the module is in these two files.
 //!
-//! What Envoy hands over is its own, and gone after the hook or the next change: so bytes are
-//! copied here, or lent to a closure ([`Filter::headers`]).
+//! Envoy owns the memory that it passes, and may free it after the hook or at the next change.
+//! So bytes are copied here, or lent to a closure ([`Filter::headers`]).
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
@@ -12,13 +12,14 @@ use std::{mem, slice};
 
 use log::Level;
 
-/// The version of the ABI that this is written for. Envoy tells it from its own in its log.
+/// The version of the ABI that this code is written for. Envoy logs if its own differs.
 pub const VERSION: &CStr = c"v0.2.0";
 
-/// What Envoy did not do.
+/// The error of a call that Envoy did not perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
+/// The result of a call to Envoy.
 pub type Result<T> = std::result::Result<T, Refused>;
 
 /// A header: its name and its value.
@@ -32,7 +33,7 @@ pub enum Part {
     ResponseTrailers = 3,
 }
 
-/// Where metadata are.
+/// The place of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetadataOf {
     Stream = 0,
@@ -40,7 +41,7 @@ pub enum MetadataOf {
     Cluster = 2,
 }
 
-/// `envoy_dynamic_module_type_attribute_id`
+/// The type `envoy_dynamic_module_type_attribute_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     UpstreamAddress = 41,
@@ -48,7 +49,7 @@ pub enum Attribute {
     RouteName = 61,
 }
 
-/// What a filter's metric is defined as.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     Counter,
@@ -56,7 +57,7 @@ pub enum MetricKind {
     Histogram,
 }
 
-/// Envoy's id of a metric of a configuration.
+/// A metric of a configuration: Envoy's id of it, and its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
     kind: MetricKind,
@@ -64,29 +65,27 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// Whether a value replaces the one before.
+    /// Whether a new value replaces the old one.
     pub fn is_gauge(self) -> bool {
         self.kind == MetricKind::Gauge
     }
 }
 
-/// A filter of Envoy's: one stream's, on the thread of that stream. Whoever holds one forgets
-/// it when Envoy destroys the filter (`hooks.rs` tells), and uses it on no other thread: a raw
-/// pointer is not `Send`, so that the compiler sees to the latter.
+/// Envoy's filter of one stream. It must not be used after Envoy has destroyed the filter (a
+/// hook reports this), nor on another thread. The compiler checks the latter, because a raw
+/// pointer is not `Send`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter(pub NonNull<c_void>);
 
-/// A configuration of Envoy's, on the main thread. As with [`Filter`], whoever holds one
-/// forgets it when Envoy destroys it.
+/// Envoy's filter configuration, on the main thread. Not to be used after its destruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Configuration(pub NonNull<c_void>);
 
 impl Filter {
-    /// Lends all headers of a part to `use_them`, which must not change the part; none if
-    /// there are none.
+    /// Lends all headers of a part, possibly none, to `use_them`, which must not change it.
     pub fn headers<T>(self, part: Part, use_them: impl FnOnce(&[Header]) -> T) -> T {
         // SAFETY: the filter is alive (see [`Filter`]). Envoy fills in as many headers as it
-        // has said, and leaves them alone until the part is changed.
+        // has reported, and does not change them until the part is changed.
         unsafe {
             let size = http_get_headers_size(self.0.as_ptr(), part as u32);
             let mut raw: Vec<EnvoyHeader> = Vec::with_capacity(size);
@@ -100,26 +99,20 @@ impl Filter {
 
     /// The first value of a header; empty if there is none.
     pub fn header(self, part: Part, name: &str) -> Vec<u8> {
-        let mut value = Buffer::of(&[]);
-        // SAFETY: the filter is alive. The value is copied at once.
-        unsafe {
-            let (part, no_count) = (part as u32, ptr::null_mut());
-            let name = Buffer::of(name.as_bytes());
-            match http_get_header(self.0.as_ptr(), part, name, &mut value, 0, no_count) {
-                true => value.lend().to_vec(),
-                false => Vec::new(),
-            }
-        }
+        let (part, no_count) = (part as u32, ptr::null_mut());
+        let name = Buffer::of(name.as_bytes());
+        // SAFETY: the filter is alive.
+        copied(|to| unsafe { http_get_header(self.0.as_ptr(), part, name, to, 0, no_count) })
     }
 
-    /// Sets a header, replacing any of its name.
+    /// Sets a header and replaces all headers of its name.
     pub fn set_header(self, part: Part, name: &[u8], value: &[u8]) -> Result<()> {
         // SAFETY: the filter is alive. Envoy copies both.
         let (name, value) = (Buffer::of(name), Buffer::of(value));
         done(unsafe { http_set_header(self.0.as_ptr(), part as u32, name, value) })
     }
 
-    /// Adds a header beside any of its name.
+    /// Adds a header and keeps other headers of its name.
     pub fn add_header(self, part: Part, name: &[u8], value: &[u8]) -> Result<()> {
         // SAFETY: the filter is alive. Envoy copies both.
         let (name, value) = (Buffer::of(name), Buffer::of(value));
@@ -128,7 +121,7 @@ impl Filter {
 
     /// Removes all headers of a name.
     pub fn remove_header(self, part: Part, name: &[u8]) -> Result<()> {
-        // SAFETY: the filter is alive. No value at all removes.
+        // SAFETY: the filter is alive. A missing value removes the header.
         done(unsafe { http_set_header(self.0.as_ptr(), part as u32, Buffer::of(name), NO_VALUE) })
     }
 
@@ -144,17 +137,16 @@ impl Filter {
         }
     }
 
-    /// Lets the request go on that a hook has held.
+    /// Continues a request that a hook has held.
     pub fn continue_request(self) {
         // SAFETY: the filter is alive.
         unsafe { http_filter_continue_decoding(self.0.as_ptr()) }
     }
 
-    /// At most `most` bytes of the piece of the response's body that passes now.
+    /// The first `most` bytes of the current piece of the response body.
     pub fn response_body(self, most: usize) -> Vec<u8> {
         let mut body = Vec::new();
-        // SAFETY: the filter is alive. Envoy fills in as many pieces as it has said; they are
-        // copied at once.
+        // SAFETY: the filter is alive. Envoy fills in as many pieces as it has reported.
         unsafe {
             let size = http_get_body_chunks_size(self.0.as_ptr(), RECEIVED_RESPONSE_BODY);
             let mut chunks: Vec<Buffer> = Vec::with_capacity(size);
@@ -170,7 +162,7 @@ impl Filter {
         body
     }
 
-    /// Puts this in place of the piece of the response's body that passes now.
+    /// Replaces the current piece of the response body.
     pub fn replace_response_body(self, body: &[u8]) -> Result<()> {
         let filter = self.0.as_ptr();
         // SAFETY: the filter is alive. Envoy copies the body.
@@ -187,20 +179,21 @@ impl Filter {
         }
     }
 
-    /// A text that Envoy knows of the stream; empty if none.
+    /// A text attribute of the stream; empty if Envoy does not have it.
     pub fn text(self, attribute: Attribute) -> Vec<u8> {
-        let mut value = Buffer::of(&[]);
-        // SAFETY: the filter is alive. The value is copied at once.
-        unsafe {
-            let id = attribute as u32;
-            match http_filter_get_attribute_string(self.0.as_ptr(), id, &mut value) {
-                true => value.lend().to_vec(),
-                false => Vec::new(),
-            }
-        }
+        // SAFETY: the filter is alive.
+        copied(|to| unsafe {
+            http_filter_get_attribute_string(self.0.as_ptr(), attribute as u32, to)
+        })
     }
 
-    /// A number that Envoy knows of the stream.
+    /// The name of the cluster of the stream's route; empty if there is none.
+    pub fn cluster_name(self) -> Vec<u8> {
+        // SAFETY: the filter is alive.
+        copied(|to| unsafe { http_get_cluster_name(self.0.as_ptr(), to) })
+    }
+
+    /// A number attribute of the stream.
     pub fn number(self, attribute: Attribute) -> Option<u64> {
         let (id, mut value) = (attribute as u32, 0);
         // SAFETY: the filter is alive.
@@ -208,20 +201,16 @@ impl Filter {
         known.then_some(value)
     }
 
-    /// A string of metadata; empty if there is none.
+    /// A string in metadata; empty if there is none.
     pub fn metadata(self, of: MetadataOf, namespace: &str, key: &str) -> Vec<u8> {
         let (namespace, key) = (Buffer::of(namespace.as_bytes()), Buffer::of(key.as_bytes()));
-        let mut value = Buffer::of(&[]);
-        // SAFETY: the filter is alive. The value is copied at once.
-        unsafe {
-            match http_get_metadata_string(self.0.as_ptr(), of as u32, namespace, key, &mut value) {
-                true => value.lend().to_vec(),
-                false => Vec::new(),
-            }
-        }
+        // SAFETY: the filter is alive.
+        copied(|to| unsafe {
+            http_get_metadata_string(self.0.as_ptr(), of as u32, namespace, key, to)
+        })
     }
 
-    /// Sets a string of the stream's own metadata.
+    /// Sets a string in the stream's own metadata.
     pub fn set_metadata(self, namespace: &str, key: &str, value: &[u8]) {
         let (namespace, key) = (Buffer::of(namespace.as_bytes()), Buffer::of(key.as_bytes()));
         // SAFETY: the filter is alive. Envoy copies all three.
@@ -231,11 +220,10 @@ impl Filter {
         }
     }
 
-    /// Adds to a counter, sets a gauge, or adds to a histogram, of this filter's
-    /// configuration.
+    /// Adds to a counter or a histogram, or sets a gauge, of this filter's configuration.
     pub fn record(self, metric: Metric, value: u64) {
         let (filter, id, no_labels) = (self.0.as_ptr(), metric.id, ptr::null());
-        // SAFETY: the filter is alive. Envoy knows the ids that it does not know.
+        // SAFETY: the filter is alive. Envoy rejects unknown ids.
         let _ = unsafe {
             match metric.kind {
                 MetricKind::Counter => {
@@ -249,7 +237,7 @@ impl Filter {
         };
     }
 
-    /// What wakes this stream from another thread; `None` if Envoy has none.
+    /// A waker that calls this stream from another thread; `None` if Envoy has none.
     pub fn waker(self) -> Option<Waker> {
         // SAFETY: the filter is alive.
         let scheduler = unsafe { http_filter_scheduler_new(self.0.as_ptr()) };
@@ -262,7 +250,7 @@ impl Filter {
 }
 
 impl Configuration {
-    /// Defines a metric; only while the configuration is made.
+    /// Defines a metric. This is possible only while the configuration is created.
     pub fn define(self, kind: MetricKind, name: &str) -> Result<Metric> {
         let define = match kind {
             MetricKind::Counter => http_filter_config_define_counter,
@@ -275,8 +263,8 @@ impl Configuration {
         done(result == 0).map(|()| Metric { kind, id })
     }
 
-    /// Adds to a counter, or sets a gauge. Envoy 1.38 has no function for it, and there is
-    /// none for a histogram.
+    /// Adds to a counter, or sets a gauge. Envoy 1.38 has no function for this, and no Envoy
+    /// has one for a histogram.
     pub fn record(self, metric: Metric, value: u64) -> Result<()> {
         let function = match metric.kind {
             MetricKind::Counter => optional(&COUNT, c"http_filter_config_increment_counter"),
@@ -289,7 +277,7 @@ impl Configuration {
         done(result == 0)
     }
 
-    /// What has this configuration called on the main thread, from any thread.
+    /// A waker that calls this configuration on the main thread, from any thread.
     pub fn waker(self) -> Option<Waker> {
         // SAFETY: the configuration is alive.
         let scheduler = unsafe { http_filter_config_scheduler_new(self.0.as_ptr()) };
@@ -300,7 +288,8 @@ impl Configuration {
         })
     }
 
-    /// Sends a request without a body to a cluster: Envoy's id of it. On the main thread.
+    /// Sends a request without a body to a cluster and returns Envoy's id of it. Main thread
+    /// only.
     pub fn callout(self, cluster: &str, headers: &[Header], timeout_ms: u64) -> Result<u64> {
         let headers: Vec<ModuleHeader> = headers.iter().map(ModuleHeader::of).collect();
         let (cluster, body) = (Buffer::of(cluster.as_bytes()), Buffer::of(&[]));
@@ -316,7 +305,7 @@ impl Configuration {
     }
 }
 
-/// Has a hook called on the thread that it belongs to.
+/// Calls a stream or a configuration on its own thread.
 #[derive(Debug)]
 pub struct Waker {
     pointer: NonNull<c_void>,
@@ -324,12 +313,12 @@ pub struct Waker {
     delete: unsafe extern "C" fn(*mut c_void),
 }
 
-// SAFETY: Envoy's schedulers are made to be used from another thread: they hold the dispatcher
-// of their thread and a weak pointer to what is called.
+// SAFETY: Envoy's schedulers may be used from other threads: they hold the dispatcher of their
+// thread and a weak pointer to the stream or configuration.
 unsafe impl Send for Waker {}
 
 impl Waker {
-    /// Has the hook called; nothing happens if what is called is gone by then.
+    /// Calls the hook. Nothing happens if the stream or configuration no longer exists.
     pub fn wake(&self) {
         // SAFETY: the scheduler is alive until this is dropped.
         unsafe { (self.commit)(self.pointer.as_ptr(), 0) }
@@ -338,7 +327,7 @@ impl Waker {
 
 impl Drop for Waker {
     fn drop(&mut self) {
-        // SAFETY: Envoy has given it to this alone.
+        // SAFETY: Envoy has given this scheduler to this waker alone.
         unsafe { (self.delete)(self.pointer.as_ptr()) }
     }
 }
@@ -363,10 +352,10 @@ fn done(success: bool) -> Result<()> {
     }
 }
 
-/// `envoy_dynamic_module_type_http_body_type_ReceivedResponseBody`
+/// The value `envoy_dynamic_module_type_http_body_type_ReceivedResponseBody`.
 const RECEIVED_RESPONSE_BODY: u32 = 2;
 
-/// `envoy_dynamic_module_type_envoy_buffer` and `…_module_buffer`
+/// The types `envoy_dynamic_module_type_envoy_buffer` and `…_module_buffer`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Buffer {
@@ -387,7 +376,7 @@ impl Buffer {
 
     /// # Safety
     ///
-    /// The buffer is Envoy's, and lives as long as `'a`.
+    /// The buffer must be Envoy's and be valid for `'a`.
     pub unsafe fn lend<'a>(&self) -> &'a [u8] {
         match self.data.is_null() {
             true => &[],
@@ -397,14 +386,16 @@ impl Buffer {
     }
 }
 
-/// `envoy_dynamic_module_type_envoy_http_header`
+/// The type `envoy_dynamic_module_type_envoy_http_header`.
 #[repr(C)]
 pub struct EnvoyHeader {
+    /// The name of the header.
     pub name: Buffer,
+    /// The value of the header.
     pub value: Buffer,
 }
 
-/// `envoy_dynamic_module_type_module_http_header`
+/// The type `envoy_dynamic_module_type_module_http_header`.
 type ModuleHeader = EnvoyHeader;
 
 impl ModuleHeader {
@@ -416,21 +407,32 @@ impl ModuleHeader {
     }
 }
 
-/// What records a metric for a configuration: its id, its labels and their number, the value.
+/// A function that records a metric of a configuration: id, labels and their number, value.
 type Record = unsafe extern "C" fn(*mut c_void, usize, *const Buffer, usize, u64) -> u32;
 
 static COUNT: OnceLock<Option<Record>> = OnceLock::new();
 static SET: OnceLock<Option<Record>> = OnceLock::new();
 
-/// A function that not every Envoy has: one that is merely declared would keep the module
-/// from being loaded by the others.
+/// Copies a buffer that Envoy sets, if it has the value; empty otherwise.
+fn copied(get: impl FnOnce(*mut Buffer) -> bool) -> Vec<u8> {
+    let mut value = Buffer::of(&[]);
+    match get(&raw mut value) {
+        // SAFETY: Envoy has set the buffer, which is valid until the hook ends.
+        true => unsafe { value.lend() }.to_vec(),
+        false => Vec::new(),
+    }
+}
+
+/// Looks up a function that some Envoys lack. If it were only declared, those Envoys could not
+/// load the module.
 fn optional(known: &OnceLock<Option<Record>>, name: &CStr) -> Option<Record> {
     *known.get_or_init(|| {
         let name = [
             c"envoy_dynamic_module_callback_".to_bytes(),
             name.to_bytes_with_nul(),
         ];
-        // SAFETY: the name ends with a NUL. What has this name is Envoy's and has this type.
+        // SAFETY: the name ends with a NUL. A function of this name is Envoy's and has this
+        // type.
         unsafe {
             let found = dlsym(ptr::null_mut(), name.concat().as_ptr().cast());
             mem::transmute::<*mut c_void, Option<Record>>(found)
@@ -442,7 +444,7 @@ unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
 }
 
-/// Declares Envoy's functions, whose names have a long beginning.
+/// Declares Envoy's functions, whose names have a long prefix.
 macro_rules! callbacks {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
         unsafe extern "C" {
@@ -454,9 +456,9 @@ macro_rules! callbacks {
     };
 }
 
-/// A filter, a configuration or a scheduler of Envoy's.
+/// A pointer to Envoy's filter, configuration or scheduler.
 type Pointer = *mut c_void;
-/// Where labels begin: there are none.
+/// A pointer to labels; there are none.
 type Labels = *const Buffer;
 type First = *const ModuleHeader;
 
@@ -474,6 +476,7 @@ callbacks! {
     fn http_append_body(filter: Pointer, body: u32, data: Buffer) -> bool;
     fn http_filter_get_attribute_string(filter: Pointer, id: u32, to: *mut Buffer) -> bool;
     fn http_filter_get_attribute_int(filter: Pointer, id: u32, to: *mut u64) -> bool;
+    fn http_get_cluster_name(filter: Pointer, to: *mut Buffer) -> bool;
     fn http_get_metadata_string(filter: Pointer, of: u32, namespace: Buffer, key: Buffer, to: *mut Buffer) -> bool;
     fn http_set_dynamic_metadata_string(filter: Pointer, namespace: Buffer, key: Buffer, value: Buffer);
     fn http_filter_increment_counter(filter: Pointer, id: usize, labels: Labels, count: usize, value: u64) -> u32;

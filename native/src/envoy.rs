@@ -1,4 +1,4 @@
-//! Envoy, as the core asks for it.
+//! The core's host, implemented with Envoy's functions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,13 @@ use crate::abi::{self, Configuration, Filter, MetadataOf, Metric, Part};
 use crate::metrics::Metrics;
 use crate::{store, ticker};
 
-/// A stream of this thread: no other has had this number.
+/// The number of a stream of this thread; it is never used again.
 pub type Handle = u64;
 
-/// What Envoy calls now.
+/// The hook that Envoy is calling.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
-    /// Nothing.
+    /// No hook.
     Nowhere,
     /// A hook of a stream.
     Stream(Filter),
@@ -28,14 +28,14 @@ pub enum Place {
     Main(Configuration),
 }
 
-/// Envoy's functions, for what it is calling now.
+/// The functions of Envoy that the current hook may use.
 #[derive(Debug)]
 pub struct Envoy {
-    /// What it is calling.
+    /// The current hook.
     pub place: Place,
-    /// Fetches to make once this hook is over.
+    /// The fetches to perform after this hook.
     pub fetches: Vec<Fetch>,
-    /// Streams to wake once this hook is over.
+    /// The streams to wake after this hook.
     pub woken: Vec<Handle>,
     /// The id of the configuration.
     module: u64,
@@ -43,7 +43,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Of the configuration of this id, with its statistics.
+    /// The host of the configuration with this id and these metrics.
     pub fn new(module: u64, metrics: Arc<Metrics>) -> Envoy {
         Envoy {
             place: Place::Nowhere,
@@ -110,6 +110,7 @@ impl Host for Envoy {
         };
         match attribute {
             Attribute::RouteName => filter.text(abi::Attribute::RouteName),
+            Attribute::ClusterName => filter.cluster_name(),
             Attribute::RouteMetadata => filter.metadata(MetadataOf::Route, NAMESPACE, "config"),
             Attribute::ClusterMetadata => filter.metadata(MetadataOf::Cluster, NAMESPACE, "config"),
         }
@@ -122,10 +123,15 @@ impl Host for Envoy {
         if let Some(attempt) = attempts(filter) {
             return attempt;
         }
-        // A request has an upstream on a cluster alone, and only an attempt leaves a note.
+        // Only a request on a cluster has an upstream, and only an attempt leaves a note.
         match filter.text(abi::Attribute::UpstreamAddress).as_slice() {
             [] => 0,
-            _ if self.noted(Note::Mapped).is_empty() => 1,
+            _ if [Note::Mapped, Note::Rule]
+                .iter()
+                .all(|note| self.noted(*note).is_empty()) =>
+            {
+                1
+            }
             _ => 2,
         }
     }
@@ -136,8 +142,8 @@ impl Host for Envoy {
         noted.unwrap_or_default()
     }
 
-    // Of filter state Envoy lets a module set a value once, and an attempt must replace that
-    // of the attempt before.
+    // A module can set a value of Envoy's filter state only once, but each attempt must replace
+    // the note of the earlier one. So notes are stored in metadata.
     fn note(&mut self, note: Note, value: &[u8]) -> bool {
         let filter = self.filter();
         if let Some(filter) = filter {
@@ -147,27 +153,29 @@ impl Host for Envoy {
     }
 }
 
-/// How many attempts at a filter's request have begun; 0 among a listener's filters, until the
-/// request has passed them.
+/// The number of attempts that have begun for a filter's request. Among the listener's filters
+/// it is 0 until the request has passed them.
 pub fn attempts(filter: Filter) -> Option<u64> {
-    /// Envoy 1.38 does not tell, and says so in its log each time that it is asked.
-    static IS_UNTOLD: AtomicBool = AtomicBool::new(false);
-    if IS_UNTOLD.load(Ordering::Relaxed) {
+    /// Whether Envoy lacks this attribute, as 1.38 does, which logs an error at every query.
+    static IS_MISSING: AtomicBool = AtomicBool::new(false);
+    if IS_MISSING.load(Ordering::Relaxed) {
         return None;
     }
     let attempts = filter.number(abi::Attribute::AttemptCount);
     if attempts.is_none() {
-        IS_UNTOLD.store(true, Ordering::Relaxed);
+        IS_MISSING.store(true, Ordering::Relaxed);
     }
     attempts
 }
 
-/// Of metadata: of a route's and a cluster's, that hold settings, and of a stream's own.
+/// The namespace of the settings in a route's and a cluster's metadata, and of the notes in a
+/// stream's own metadata.
 const NAMESPACE: &str = "oss_origin_auth";
 
 fn key(note: Note) -> &'static str {
     match note {
         Note::Mapped => "mapped",
+        Note::Rule => "rule",
         Note::Suspect => "refused",
         Note::Credentials => "credentials",
         Note::Cause => "cause",
@@ -183,9 +191,9 @@ impl SharedData for Envoy {
         let is_set = store::set(key, value, cas);
         if is_set {
             match self.place {
-                // Requests may wait for what has come.
+                // Requests may wait for the new data.
                 Place::Main(_) => ticker::call_waiting(),
-                // The main thread may have to fetch.
+                // The main thread may have to begin a fetch.
                 Place::Stream(_) | Place::Nowhere => ticker::call(self.module),
             }
         }
@@ -193,12 +201,12 @@ impl SharedData for Envoy {
     }
 }
 
-/// The response of a stream, as it passes.
+/// A response that passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing {
-    /// Whose it is.
+    /// The filter of the response.
     pub filter: Filter,
-    /// Its headers or its trailers.
+    /// Whether it reads the headers or the trailers.
     pub part: Part,
 }
 

@@ -1,7 +1,8 @@
-//! Rules of filters that check who may read.
+//! Rules for filters that check who may read.
 
 use std::ptr;
 
+use oss_origin_auth_core::config::fields;
 use serde_json::Value;
 
 use super::listener::{CHECKS, RBAC, among_listeners};
@@ -13,8 +14,7 @@ use crate::manager::{Manager, of_kind};
 use crate::protobuf::{field, is_true, kind, list, text};
 use crate::settings::{Block, Settings, all_blocks, signs};
 
-/// With types B and C1, what stands before the filter sees another path than what stands
-/// behind it.
+/// With types B and C1, filters before ours see another path than those after it.
 pub fn checks_see_another_path(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in found.filters.iter().filter(|filter| moves_paths(filter)) {
@@ -36,8 +36,8 @@ pub fn checks_see_another_path(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// With types B and C1, Envoy chooses the filters of a request by a path that still has
-/// the signature in it.
+/// With types B and C1, Envoy chooses the filters of a request by a path that still contains
+/// the signature.
 pub fn filters_are_left_out_by_another_path(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found).filter(|(filter, _)| moves_paths(filter)) {
@@ -61,7 +61,7 @@ pub fn filters_are_left_out_by_another_path(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Two filters of ours on a cluster have one place to note what the first attempt was.
+/// Two of our filters on a cluster share one place for the notes about the first attempt.
 pub fn retries_are_refused(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in found.filters.iter().filter(|filter| !signs(filter)) {
@@ -81,10 +81,52 @@ pub fn retries_are_refused(found: &Found) -> Vec<Finding> {
             ));
         }
     }
+    findings.extend(rules_share_a_note(found));
     findings
 }
 
-/// What a name that is misspelled should guard is treated by the defaults.
+/// A rule by the host is noted with the first attempt, too.
+fn rules_share_a_note(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let mut others = found.filters.iter().filter(|one| !ptr::eq(*one, filter));
+        let on_cluster = matches!(filter.position, Position::Cluster(_));
+        if !on_cluster || !others.any(|one| one.position == filter.position) {
+            continue;
+        }
+        for block in blocks(filter) {
+            if block.texts(fields::MATCH_DOMAIN).next().is_some() {
+                findings.push(Finding::error(
+                    &filter.place,
+                    &format!("{}.{}", block.field, fields::MATCH_DOMAIN),
+                    "another filter of this cluster keeps the same note for retries, which are \
+                     refused then; select the rule by `_match_route_`, or take one filter out",
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// What the defaults switch off stays off, though a route or a rule names its bucket.
+pub fn buckets_are_not_signed(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let settings = Settings::of(filter);
+        let blocks = settings.map(|settings| settings.unsigned_buckets());
+        for block in blocks.into_iter().flatten() {
+            findings.push(Finding::warning(
+                &filter.place,
+                &format!("{}.bucket", block.field),
+                "`defaults` has `\"enabled\": false`, so these requests leave unsigned, and OSS \
+                 refuses them; write `\"enabled\": true` beside the bucket",
+            ));
+        }
+    }
+    findings
+}
+
+/// The defaults hold for a route whose name is misspelled in the settings.
 pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -101,10 +143,8 @@ pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
         names.retain(|name| !name.is_empty());
         names.sort_unstable();
         names.dedup();
-        for block in blocks(filter) {
-            let Some(route) = &block.route else {
-                continue;
-            };
+        let named = Settings::of(filter).map(|settings| settings.named_routes());
+        for (field, route) in named.into_iter().flatten() {
             if names.binary_search(&route.as_str()).is_err() {
                 let message = format!(
                     "no route of the file has this name, so these settings hold nowhere, and \
@@ -118,17 +158,56 @@ pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
                         names => format!("there are: {}", names.join(", ")),
                     }
                 );
-                findings.push(Finding::warning(&filter.place, &block.field, message));
+                findings.push(Finding::warning(&filter.place, &field, message));
             }
         }
     }
     findings
 }
 
-/// A message names so many routes at most.
+/// A client chooses the host of its request, and so the rule.
+pub fn clients_choose_the_check(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let settings = Settings::of(filter).filter(Settings::serve_unchecked);
+        let blocks = settings.map(|settings| settings.written());
+        for block in blocks.into_iter().flatten() {
+            if block.checks() && block.texts(fields::MATCH_DOMAIN).next().is_some() {
+                findings.push(Finding::warning(
+                    &filter.place,
+                    &format!("{}.access", block.field),
+                    "a client chooses the host, and with another one it gets settings without \
+                     this check, unless Envoy's routes lead other hosts elsewhere; put the check \
+                     into `defaults`, or select the rule by `_match_route_`",
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// The first rule that matches a request holds; the others are not read.
+pub fn rules_are_never_reached(found: &Found) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for filter in &found.filters {
+        let settings = Settings::of(filter);
+        let unreachable = settings.map(|settings| settings.unreachable_rules());
+        for (block, by) in unreachable.into_iter().flatten() {
+            let by = filter.rules.get(by).copied().unwrap_or(by);
+            let message = format!(
+                "the rule [{by}] before it matches every request that this one matches, so these \
+                 settings hold nowhere; put this one before it, or take it out"
+            );
+            findings.push(Finding::warning(&filter.place, &block.field, message));
+        }
+    }
+    findings
+}
+
+/// The most routes that a message names.
 const MOST_NAMES: usize = 20;
 
-/// What is left out checks nobody.
+/// A filter that is left out checks nobody.
 pub fn routes_leave_the_filter_out(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -152,13 +231,13 @@ pub fn routes_leave_the_filter_out(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The settings of a filter, by the places where they stand.
+/// The settings of a filter, by their places.
 fn blocks(filter: &Filter) -> impl Iterator<Item = Block> {
     let settings = Settings::of(filter).into_iter();
     settings.flat_map(|settings| settings.written())
 }
 
-/// Whether the filter takes a signature out of a path. Metadata cannot say so.
+/// Whether the filter removes a signature from the path. Metadata cannot ask for that.
 fn moves_paths(filter: &Filter) -> bool {
     blocks(filter).any(|block| matches!(block.url_type(), Some("B" | "C1")))
 }
@@ -170,8 +249,8 @@ fn ways<'a>(found: &'a Found, filter: &Filter) -> Vec<&'a Manager> {
     ways.map(|(_, manager)| manager).collect()
 }
 
-/// The filters through which a request has come before, with their configurations. What
-/// an internal listener gets may come from any other.
+/// The filters that a request has passed before, with their configurations. A request to an
+/// internal listener may come from any other listener.
 fn before<'a>(
     found: &'a Found,
     filter: &Filter,
@@ -189,7 +268,7 @@ fn before<'a>(
     })
 }
 
-/// Whether a filter checks who may read, and sees the path or the route.
+/// Whether a filter checks who may read by the path or by the route.
 fn checks_by_path(manager: &Manager, one: &Value, config: &Value) -> bool {
     let is = |check: &str| !of_kind(config, check).is_empty();
     let mut others = CHECKS.iter().filter(|check| **check != RBAC);
@@ -203,7 +282,7 @@ fn checks_by_path(manager: &Manager, one: &Value, config: &Value) -> bool {
     is(RBAC) && (rbac_has(config, is_path) || by_route())
 }
 
-/// Whether a part of an rbac's rules looks at the path, or may do so.
+/// Whether a part of an rbac's rules looks at the path, or might.
 fn is_path(value: &Value) -> bool {
     let has = |name: &&str| field(value, name).is_some();
     value.as_str() == Some(":path") || OF_PATHS.iter().any(has)
@@ -218,7 +297,7 @@ const OF_PATHS: [&str; 5] = [
     "expr_match",
 ];
 
-/// Whether a filter among the listener's is ours, and has other checks by the route.
+/// Whether a downstream filter is ours, and its checks depend on the route.
 fn is_ours_by_route(found: &Found, manager: &Manager, one: &Value) -> bool {
     let mut ours = among_listeners(found)
         .filter(|(filter, of)| ptr::eq(*of, manager) && is_or_has(one, filter));
@@ -228,7 +307,7 @@ fn is_ours_by_route(found: &Found, manager: &Manager, one: &Value) -> bool {
     })
 }
 
-/// Whether routes mean the filter by a name: its own, or that of what is around it.
+/// Whether routes refer to the filter by a name: its own, or that of the filter around it.
 pub fn is_name_of(filter: &Filter, manager: &Manager, name: &str) -> bool {
     let mut all = list(&manager.message, "http_filters");
     name == filter.name || all.any(|one| text(one, "name") == Some(name) && is_or_has(one, filter))

@@ -1,4 +1,4 @@
-//! Rules of a cache in front: what it holds is served without asking the filter.
+//! Rules for a cache before the filter, which serves its content without asking the filter.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::listener::among_listeners;
 use super::settings::written;
 use super::signed::at;
 
-/// Who may read is to be checked for what a cache holds, too.
+/// The content of a cache must be checked for who may read it, too.
 pub fn hits_are_not_checked(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found) {
@@ -41,7 +41,7 @@ pub fn hits_are_not_checked(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// A cache passes by what has an `authorization`, and the filter sets one.
+/// A cache ignores requests with `authorization`, and the filter sets it.
 pub fn caches_stand_behind_the_signer(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found).filter(|(filter, _)| signs(filter)) {
@@ -61,7 +61,7 @@ pub fn caches_stand_behind_the_signer(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Envoy's first cache stores the answer to a request for a part as the whole object.
+/// Envoy's first cache stores the answer to a range request as the whole object.
 pub fn the_old_cache_mixes_parts(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, manager) in found.managers.iter().enumerate() {
@@ -86,7 +86,7 @@ pub fn the_old_cache_mixes_parts(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// A cache compares no signature, and knows of no end of it.
+/// A cache does not compare signatures, and does not know when they expire.
 pub fn signed_urls_are_cached(found: &Found) -> Vec<Finding> {
     written(found, |filter, block| {
         let by_url = matches!(block.text("presigned_urls"), "pass" | "require");
@@ -101,7 +101,7 @@ pub fn signed_urls_are_cached(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Whether a cache stands before a filter in the same manager.
+/// Whether a cache is before a filter in the same manager.
 fn is_behind(found: &Found, filter: &Filter) -> bool {
     match filter.position {
         Position::Manager(index) => {
@@ -112,8 +112,7 @@ fn is_behind(found: &Found, filter: &Filter) -> bool {
     }
 }
 
-/// Whether requests that have these settings may have passed a cache of the file in
-/// another manager.
+/// Whether requests with these settings may have passed a cache in another manager of the file.
 fn may_be_cached(found: &Found, filter: &Filter, block: &Block) -> bool {
     let have_cache = |manager: &Manager| manager.filters().any(|(_, one)| is_cache(one));
     if !found.managers.iter().any(have_cache) {
@@ -144,14 +143,14 @@ fn reaches(manager: &Manager, block: &Block, cluster: &str) -> bool {
         None => true,
     };
     let by_route = |route: &Route| is_meant(route) && route.leads_to(cluster);
-    // A cache fetches from there, on whatever route.
+    // A cache fetches from this cluster on any route.
     let is_fetched = |config: &Value| text(config, "override_upstream_cluster") == Some(cluster);
     let mut filters = manager.filters();
     let fetched = filters.any(|(_, config)| caches(config).any(is_fetched));
     fetched || routes.iter().any(by_route)
 }
 
-/// The names of the caches that stand before a filter.
+/// The names of the caches before a filter.
 fn caches_before<'a>(manager: &'a Manager, filter: &Filter) -> Vec<&'a str> {
     let all = manager.filters();
     let before = all.take_while(|(one, _)| !is_or_has(one, filter));
@@ -161,7 +160,7 @@ fn caches_before<'a>(manager: &'a Manager, filter: &Filter) -> Vec<&'a str> {
         .collect()
 }
 
-/// Whether a filter's configuration is that of a cache, or has one within.
+/// Whether a filter's configuration is that of a cache, or contains one.
 fn is_cache(config: &Value) -> bool {
     caches(config).next().is_some()
 }

@@ -1,4 +1,4 @@
-//! Rules of the clusters to which signed requests go.
+//! Rules for the clusters to which signed requests go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::manager::{children, inner, of_kind};
 use crate::protobuf::{field, is_true, list, number, text};
 use crate::settings::Settings;
 
-/// All requests that one change of credentials meets are retried at once.
+/// All requests during a change of credentials are retried at the same time.
 pub fn few_retries_at_a_time(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (cluster, place, is_on_cluster) in of_signed(found) {
@@ -33,11 +33,11 @@ pub fn few_retries_at_a_time(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Envoy's own.
+/// Envoy's own limit of retries.
 const DEFAULT_RETRIES: f64 = 3.0;
 
-/// Whether thresholds are those of requests of no other priority. Envoy takes the name in any
-/// case, or the number.
+/// Whether thresholds hold for requests of the default priority. Envoy accepts its name in any
+/// case, or its number.
 fn is_default(threshold: &Value) -> bool {
     field(threshold, "priority").is_none_or(|priority| match priority {
         Value::String(name) => name.eq_ignore_ascii_case("DEFAULT") || name == "0",
@@ -45,7 +45,7 @@ fn is_default(threshold: &Value) -> bool {
     })
 }
 
-/// Whoever stands in OSS's place sees the tokens.
+/// A server in OSS's place sees the tokens.
 pub fn oss_is_not_verified(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (cluster, place, _) in of_signed(found) {
@@ -82,7 +82,7 @@ pub fn oss_is_not_verified(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Istio says how OSS is verified in a manifest of its own.
+/// In Istio, another manifest says how OSS is verified.
 fn of_destination_rules(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     let signed = signed(found);
@@ -123,7 +123,8 @@ const SKIPPED: &str = "any certificate is taken for OSS's; take it out, and writ
 const PLAIN_IN_ISTIO: &str = "signed requests, with their tokens, leave for a public host without \
     TLS; write `mode: SIMPLE`, `sni` and `subjectAltNames`";
 
-/// A cluster that goes to, names or verifies another host of OSS than the one signed for.
+/// The cluster connects to, names or verifies another host of OSS than the one in the
+/// signature.
 pub fn the_cluster_is_of_another_host(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     let signed = signed(found);
@@ -138,7 +139,7 @@ pub fn the_cluster_is_of_another_host(found: &Found) -> Vec<Finding> {
         let Some(hosts) = by_cluster.get(cluster.name.as_str()) else {
             continue;
         };
-        // One that is not told, or of the bucket's owner, may be anything.
+        // An unknown host, or a domain of the bucket's owner, may be right.
         let are_of_oss = hosts.iter().all(|host| is_of_oss(host));
         let Some(first) = hosts.first().filter(|_| are_of_oss) else {
             continue;
@@ -157,7 +158,7 @@ pub fn the_cluster_is_of_another_host(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The hosts that a cluster names: where it goes, and what it wants in TLS.
+/// The hosts that a cluster names: its addresses, and the names in its TLS settings.
 fn named(cluster: &Value) -> Vec<(&'static str, &str)> {
     let socket = field(cluster, "transport_socket").unwrap_or(&Value::Null);
     let tls = of_kind(socket, UPSTREAM_TLS);
@@ -175,7 +176,7 @@ fn named(cluster: &Value) -> Vec<(&'static str, &str)> {
             let typed = typed.filter_map(|one| field(one, "matcher"));
             let matchers = typed.chain(list(context, "match_subject_alt_names"));
             let exact: Vec<&str> = matchers.filter_map(|one| text(one, "exact")).collect();
-            // One of several names is enough.
+            // With several names, one that matches is enough.
             if let [name] = exact[..] {
                 all.push((VERIFIED, name));
             }
@@ -201,7 +202,7 @@ const NO_CA: &str = "without trusted_ca any certificate is taken for OSS's; writ
 const NO_NAME: &str = "any name is taken for OSS's, so long as its certificate is good; write \
     `match_typed_subject_alt_names` with the host, as in envoy/minimal.yaml";
 
-/// What is missing in the verification of a server.
+/// The setting that is missing for the verification of a server.
 fn unverified(tls: &Value) -> Option<&'static str> {
     let common = field(tls, "common_tls_context").unwrap_or(&Value::Null);
     let elsewhere = [
@@ -251,7 +252,7 @@ fn upstream_options(cluster: &Value) -> &Value {
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// The hosts to which a cluster connects.
+/// The addresses that a cluster connects to.
 fn addresses(cluster: &Value) -> impl Iterator<Item = &str> {
     fn collect<'a>(value: &'a Value, all: &mut Vec<&'a str>) {
         let address = field(value, "socket_address").and_then(|one| text(one, "address"));
@@ -270,8 +271,8 @@ fn label(cluster: &Cluster) -> String {
     format!("cluster[{}]", cluster.name)
 }
 
-/// The clusters to which signed requests go, each with its place, and whether the filter
-/// sits there.
+/// The clusters to which signed requests go, each with its place, and whether the filter is on
+/// the cluster.
 fn of_signed(found: &Found) -> Vec<(&Cluster, Place, bool)> {
     let mut names: Vec<(String, Option<String>, bool)> = Vec::new();
     for filter in &found.filters {

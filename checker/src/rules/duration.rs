@@ -1,8 +1,9 @@
-//! Durations, as Envoy and Kubernetes write them.
+//! Durations in the formats of Envoy and Kubernetes.
 
 use serde_json::Value;
 
-/// The seconds of `15s`, `0.5s`, `250ms`, `1h30m`, or a number; `None` for what is none.
+/// The seconds of a duration: `15s`, `0.5s`, `250ms`, `1h30m`, or a number; `None` if it is not
+/// a duration.
 pub fn seconds(value: &Value) -> Option<f64> {
     let Some(text) = value.as_str() else {
         return value.as_f64();

@@ -1,6 +1,6 @@
 //! The hosts of OSS.
 
-/// Whether a host is one of OSS that the whole world reaches.
+/// Whether a host is a public one of OSS.
 pub fn is_public(host: &str) -> bool {
     let host = without_port(host).to_ascii_lowercase();
     host.ends_with(".aliyuncs.com") && !host.contains("-internal.")
@@ -16,8 +16,8 @@ pub fn is_of_oss(host: &str) -> bool {
         .is_some_and(|last| last == "oss" || last.starts_with("oss-"))
 }
 
-/// Whether what is called by this name, perhaps with `*` before it, may be this host of OSS, or
-/// all of its endpoint.
+/// Whether a name, perhaps with `*` at its start, may be this host of OSS, or its whole
+/// endpoint.
 pub fn is_or_has(name: &str, host: &str) -> bool {
     let [name, host] = [name, host].map(|one| without_port(one).to_ascii_lowercase());
     let name = name.strip_prefix("*.").unwrap_or(&name);
@@ -43,8 +43,8 @@ pub fn is_public_mainland(host: &str) -> bool {
     region.starts_with("cn-") && !region.contains("-internal") && region != "cn-hongkong"
 }
 
-/// The region in an endpoint, or in the name of a region, if it is one of the usual ones: hosts
-/// of the finance cloud and some others have names that are not those of their regions.
+/// The region in the name of an endpoint or a region, if it is a usual one. The hosts of the
+/// finance cloud, and some others, do not contain their region.
 pub fn region(endpoint: &str) -> Option<&'static str> {
     let host = without_port(endpoint).to_ascii_lowercase();
     let name = host.strip_suffix(".aliyuncs.com").unwrap_or(&host);
@@ -54,7 +54,7 @@ pub fn region(endpoint: &str) -> Option<&'static str> {
     REGIONS.into_iter().find(|known| *known == name)
 }
 
-/// OSS, "Regions and endpoints".
+/// The ids of the usual regions (OSS, "Regions and endpoints").
 const REGIONS: [&str; 28] = [
     "ap-northeast-1",
     "ap-northeast-2",

@@ -1,5 +1,5 @@
-//! Rules of the filter among a listener's filters. There it never changes the host or
-//! the path: the route does, behind it, and Envoy may select the route again.
+//! Rules for a downstream filter. It never changes the host or the path: the route does that
+//! after it, and Envoy may select the route again.
 
 use crate::finding::Finding;
 use crate::found::{Filter, Found, Position, is_or_has};
@@ -10,7 +10,7 @@ use crate::settings::{Block, Settings, signs};
 use super::settings::written;
 use super::signed::{at, managers};
 
-/// Checks of who may read must see the client's request, before the filter.
+/// Filters that check who may read must see the client's request, before our filter.
 pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in found.filters.iter().filter(|filter| signs(filter)) {
@@ -22,7 +22,7 @@ pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
             findings.push(Finding::warning(&filter.place, "phase", message));
         }
     }
-    // One that only checks takes a signature off the URL, and nothing else.
+    // A filter that only checks removes the signature from the URL and changes nothing else.
     for (filter, manager) in among_listeners(found).filter(|(filter, _)| signs(filter)) {
         let behind = manager
             .filters()
@@ -46,7 +46,7 @@ pub fn the_filter_stands_before_the_checks(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The filters that check who may read.
+/// The types of the filters that check who may read.
 pub const CHECKS: [&str; 7] = [
     "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
     "envoy.extensions.filters.http.basic_auth.v3.BasicAuth",
@@ -80,7 +80,7 @@ const HOST_REWRITES: [&str; 5] = [
     "host_rewrite_path_regex",
 ];
 
-/// Settings that describe how the route rewrites the path, where it does not.
+/// The settings describe how the route rewrites the path, but the route does not rewrite it.
 pub fn routes_keep_the_clients_path(found: &Found) -> Vec<Finding> {
     signed_routes(found, |route, block| {
         let maps = !matches!(block.text("strip_prefix"), "" | "/")
@@ -96,7 +96,7 @@ pub fn routes_keep_the_clients_path(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// By which a route changes the path.
+/// The fields by which a route changes the path.
 pub const PATH_REWRITES: [&str; 4] = [
     "prefix_rewrite",
     "regex_rewrite",
@@ -104,7 +104,7 @@ pub const PATH_REWRITES: [&str; 4] = [
     "path_rewrite_policy",
 ];
 
-/// What is mirrored is copied with the signature.
+/// A mirrored request is copied with its signature.
 pub fn mirrors_carry_the_signature(found: &Found) -> Vec<Finding> {
     signed_routes(found, |route, _| {
         route.has_any(&["request_mirror_policies"]).then_some((
@@ -115,7 +115,7 @@ pub fn mirrors_carry_the_signature(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Says it for each signed route, with the field in its action.
+/// A finding for each signed route, with the field in its action.
 fn signed_routes(
     found: &Found,
     rule: impl Fn(&Route, &Block) -> Option<(&'static str, &'static str)>,
@@ -140,7 +140,7 @@ fn signed_routes(
     findings
 }
 
-/// A client's signature stays on the path, and the path stays as it is.
+/// The client's signature stays on the path, since the path must not change.
 pub fn signed_urls_are_not_stripped(found: &Found) -> Vec<Finding> {
     let among = |position: &Position| match position {
         Position::Manager(_) | Position::Gateway | Position::Routes => true,
@@ -157,7 +157,7 @@ pub fn signed_urls_are_not_stripped(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Complete defaults sign the requests of every route, whichever cluster it leads to.
+/// Complete defaults sign the requests of every route, to any cluster.
 pub fn defaults_sign_other_routes(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -189,7 +189,7 @@ pub fn defaults_sign_other_routes(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Whether the routes lead to several clusters, and the defaults sign one of them.
+/// Whether the routes lead to several clusters, and the defaults sign for one of them.
 fn signs_several(settings: &Settings, routes: &[Route]) -> bool {
     let mut clusters: Vec<&str> = routes.iter().flat_map(Route::clusters).collect();
     clusters.sort_unstable();
@@ -199,7 +199,7 @@ fn signs_several(settings: &Settings, routes: &[Route]) -> bool {
     several && routes.any(|route| settings.own(route).is_none())
 }
 
-/// The filters among a listener's, with their managers.
+/// The downstream filters, with their managers.
 pub fn among_listeners(found: &Found) -> impl Iterator<Item = (&Filter, &Manager)> {
     found
         .filters

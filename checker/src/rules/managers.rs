@@ -1,5 +1,5 @@
-//! Rules of what stands around the filter among a listener's filters, wherever the
-//! filter itself sits: the headers that it sets stay on the request.
+//! Rules for what surrounds the filter among the downstream filters, for both positions of the
+//! filter: the headers that it sets stay on the request.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::manager::{HEADER_INPUT, Manager, Route, children, inner, of_kind};
 use crate::protobuf::{field, is, is_true, kind, list, text};
 use crate::settings::{Settings, signs as is_signer};
 
-/// What is redirected within Envoy has the signature of the first request on it.
+/// A request that Envoy redirects internally has the signature of the first request.
 pub fn redirects_carry_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     let signers = found.filters.iter();
@@ -47,7 +47,7 @@ const CARRIED: &str = "the request goes on to another route, and perhaps to anot
     our authorization and x-oss-security-token; put an envoy.filters.http.header_mutation before \
     the filter that removes them from the request, as in envoy/site.yaml";
 
-/// Whether a filter takes off what an earlier pass has set.
+/// Whether a filter removes the headers of an earlier pass.
 fn takes_the_signature_off(found: &Found, manager: &Manager) -> bool {
     let among = |filter: &&Filter| matches!(filter.position, Position::Manager(_));
     let signers = || {
@@ -72,15 +72,15 @@ fn takes_the_signature_off(found: &Found, manager: &Manager) -> bool {
 
 const MUTATION: &str = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 
-/// The headers by which others could read in our name.
+/// The headers with which others could read in our name.
 const SECRET: [&str; 2] = ["authorization", "x-oss-security-token"];
 
-/// What prints request headers prints those that the filter has set.
+/// A format that prints request headers also prints those that the filter has set.
 pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, manager) in with_a_filter(found, is_signer) {
         let mut printed = Vec::new();
-        // On the cluster the filter signs once the route has added its headers.
+        // An upstream filter signs after the route has added its headers.
         let copies = found
             .filters
             .iter()
@@ -92,7 +92,7 @@ pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
         }
         for (field, name) in printed {
             let message = format!(
-                "it prints or copies {name}, which the filter sets: whoever reads it can read from \
+                "it prints or copies {name}, which the filter sets: anyone who reads it can read from \
                  OSS; take it out"
             );
             findings.push(Finding::warning(&manager.place, &field, message));
@@ -101,7 +101,7 @@ pub fn logs_print_the_signature(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Fields whose texts leave this Envoy.
+/// The fields whose texts leave this Envoy.
 const PRINTING: [&str; 7] = [
     "access_log",
     "body_format",
@@ -115,7 +115,7 @@ const PRINTING: [&str; 7] = [
 /// The field in which a route copies headers to others of the request.
 const COPYING: &str = "request_headers_to_add";
 
-/// The fields that print, and whether this is within one.
+/// The fields that print headers. `printing` says whether this value is inside one.
 #[derive(Clone, Copy)]
 struct Among<'a>(&'a [&'static str], bool);
 
@@ -160,7 +160,7 @@ fn find_printed(
     }
 }
 
-/// The secret header of a name in any case.
+/// The secret header with this name, in any case.
 fn secret(name: &str) -> Option<&'static str> {
     let mut all = SECRET.into_iter();
     all.find(|secret| name.trim().eq_ignore_ascii_case(secret))
@@ -207,7 +207,8 @@ fn of_cel(expression: &str) -> Vec<&'static str> {
 /// Envoy's command operators that print a request header.
 const COMMANDS: [&str; 3] = ["REQ", "REQUEST_HEADER", "REQ_WITHOUT_QUERY"];
 
-/// A client chooses its address by X-Forwarded-For, unless Envoy asks the connection.
+/// A client can choose its address by X-Forwarded-For, unless Envoy uses that of the
+/// connection.
 pub fn addresses_can_be_forged(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (_, manager) in with_a_filter(found, |_| true) {
@@ -281,7 +282,7 @@ fn with_a_filter(
     })
 }
 
-/// Whether requests on a route of this manager are signed, as far as it shows.
+/// Whether requests on a route of this manager are signed, as far as it is known.
 fn signs(signers: &[(&Filter, Option<Settings>)], manager: usize, route: &Route) -> bool {
     signers
         .iter()

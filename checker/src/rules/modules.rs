@@ -1,4 +1,4 @@
-//! Rules of the filter as a native module.
+//! Rules for the filter as a native module.
 
 use crate::context::OURS;
 use crate::finding::Finding;
@@ -8,7 +8,7 @@ use crate::module::{File, Module};
 use crate::protobuf::{field, kind, text};
 use crate::version::Version;
 
-/// Envoy takes a module for the interface of its own version alone, and of the one before.
+/// Envoy loads a module only for the interface of its own version or of the one before.
 pub fn envoy_does_not_load_the_module(found: &Found) -> Vec<Finding> {
     let envoy = found.envoy;
     let said = modules(found).filter_map(|(filter, _)| {
@@ -33,10 +33,10 @@ pub fn envoy_does_not_load_the_module(found: &Found) -> Vec<Finding> {
     said.collect()
 }
 
-/// Which of Envoy's have the interface that the module is made for.
+/// The oldest Envoy with the interface of the module.
 const OLDEST: Version = Version::new(1, 38);
 
-/// What Envoy would not find, not load, or leave out.
+/// Envoy would not find the module, not load it, or leave the filter out.
 pub fn the_module_is_loaded_wrongly(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, module) in modules(found) {
@@ -79,7 +79,7 @@ fn wrong_file(filter: &Filter, file: &File) -> Option<Finding> {
             );
             Some(Finding::error(&filter.place, &field, message))
         }
-        // The name may go on with a version.
+        // The name may end with a version.
         File::Named(name) if name.starts_with(NAME) => None,
         File::Named(name) => {
             let message = format!(
@@ -91,13 +91,13 @@ fn wrong_file(filter: &Filter, file: &File) -> Option<Finding> {
     }
 }
 
-/// What the file is called, between `lib` and `.so`.
+/// The name of the file, between `lib` and `.so`.
 const NAME: &str = "oss_origin_auth_native";
 
-/// The field in which a module is named.
+/// The field that names a module.
 const MODULE: &str = "dynamic_module_config";
 
-/// The module knows no configuration of a route, and Envoy asks it for that.
+/// The module has no configuration for routes, but Envoy asks it for one.
 pub fn routes_configure_the_module(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for manager in &found.managers {
@@ -118,7 +118,7 @@ pub fn routes_configure_the_module(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The type by which a route configures a module.
+/// The type with which a route configures a module.
 const PER_ROUTE: &str =
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
 

@@ -1,4 +1,4 @@
-//! Rules of what Envoy, and the VM of the filter, are given.
+//! Rules for what Envoy, and the filter's VM, get from outside.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::found::{Filter, Found, VmId};
 use crate::protobuf::{field, text};
 use crate::settings::Settings;
 
-/// Whoever reaches the admin page stops Envoy, and reads its configuration.
+/// A person who reaches the admin page can stop Envoy, and read its configuration.
 pub fn the_admin_page_is_open(found: &Found) -> Vec<Finding> {
     let said = found.admins.iter().filter_map(|admin| {
         let address = field(field(&admin.message, "address")?, "socket_address")?;
@@ -20,7 +20,7 @@ pub fn the_admin_page_is_open(found: &Found) -> Vec<Finding> {
                 .is_ok_and(|address: IpAddr| address.is_loopback());
         (!is_loopback).then(|| {
             let message = format!(
-                "whoever reaches {host} can stop Envoy and read its configuration; write \
+                "anyone who reaches {host} can stop Envoy and read its configuration; write \
                  127.0.0.1, or `pipe: {{path: …}}`, and let others see /stats by a listener of its \
                  own"
             );
@@ -31,7 +31,7 @@ pub fn the_admin_page_is_open(found: &Found) -> Vec<Finding> {
     said.collect()
 }
 
-/// The filter refuses settings that name a variable which it does not see.
+/// The filter refuses settings that name a variable that it cannot see.
 pub fn variables_are_not_handed_over(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -52,7 +52,8 @@ pub fn variables_are_not_handed_over(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The filter asks for credentials by the name of a cluster, and Envoy starts without it.
+/// The filter fetches credentials from a cluster by its name; Envoy starts without that
+/// cluster.
 pub fn the_sidecars_cluster_is_missing(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -72,8 +73,8 @@ pub fn the_sidecars_cluster_is_missing(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The names of all clusters that an Envoy has; `None` where it gets others later, or where
-/// they do not show.
+/// The names of all clusters of an Envoy; `None` if it gets others later, or if they are not
+/// known.
 fn clusters<'a>(found: &'a Found, filter: &Filter) -> Option<Vec<&'a str>> {
     let is_its = |place: &Place| {
         let Place {
@@ -93,7 +94,7 @@ fn clusters<'a>(found: &'a Found, filter: &Filter) -> Option<Vec<&'a str>> {
     is_whole.then(|| names.collect())
 }
 
-/// What two configurations of one `vm_id` have in common.
+/// Two configurations with the same `vm_id` share a VM.
 pub fn configurations_share_a_vm(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     let read = |filter: &Filter| {
@@ -134,7 +135,7 @@ pub fn iteration_stops_for_nothing(found: &Found) -> Vec<Finding> {
     said.collect()
 }
 
-/// What Kubernetes reads, Envoy refuses.
+/// Kubernetes reads merge keys, Envoy refuses them.
 pub fn merge_keys_are_not_read(found: &Found) -> Vec<Finding> {
     let merging = found.documents.iter().filter(|one| one.merges);
     let of_envoy = merging.filter(|one| field(&one.value, "kind").is_none());

@@ -1,4 +1,5 @@
-//! Rules of the routes whose requests are signed: what Envoy runs, but clients suffer from.
+//! Rules for the routes with signed requests: Envoy loads these configurations, but clients
+//! suffer.
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::finding::Finding;
 use crate::found::Found;
 use crate::protobuf::{field, is_true, list, number, text};
 
-/// What OSS refused is signed again by a retry, where the filter sits on the cluster.
+/// A retry signs a refused request again only if the filter is on the cluster.
 pub fn retries_heal_nothing(found: &Found) -> Vec<Finding> {
     let on_cluster = signed(found).into_iter().filter(Signed::is_on_cluster);
     let said = on_cluster.filter_map(|one| {
@@ -24,14 +25,14 @@ pub fn retries_heal_nothing(found: &Found) -> Vec<Finding> {
         let is_403 = |one: &Value| one.to_string().trim_matches('"') == "403";
         let is_none = number(policy, "num_retries") == Some(0.0);
         let message = if !is_none && has("retriable-status-codes") && statuses.any(is_403) {
-            "every 403 is asked for again, also what is denied; write `retry_on: \
+            "every 403 is retried, also what is denied; write `retry_on: \
              reset,retriable-headers,retriable-status-codes` and `retriable_headers: [{name: \
              x-origin-auth-retry, present_match: true}]`, and take 403 out of \
              retriable_status_codes"
         } else if !is_none && has("retriable-headers") && headers.clone().any(is_met) {
             return None;
         } else if headers.any(is_ours) && !is_none && has("retriable-headers") {
-            "the matcher of x-origin-auth-retry is turned round, so everything is asked for again \
+            "the matcher of x-origin-auth-retry is inverted, so every request is retried \
              but what newer credentials heal; write `present_match: true`, without `invert_match`"
         } else {
             "without a retry clients see OSS's 403 whenever credentials change; write `retry_on: \
@@ -44,13 +45,13 @@ pub fn retries_heal_nothing(found: &Found) -> Vec<Finding> {
     said.collect()
 }
 
-/// Whether a matcher wants a header not to be there, or not to be so.
+/// Whether a matcher requires that a header is absent or different.
 fn is_turned_round(matcher: &Value) -> bool {
     let is_absent = field(matcher, "present_match").is_some() && !is_true(matcher, "present_match");
     is_absent != is_true(matcher, "invert_match")
 }
 
-/// A route's timeout runs until the last byte of the answer.
+/// The timeout of a route runs until the last byte of the answer.
 pub fn timeouts_cut_downloads(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for one in signed(found) {
@@ -92,7 +93,7 @@ pub fn timeouts_cut_downloads(found: &Found) -> Vec<Finding> {
 const CUT: &str =
     ", with status 200; write 0s: stream_idle_timeout ends those in which nothing moves";
 
-/// A prefix of Envoy is one of texts, not of folders.
+/// A prefix in Envoy is one of text, not of folders.
 pub fn prefixes_match_more(found: &Found) -> Vec<Finding> {
     let said = signed(found).into_iter().filter_map(|one| {
         if let Some(finding) = regex_matches_more(&one) {
@@ -112,7 +113,7 @@ pub fn prefixes_match_more(found: &Found) -> Vec<Finding> {
     said.collect()
 }
 
-/// The same of an expression that is a text, and then anything.
+/// A regular expression that is a text followed by anything matches more, too.
 fn regex_matches_more(one: &Signed) -> Option<Finding> {
     let matched = field(&one.route.message, "match")?;
     let whole = text(field(matched, "safe_regex")?, "regex")?;
@@ -132,7 +133,7 @@ fn regex_matches_more(one: &Signed) -> Option<Finding> {
     Some(Finding::warning(&one.place(), &field, message))
 }
 
-/// On the cluster, a request waits for credentials within one try.
+/// An upstream filter waits for credentials within a single try.
 pub fn tries_end_before_credentials_come(found: &Found) -> Vec<Finding> {
     let on_cluster = signed(found).into_iter().filter(Signed::is_on_cluster);
     let said = on_cluster.filter_map(|one| {
@@ -153,7 +154,7 @@ pub fn tries_end_before_credentials_come(found: &Found) -> Vec<Finding> {
     said.collect()
 }
 
-/// Among the listener's filters, what is signed is what the settings say of the route.
+/// A downstream filter signs the path that the settings describe for the route.
 pub fn rewrites_are_not_described(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for one in signed(found).iter().filter(|one| !one.is_on_cluster()) {
@@ -190,7 +191,7 @@ fn of_prefix(one: &Signed) -> Said {
         (_, _, Some(path)) => path.to_owned(),
         _ => return None,
     };
-    // A gateway sees to the slash, Envoy does not.
+    // A gateway adds the slash, Envoy does not.
     let (matched, rewritten) = match folder {
         Some(folder) if one.matched("prefix").is_none() => (
             folder.trim_end_matches('/'),
@@ -215,7 +216,7 @@ fn of_prefix(one: &Signed) -> Said {
     })
 }
 
-/// The path for which a request is signed; `None` if it is refused.
+/// The path in the signature; `None` if the request is refused.
 fn described(one: &Signed, path: &str) -> Option<String> {
     let block = &one.block;
     let strip = Some(block.text("strip_prefix")).filter(|strip| !strip.is_empty());

@@ -1,5 +1,5 @@
-//! The rule of routes by headers. Among a listener's filters, Envoy selects the route
-//! again once the filter has changed a header.
+//! The rule for routes that match on headers. Envoy selects the route again after a downstream
+//! filter has changed a header.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::manager::{HEADER_INPUT, Manager, PARAMETER_INPUT, Route, of_kind};
 use crate::protobuf::{field, is_true, list, text};
 use crate::settings::{Block, Settings, all_blocks};
 
-/// A signed request must not leave for a cluster that was not selected before.
+/// A signed request must not go to another cluster than the one that was selected first.
 pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found) {
@@ -50,7 +50,7 @@ pub fn routes_match_on_changed_headers(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// A URL that was checked has no signature any more when Envoy selects the route again.
+/// The signature of a checked URL has been removed when Envoy selects the route again.
 pub fn routes_match_on_url_signatures(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (filter, manager) in among_listeners(found) {
@@ -73,8 +73,8 @@ pub fn routes_match_on_url_signatures(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// The parameters of the query by which a manager selects routes; and `:path`, which has the
-/// query in it where it is matched as a header.
+/// The query parameters by which a manager selects routes, and `:path`, which contains the
+/// query when it is matched as a header.
 fn parameters(manager: &Manager) -> Vec<(String, &str)> {
     let of_routes = manager.known_routes().flat_map(|route| {
         let matched = field(&route.message, "match").unwrap_or(&Value::Null);
@@ -100,7 +100,7 @@ fn parameters(manager: &Manager) -> Vec<(String, &str)> {
     of_routes.chain(of_matchers).collect()
 }
 
-/// What a filter signs, and what it changes there.
+/// A filter that signs, with the changes that it makes.
 struct Signer {
     settings: Settings,
     /// The settings that sign.
@@ -128,7 +128,7 @@ impl Signer {
         self.by_cluster || self.settings.treatment(route).signs()
     }
 
-    /// What is to be known of each route of a manager to compare it with all others.
+    /// The properties of a manager's routes that are needed to compare them.
     fn rows<'a>(&self, manager: &'a Manager) -> Vec<Row<'a>> {
         let routes = manager.known_routes();
         let rows = routes.map(|route| Row {
@@ -141,7 +141,7 @@ impl Signer {
     }
 }
 
-/// Those that forward the same headers once.
+/// Removes blocks that forward the same headers as another.
 fn alike_once(mut blocks: Vec<Block>) -> Vec<Block> {
     let mut known = BTreeSet::new();
     blocks.retain(|block| {
@@ -151,7 +151,7 @@ fn alike_once(mut blocks: Vec<Block>) -> Vec<Block> {
     blocks
 }
 
-/// A route, as it is compared with others.
+/// A route, with the properties that are compared.
 struct Row<'a> {
     host: usize,
     is_signed: bool,
@@ -159,13 +159,13 @@ struct Row<'a> {
     paths: Paths,
 }
 
-/// Where a route leads.
+/// The cluster of a route.
 #[derive(PartialEq)]
 enum Leads<'a> {
-    /// To no cluster.
+    /// The route leads to no cluster.
     Nowhere,
     To(&'a str),
-    /// To several, or to one that is found out for each request.
+    /// The route leads to several clusters, or to one that is chosen for each request.
     Anywhere,
 }
 
@@ -182,7 +182,7 @@ impl Leads<'_> {
         }
     }
 
-    /// Whether this and another may lead to different clusters.
+    /// Whether two routes may lead to different clusters.
     fn apart(&self, other: &Leads) -> bool {
         match (self, other) {
             (Leads::Nowhere, _) | (_, Leads::Nowhere) => false,
@@ -192,7 +192,7 @@ impl Leads<'_> {
     }
 }
 
-/// Whether a signed request may move from this route to another cluster, or from there to
+/// Whether a signed request may move from this route to another cluster, or from another to
 /// this route.
 fn may_move(rows: &[Row], index: usize) -> bool {
     let Some(route) = rows.get(index) else {
@@ -207,7 +207,7 @@ fn may_move(rows: &[Row], index: usize) -> bool {
     })
 }
 
-/// A header, and the field that names it.
+/// A header that selects, and the field that names it.
 type Selecting = (&'static str, String);
 
 /// The headers by which a route is selected.
@@ -276,16 +276,16 @@ fn inputs(matcher: &Value) -> impl Iterator<Item = String> {
     inputs.filter_map(|input| text(input, "header_name").map(str::to_owned))
 }
 
-/// What paths a route matches.
+/// The paths that a route matches.
 enum Paths {
     One(String),
     From(String),
-    /// A regular expression, or what is not known here.
+    /// Any paths: a regular expression, or a matcher that is not known here.
     Any,
 }
 
 impl Paths {
-    /// In lower case, since a route may ignore the case.
+    /// The paths in lower case, since a route may ignore the case.
     fn of(route: &Value) -> Paths {
         let Some(matched) = field(route, "match") else {
             return Paths::Any;
@@ -296,7 +296,7 @@ impl Paths {
         path.or(prefix.map(Paths::From)).unwrap_or(Paths::Any)
     }
 
-    /// Whether both may be one path.
+    /// Whether some path matches both.
     fn overlap(&self, other: &Paths) -> bool {
         match (self, other) {
             (Paths::Any, _) | (_, Paths::Any) => true,
@@ -311,7 +311,7 @@ impl Paths {
     }
 }
 
-/// Whether the filter removes a header, or sets it.
+/// Whether the filter removes or sets a header.
 fn changes(block: &Block, name: &str) -> bool {
     let forwarded: Vec<&str> = block.texts("forward_headers").collect();
     let kept = name.starts_with(':') || name == "host" || OF_REQUESTS.names.contains(&name);

@@ -1,4 +1,4 @@
-//! Rules of settings that let pass what is kept back without them.
+//! Rules for settings that allow what the defaults prevent.
 
 use super::hosts::{is_public_mainland, region};
 use crate::finding::{Finding, Place, Severity};
@@ -18,7 +18,7 @@ pub fn errors_name_the_bucket(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Alibaba keeps new accounts from reading by them.
+/// Alibaba Cloud does not let new accounts read through public endpoints.
 pub fn public_endpoints_are_refused(found: &Found) -> Vec<Finding> {
     let mut findings = written(found, |_, block| {
         is_public_mainland(block.text("endpoint")).then(|| {
@@ -35,7 +35,7 @@ pub fn public_endpoints_are_refused(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// OSS takes a V4 signature for the bucket's own region alone, and so does an endpoint.
+/// OSS accepts a V4 signature only for the bucket's own region, and so must the endpoint.
 pub fn the_endpoint_is_of_another_region(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -53,7 +53,7 @@ pub fn the_endpoint_is_of_another_region(found: &Found) -> Vec<Finding> {
                     "the endpoint is one of {there}, and signatures are for {here}: OSS refuses \
                      them; write the bucket's region in both"
                 );
-                // A route that inherits both has nothing to mend.
+                // A route that inherits both has nothing to fix.
                 let field = match (written.has("endpoint"), written.has("region")) {
                     (true, _) => format!("{}.endpoint", written.field),
                     (false, true) => format!("{}.region", written.field),
@@ -66,7 +66,7 @@ pub fn the_endpoint_is_of_another_region(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Parameters that mean nothing to OSS today may do so tomorrow.
+/// Parameters that have no meaning for OSS today may have one later.
 pub fn unknown_parameters_leave(found: &Found) -> Vec<Finding> {
     written(found, |_, block| {
         is(
@@ -79,7 +79,7 @@ pub fn unknown_parameters_leave(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Whoever has a key of the bucket's account reads by a signed URL.
+/// A person with a key of the bucket's account can read by a signed URL.
 pub fn signed_urls_pass(found: &Found) -> Vec<Finding> {
     written(found, |_, block| {
         is(
@@ -93,7 +93,7 @@ pub fn signed_urls_pass(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Headers by which clients are known, or which the way to Envoy has added.
+/// The headers identify clients, or were added on the way to Envoy.
 pub fn headers_of_clients_leave(found: &Found) -> Vec<Finding> {
     written(found, |_, block| {
         let names = block.texts("forward_headers");
@@ -112,7 +112,7 @@ pub fn headers_of_clients_leave(found: &Found) -> Vec<Finding> {
     })
 }
 
-/// Keys are read from the environment, so that no page of Envoy has them.
+/// Keys are read from the environment, so that no page of Envoy shows them.
 pub fn config_dump_shows_the_keys(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
@@ -132,7 +132,7 @@ pub fn config_dump_shows_the_keys(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Names, and what names begin with.
+/// The names of private headers, and the beginnings of such names.
 const PRIVATE: [&str; 8] = [
     "cookie",
     "forwarded",
@@ -154,7 +154,7 @@ fn is_private(pattern: &str) -> bool {
     PRIVATE.into_iter().any(among) || lower.strip_suffix('*').is_some_and(covers)
 }
 
-/// Says it if a setting has this value.
+/// A finding if a setting has this value.
 fn is(
     block: &Block,
     setting: &'static str,
@@ -164,8 +164,8 @@ fn is(
     (block.text(setting) == value).then(|| (setting, message.to_owned()))
 }
 
-/// Says it once for each place where settings stand, those in metadata included, which
-/// every filter that reads metadata may read.
+/// A finding for each place with settings. Metadata is included; every filter that reads
+/// metadata may read it.
 pub fn written(
     found: &Found,
     rule: impl Fn(&Filter, &Block) -> Option<(&'static str, String)>,

@@ -1,4 +1,4 @@
-//! The routes whose requests are signed, as far as it shows.
+//! The routes whose requests are signed, as far as they are known.
 
 use serde_json::Value;
 
@@ -11,27 +11,27 @@ use crate::settings::{Block, Settings};
 
 /// A route whose requests a filter signs.
 pub struct Signed<'a> {
-    /// The filter.
+    /// The filter that signs.
     pub filter: &'a Filter,
-    /// What the route belongs to.
+    /// The manager of the route.
     pub manager: &'a Manager,
     /// The route.
     pub route: &'a Route,
-    /// The settings by which it is signed.
+    /// The settings that sign the requests.
     pub block: Block,
     /// The milliseconds that a request waits for credentials.
     pub wait: Option<u64>,
-    /// The policy of retries of its virtual host.
+    /// The retry policy of its virtual host.
     of_host: Option<&'a Value>,
 }
 
 impl Signed<'_> {
-    /// Whether the filter sits on the cluster, behind the retries.
+    /// Whether the filter is on the cluster, after the retries.
     pub fn is_on_cluster(&self) -> bool {
         matches!(self.filter.position, Position::Cluster(_))
     }
 
-    /// Where the route is.
+    /// The place of the route.
     pub fn place(&self) -> Place {
         at(self.filter, self.manager)
     }
@@ -46,13 +46,13 @@ impl Signed<'_> {
         text(field(&self.route.message, "match")?, name)
     }
 
-    /// The policy of retries: the route's, or that of its virtual host.
+    /// The retry policy: the route's, or that of its virtual host.
     pub fn retries(&self) -> Option<&Value> {
         self.action("retry_policy").or(self.of_host)
     }
 }
 
-/// All of them.
+/// All routes whose requests are signed.
 pub fn signed(found: &Found) -> Vec<Signed<'_>> {
     let mut all = Vec::new();
     for filter in &found.filters {
@@ -62,7 +62,7 @@ pub fn signed(found: &Found) -> Vec<Signed<'_>> {
         let wait = settings.wait_timeout_ms();
         for manager in managers(found, filter) {
             let hosts = manager.hosts();
-            // A gateway has routes that are not in the files.
+            // A gateway may have routes that are not in the files.
             let is_gateway = filter.position == Position::Gateway;
             let is_one = !is_gateway && !leads_to_several(manager, filter);
             let routes = manager.known_routes();
@@ -88,7 +88,7 @@ pub fn signed(found: &Found) -> Vec<Signed<'_>> {
     all
 }
 
-/// Where the routes of a filter are.
+/// The place of the routes of a filter.
 pub fn at(filter: &Filter, manager: &Manager) -> Place {
     Place {
         filter: filter.place.filter.clone(),
@@ -96,7 +96,7 @@ pub fn at(filter: &Filter, manager: &Manager) -> Place {
     }
 }
 
-/// What has routes that may lead to a filter.
+/// The managers and gateways whose routes may lead to a filter.
 pub fn managers<'a>(found: &'a Found, filter: &Filter) -> Vec<&'a Manager> {
     match &filter.position {
         Position::Manager(index) => found.managers.get(*index).into_iter().collect(),
@@ -109,20 +109,20 @@ pub fn managers<'a>(found: &'a Found, filter: &Filter) -> Vec<&'a Manager> {
     }
 }
 
-/// Whether a gateway's routes may lead to a filter: Envoy Gateway reads an `HTTPRoute`, the
-/// others name the routes that they make of one in another way.
+/// Whether a gateway's routes may lead to a filter. Only Envoy Gateway reads an `HTTPRoute` as
+/// it is here; other gateways give other names to its routes.
 fn is_of(gateway: &Manager, filter: &Filter) -> bool {
     let is_envoy_gateway = filter.field == "config";
     let mut routes = gateway.known_routes();
     routes.all(|route| (route.dialect == Dialect::HttpRoute) == is_envoy_gateway)
 }
 
-/// Whether requests on a route of these certainly reach a filter.
+/// Whether requests on a route certainly reach a filter.
 fn reaches(route: &Route, filter: &Filter) -> bool {
     let leads_on = route.action().is_some();
     leads_on
         && match &filter.position {
-            // What other manifests lead to has other names.
+            // The clusters of other manifests have other names.
             Position::Cluster(cluster) => {
                 route.dialect == Dialect::Envoy && route.leads_certainly_to(cluster)
             }
@@ -130,7 +130,7 @@ fn reaches(route: &Route, filter: &Filter) -> bool {
         }
 }
 
-/// Whether the filter sees requests for several clusters, not all of which are OSS's.
+/// Whether the filter sees requests for several clusters, some of which are not OSS's.
 fn leads_to_several(manager: &Manager, filter: &Filter) -> bool {
     let mut routes = manager.known_routes();
     let is_on_cluster = matches!(filter.position, Position::Cluster(_));

@@ -1,4 +1,4 @@
-//! Requests that two filters of ours sign, one after the other.
+//! The rule for requests that two of our filters sign, one after the other.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -9,13 +9,13 @@ use super::signed::{Signed, signed};
 use crate::finding::{Finding, Severity};
 use crate::found::{Found, Position, is_or_has};
 
-/// The second takes the first's signature off, if nothing else goes wrong.
+/// The second filter removes the signature of the first, if nothing else goes wrong.
 pub fn requests_are_signed_twice(found: &Found) -> Vec<Finding> {
     let signed = signed(found);
     let mut by_route: BTreeMap<usize, Vec<&Signed>> = BTreeMap::new();
     let mut is_met_by: BTreeMap<[usize; 2], bool> = BTreeMap::new();
     for one in &signed {
-        // By their addresses: some have neither a name nor another mark.
+        // They are compared by their addresses: some have no name or other mark.
         let [route, filter, manager] = [
             ptr::from_ref(one.route).addr(),
             ptr::from_ref(one.filter).addr(),
@@ -28,7 +28,7 @@ pub fn requests_are_signed_twice(found: &Found) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for mut signing in by_route.into_values() {
-        // The listener's stand before those of the cluster; others keep their order.
+        // Downstream filters come before upstream filters; the others keep their order.
         signing.sort_by_key(|one| one.is_on_cluster());
         for pair in signing.windows(2) {
             if let [first, second] = pair {
@@ -39,7 +39,7 @@ pub fn requests_are_signed_twice(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// Whether the requests of a manager meet the filter, as far as it shows.
+/// Whether the filter sees the requests of the manager, as far as it is known.
 fn is_met(one: &Signed) -> bool {
     let filters = || one.manager.filters();
     match one.filter.position {
@@ -52,7 +52,7 @@ fn is_met(one: &Signed) -> bool {
                 .any(|of| of.leaves_out() && is_name_of(one.filter, one.manager, of.name));
             is_on && !is_left_out
         }
-        // What manifests select is not known well enough.
+        // The selection by manifests is not known well enough.
         Position::Gateway | Position::Routes | Position::Unknown => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Rules of what a version of Envoy does not have.
+//! The rule for what a version of Envoy does not know.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::found::Found;
 use crate::protobuf::{is, kind};
 use crate::version::Version;
 
-/// What we ship or describe, and since when Envoy has it.
+/// The features that we ship or describe, with the first version of Envoy that has them.
 pub const SINCE: [(What, &str, Version); 8] = [
     // changelogs/1.33.0.yaml of Envoy
     (What::Field, "failure_policy", Version::new(1, 33)),
@@ -26,17 +26,17 @@ pub const SINCE: [(What, &str, Version); 8] = [
         "allow_on_headers_stop_iteration",
         Version::new(1, 35),
     ),
-    // Loaded by 1.36.4, the oldest that was tried.
+    // 1.36.4 loads it, which is the oldest version that was tried.
     (
         What::Message,
         "envoy.extensions.filters.http.cache_v2.v3.CacheV2Config",
         Version::new(1, 36),
     ),
-    // Refused by 1.36.4 and 1.37.0, loaded by 1.39.3; changelogs/1.38.0.yaml
+    // 1.36.4 and 1.37.0 refuse it, 1.39.3 loads it; changelogs/1.38.0.yaml
     (What::Field, "weaken_etag_on_compress", Version::new(1, 38)),
 ];
 
-/// What it is.
+/// The kind of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A field of a message.

@@ -1,4 +1,4 @@
-//! A bucket that is tried: what is asked of it, and what it answers.
+//! A bucket under test: the requests to it, and its answers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,18 +20,18 @@ pub struct Bucket {
     pub plan: Plan,
     wire: Wire,
     filter: Filter,
-    /// By how many seconds OSS's clock is ahead, where that is so much that signatures must
-    /// bear its time.
+    /// The number of seconds that OSS's clock is ahead of this machine's, or 0 if the
+    /// difference is small enough for signatures.
     ahead: i64,
     /// When the credentials expire, in seconds since 1970.
     expires: Option<u64>,
 }
 
-/// As much of a body as is read, in bytes.
+/// The most bytes that are read of a body.
 pub const MAX_BODY: usize = 1024 * 1024;
 
 impl Bucket {
-    /// Without credentials nothing but unsigned requests makes sense.
+    /// A bucket with credentials; without them, only unsigned requests make sense.
     pub fn new(
         plan: Plan,
         wire: Wire,
@@ -53,12 +53,12 @@ impl Bucket {
         })
     }
 
-    /// Signs by a clock that is so many seconds ahead of this machine's.
+    /// Makes signatures use a clock that is `ahead` seconds ahead of this machine's.
     pub fn set_ahead(&mut self, ahead: i64) {
         self.ahead = ahead;
     }
 
-    /// What the filter makes of a client's request.
+    /// Runs the filter on a client's request and returns the request that it would send.
     pub fn pass(
         &mut self,
         method: &str,
@@ -78,8 +78,8 @@ impl Bucket {
         }
     }
 
-    /// The object without a signature; the bucket, if the filter makes nothing of the path.
-    /// Whether it was the object.
+    /// Requests the object without a signature, or the bucket if the filter refuses the path.
+    /// Returns the response, and whether the object was requested.
     pub async fn ask_unsigned(&mut self, path: &[u8]) -> (Response, bool) {
         let message = self.pass("GET", path, &[]);
         let is_object = message.is_ok();
@@ -88,8 +88,8 @@ impl Bucket {
         (self.send(&message.unsigned()).await, is_object)
     }
 
-    /// What is to be said of an expiry, where OSS says that the token has expired and we do
-    /// not.
+    /// The hint about the expiry of the token, for when OSS says that it has expired and this
+    /// machine does not.
     pub fn compare_expiry(&self) -> String {
         let (now, ahead) = (now(), self.ahead);
         match self.expires.filter(|at| *at > now) {
@@ -128,15 +128,15 @@ impl Bucket {
         }
     }
 
-    /// The path of an object as a client has it: what begins with a slash is one already. No
-    /// object: one that nobody has.
+    /// The path by which a client asks for an object. A text that begins with a slash is a path
+    /// already. Without an object it is the path of a key that does not exist.
     pub fn path_of(&self, object: Option<&str>) -> Vec<u8> {
         let rules = &self.plan.route.rules;
         let prefix = rules.strip_prefix.as_str();
         match object {
             Some(path) if path.starts_with('/') => path.as_bytes().to_vec(),
             Some(key) => match key.strip_prefix(rules.key_prefix.as_str()) {
-                // With `strip_prefix` alone it may be the path, too.
+                // With `strip_prefix` alone, the path itself may begin with the prefix, too.
                 Some(rest) if !rules.key_prefix.is_empty() || !key.starts_with(prefix) => {
                     encoded(&format!("{prefix}{rest}"))
                 }
@@ -146,15 +146,14 @@ impl Bucket {
         }
     }
 
-    /// The path that the filter asks OSS for, without a query, when a client asks for this
-    /// one.
+    /// The path, without a query, that the filter asks OSS for when a client asks for `path`.
     pub fn shown_path(&mut self, path: &[u8]) -> String {
         let message = self.pass("GET", path, &[]).unwrap_or_default();
         let shown = message.path.split(|byte| *byte == b'?').next();
         shown.unwrap_or_default().escape_ascii().to_string()
     }
 
-    /// What every client's path of an object begins with.
+    /// The beginning of all paths by which clients ask for objects.
     pub fn root(&self) -> Vec<u8> {
         encoded(&self.plan.route.rules.strip_prefix)
     }
@@ -164,10 +163,10 @@ fn encoded(key: &str) -> Vec<u8> {
     Target::of_key(key.as_bytes().to_vec()).path().to_vec()
 }
 
-/// A key that nobody has.
+/// A key that does not exist, chosen at random.
 pub fn random_key() -> String {
     let mut bytes = [0; 8];
-    // Without random bytes the time tells two runs apart.
+    // Without random bytes, the time makes the keys of two runs different.
     if SystemRandom::new().fill(&mut bytes).is_err() {
         bytes = now().to_be_bytes();
     }
@@ -180,13 +179,13 @@ pub fn now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-/// What came of a request.
+/// The result of a request.
 pub enum Response {
-    /// OSS, or whoever is there, answered.
+    /// OSS, or another server in its place, answered.
     Given(Answer),
-    /// The filter refuses it to any client.
+    /// The filter refuses the request from any client.
     Refused(Refusal),
-    /// Nobody answered.
+    /// No answer came.
     None(Trouble),
 }
 
@@ -199,13 +198,13 @@ impl Response {
         }
     }
 
-    /// The answer, if its status is one of these and it is whole.
+    /// The answer, if its status is one of `wanted` and it is complete.
     pub fn with_status(&self, wanted: &[u16]) -> Option<&Answer> {
         let answer = self.answer()?;
         (wanted.contains(&answer.status) && answer.cut.is_none()).then_some(answer)
     }
 
-    /// The whole object, if it is that and OSS has named the request.
+    /// The answer, if it holds the whole object and has OSS's request id.
     pub fn object(&self) -> Option<&Answer> {
         let answer = self.with_status(&[200])?;
         answer.is_of_oss().then_some(answer)
@@ -216,8 +215,8 @@ impl Response {
         Explained::of(self.answer()?)
     }
 
-    /// The check that this response does not pass: an error of OSS fails it; nothing can be
-    /// said of what else came.
+    /// The check that this response does not pass: failed for an error of OSS, unknown for
+    /// anything else.
     pub fn problem(&self, check: &'static str) -> Check {
         match (self, self.explained()) {
             (_, Some(explained)) => explained.failed(check),
@@ -228,11 +227,11 @@ impl Response {
     }
 }
 
-/// What the filter refuses to any client.
+/// The check for a request that the filter refuses from any client.
 fn refused(check: &'static str, refusal: &Refusal) -> Check {
     let word = refusal.reason.word();
     let check = match refusal.reason {
-        // There were credentials a moment ago.
+        // The credentials were valid a moment ago, so they have expired since.
         Reason::NoCredentials => Check::failed(
             check,
             "the credentials have expired, by OSS's clock or meanwhile",

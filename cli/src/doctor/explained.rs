@@ -1,4 +1,4 @@
-//! What an error of OSS says to a person. Of what a server sends only short words are shown.
+//! Explains an error of OSS to a person. Of what a server sends, only short words are shown.
 
 use oss_origin_auth_core::oss::details::{Details, request_id};
 use oss_origin_auth_core::oss::error::{
@@ -13,18 +13,18 @@ use super::wire::Answer;
 /// An error of OSS.
 #[derive(Clone, Debug)]
 pub struct Explained {
-    /// Why OSS refused.
+    /// The cause of the refusal.
     pub cause: Cause,
     status: u16,
     code: Option<String>,
     ec: Option<String>,
     request_id: Option<String>,
-    /// What only a body tells: the right endpoint, whose policy denied.
+    /// Details that only a body has: the right endpoint, the policy that denied.
     more: String,
 }
 
 impl Explained {
-    /// What an answer explains; `None` if it is no error, or none of OSS.
+    /// Explains an answer; `None` if it is not an error of OSS.
     pub fn of(answer: &Answer) -> Option<Explained> {
         let in_header;
         let body = answer.body.get(..MAX_BODY).unwrap_or(&answer.body);
@@ -58,7 +58,7 @@ impl Explained {
         })
     }
 
-    /// What was seen, in a line.
+    /// The error in one line.
     pub fn seen(&self) -> String {
         let mut text = self.status.to_string();
         if let Some(code) = &self.code {
@@ -76,17 +76,18 @@ impl Explained {
         text
     }
 
-    /// What the operator does.
+    /// The advice for the operator.
     pub fn fix(&self) -> String {
         format!("{}.{}", self.what_to_do(), self.more)
     }
 
-    /// The filter fetches new credentials by itself. The doctor has fetched them just now.
+    /// The advice for this cause. The filter fetches new credentials by itself, and `doctor`
+    /// has just fetched them.
     fn what_to_do(&self) -> &'static str {
         match self.cause {
             Cause::TokenExpired => {
-                "fetch a newer token (whoever puts it into the environment or a file must renew \
-                 it in time), and compare this machine's clock with the source's"
+                "fetch a newer token (a token in the environment or in a file must be renewed in \
+                 time), and compare this machine's clock with the source's"
             }
             Cause::TokenInvalid => {
                 "take id, secret and token of one answer of the source; if they are of one, the \
@@ -103,7 +104,8 @@ impl Explained {
         }
     }
 
-    /// Whether OSS knows who asks, and denies it by a policy or by what nothing grants.
+    /// Whether OSS accepts the credentials and denies the request, by a policy or for lack of a
+    /// permission.
     pub fn is_denial(&self) -> bool {
         use Cause::{AccessDenied, BucketPolicy, ExplicitDeny, SessionPolicy, VpcPolicy};
         matches!(
@@ -112,13 +114,14 @@ impl Explained {
         )
     }
 
-    /// Whether OSS refuses whoever asks: by a denial, or by one that is not known here.
+    /// Whether OSS refuses the request from everybody: by a denial, or by an error that is not
+    /// known here.
     pub fn is_refusal(&self) -> bool {
         let is_denied = self.code.as_deref() == Some("AccessDenied");
         self.is_denial() || (self.cause == Cause::Unknown && is_denied)
     }
 
-    /// Whether it is about this object alone, so that a request for something else says more.
+    /// Whether the error is about this object alone, so that another request would show more.
     pub fn is_of_object(&self) -> bool {
         use Cause::{
             Archived, BadObjectName, KmsForbidden, KmsKeyUnusable, KmsNotActivated, MirrorFailed,
@@ -143,7 +146,7 @@ impl Explained {
         self.mark(Check::failed(check, self.seen(), self.fix()))
     }
 
-    /// The same check, with what programs read of the error.
+    /// Adds the parts of the error that programs read to a check.
     pub fn mark(&self, check: Check) -> Check {
         Check {
             request_id: self.request_id.clone(),
@@ -154,7 +157,7 @@ impl Explained {
     }
 }
 
-/// The check of which an answer tells nothing.
+/// The check for an answer that shows nothing about it.
 pub fn untold(check: &'static str, answer: &Answer) -> Check {
     let untold = Check::unknown(check, odd(answer));
     match answer.is_of_oss() {
@@ -163,11 +166,11 @@ pub fn untold(check: &'static str, answer: &Answer) -> Check {
     }
 }
 
-/// What to do about an answer that OSS did not give.
+/// The advice for an answer that did not come from OSS.
 pub const NOT_OSS: &str = "something else than OSS answers there: see what `resolve` shows (DNS), a proxy or a \
      portal on the way that wants a login, and --connect";
 
-/// An answer that explains nothing, in a line.
+/// The description, in one line, of an answer that explains nothing.
 pub fn odd(answer: &Answer) -> String {
     let size = answer.body.len();
     let kind = answer.media_type().unwrap_or("no content type");
@@ -178,7 +181,7 @@ pub fn odd(answer: &Answer) -> String {
             None => "; a redirect, which is not followed".to_owned(),
         };
     } else if answer.status >= 400 {
-        text += "; it is no answer of OSS";
+        text += "; it is not an answer of OSS";
     }
     if let Some(trouble) = &answer.cut {
         text += &format!("; {trouble}");
@@ -186,13 +189,13 @@ pub fn odd(answer: &Answer) -> String {
     text
 }
 
-/// The host of a URL; the rest may hold a signature.
+/// The host of a URL; the other parts may hold a signature.
 fn place(url: &[u8]) -> Option<String> {
     let url: http::Uri = std::str::from_utf8(url).ok()?.parse().ok()?;
     word(url.host()?.as_bytes()).filter(|host| host.contains('.'))
 }
 
-/// A short text of letters, digits, dots and hyphens.
+/// The text, if it is a short word of letters, digits, dots and hyphens.
 fn word(text: &[u8]) -> Option<String> {
     let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.*".contains(byte);
     let is_word = (1..=MAX_WORD).contains(&text.len()) && text.iter().all(is_of_word);
@@ -200,5 +203,5 @@ fn word(text: &[u8]) -> Option<String> {
     text.map(str::to_owned)
 }
 
-/// What is longer may hold more than a name.
+/// The longest word; a longer one may hold more than a name.
 const MAX_WORD: usize = 48;

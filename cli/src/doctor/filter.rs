@@ -1,5 +1,6 @@
-//! The filter's core, for one request at a time: what leaves is what the filter in Envoy
-//! would send. What the filter refuses to anybody (listing, writing) is signed beside it.
+//! The filter's core for one request at a time, so that `doctor` sends what the filter in Envoy
+//! would send. Requests that the filter always refuses (listing, writing) are signed without
+//! it.
 
 use std::rc::Rc;
 
@@ -30,7 +31,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// With the settings of a plan. `now`: seconds since 1970, by OSS's clock.
+    /// A filter with the settings of a plan. `now` is OSS's time in seconds since 1970.
     pub fn new(plan: &Plan, credentials: &Credentials, now: u64) -> Result<Filter, String> {
         let memory = Memory {
             now,
@@ -48,8 +49,8 @@ impl Filter {
         self.worker.host.now = now;
     }
 
-    /// What the filter makes of a client's request; or why it refuses it. Names of headers
-    /// are in lower case.
+    /// Runs the filter on a client's request; returns the request to send, or the refusal. The
+    /// names of headers are in lower case.
     pub fn pass(
         &mut self,
         method: &str,
@@ -68,7 +69,7 @@ impl Filter {
         match exchange.on(Event::RequestHeaders(&incoming), &mut self.worker) {
             Action::Continue(edits) => Ok(edited(&incoming, edits)),
             Action::Reply(refusal) => Err(refusal),
-            // There are credentials, unless they have just expired.
+            // The credentials exist, unless they have just expired.
             Action::Hold | Action::ReplaceBody(_) => {
                 use oss_origin_auth_core::policy::reply::Reason;
                 Err(Reason::NoCredentials.into())
@@ -76,8 +77,8 @@ impl Filter {
         }
     }
 
-    /// A request for a key (none: the bucket) and a query, signed without the filter's rules.
-    /// `headers` may be signed ones, their names in lower case.
+    /// Signs a request for a key (or for the bucket, without a key) with a query, without the
+    /// filter's rules. `headers` may have headers to sign, with names in lower case.
     pub fn sign(
         &mut self,
         method: &str,
@@ -129,7 +130,7 @@ fn agent() -> Option<(String, Vec<u8>)> {
     Some(("user-agent".into(), USER_AGENT.into()))
 }
 
-/// The request as it leaves.
+/// The request after the filter's edits.
 fn edited(incoming: &[(&[u8], &[u8])], edits: Edits) -> Message {
     let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let incoming = incoming.iter();
@@ -160,7 +161,7 @@ fn edited(incoming: &[(&[u8], &[u8])], edits: Edits) -> Message {
     }
 }
 
-/// A host of the core without anything beside it.
+/// A host of the core for one request.
 #[derive(Debug)]
 struct Memory {
     now: u64,
@@ -184,7 +185,7 @@ impl Host for Memory {
         Some(self.now * 1000)
     }
 
-    // What it has to say is in the checks.
+    // The checks report everything, so nothing is logged.
     fn log(&self, _: Level, _: &str) {}
 
     fn count(&mut self, _: Counter, _: u64) {}
@@ -200,7 +201,9 @@ impl Host for Memory {
     fn attribute(&self, attribute: Attribute) -> Vec<u8> {
         match attribute {
             Attribute::RouteName => self.route_name.clone().into_bytes(),
-            Attribute::RouteMetadata | Attribute::ClusterMetadata => Vec::new(),
+            Attribute::ClusterName | Attribute::RouteMetadata | Attribute::ClusterMetadata => {
+                Vec::new()
+            }
         }
     }
 

@@ -1,15 +1,16 @@
-//! Trying a bucket: what works, what does not, and what to do about it.
+//! The command `doctor`: tests a bucket, and reports what works, what does not, and how to fix
+//! it.
 //!
 //! ```text
 //!  run          the runtime, and the exit status
 //!  checks       one file for each group of checks, and their order
-//!  bucket       a bucket that is tried: what is asked of it, and what it answers
-//!  explained    an error of OSS, for a person
+//! bucket       a bucket under test: the requests to it, and its answers
+//! explained    an error of OSS, explained to a person
 //!  filter       the filter's core: a client's request in, a signed one out
 //!  wire         connections, TLS, HTTP
-//!  trust        what servers are trusted by TLS
+//! trust        which certificates TLS trusts
 //!  plan         the settings
-//!  report       what is printed
+//! report       the printed report
 //!  options      the flags
 //! ```
 
@@ -27,11 +28,11 @@ use std::process::ExitCode;
 
 pub use options::Options;
 
-/// Tries everything, and prints what came of it.
+/// Runs all checks, and prints the results.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let report = runtime.block_on(checks::examine(options));
-    // Not dropped, which would wait for what hangs: the look-up of a name.
+    // Dropping the runtime would wait for a task that hangs, such as the look-up of a name.
     runtime.shutdown_background();
     Ok(report.end())
 }

@@ -16,8 +16,8 @@ use sts_sidecar::address;
 /// The settings are flags (--bucket, --region, ...) or a file of the filter or of Envoy
 /// (--config).
 ///
-/// The exit status is 0 if all is good, 1 if something failed, 3 if some checks could not
-/// tell and none failed; 2 stands for wrong arguments. docs/DOCTOR.md describes the checks.
+/// The exit status is 0 if all is good, 1 if something failed, 3 if none failed and some
+/// results are warnings or unknown; 2 stands for wrong arguments. docs/DOCTOR.md describes the checks.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// The bucket
@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bucket", "region", "endpoint",
           "addressing", "signature_version", "product"])]
     pub config: Option<PathBuf>,
-    /// The route of Envoy whose settings are tried; the defaults unless given
+    /// The route of Envoy, or the rule (`_rules_[0]`), whose settings are tried; the defaults unless given
     #[arg(long, value_name = "NAME")]
     pub route: Option<String>,
     /// The sidecar's settings (TOML); the environment unless given
@@ -51,7 +51,7 @@ pub struct Options {
     /// The credentials to sign with, by their name in the sidecar's settings
     #[arg(long, value_name = "NAME")]
     pub credentials: Option<String>,
-    /// An object that is there: its key, or the path by which a client asks for it, which
+    /// An object that exists: its key, or the path by which a client asks for it, which
     /// begins with a slash
     #[arg(long, value_name = "KEY", value_parser = Quiet(object))]
     pub object: Option<String>,
@@ -61,7 +61,7 @@ pub struct Options {
     /// An object that is archived
     #[arg(long, value_name = "KEY", value_parser = Quiet(object))]
     pub archived: Option<String>,
-    /// Connect to this place instead of the endpoint's
+    /// Connect to this address instead of the endpoint's
     #[arg(long, value_name = "HOST:PORT", value_parser = Quiet(place))]
     pub connect: Option<(String, u16)>,
     /// Ask OSS by plain HTTP
@@ -86,27 +86,27 @@ pub struct Options {
 }
 
 impl Options {
-    /// How long each step may take.
+    /// The time that each step may take.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
 }
 
-/// Where an Envoy is.
+/// The address of an Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvoyUrl {
-    /// Whether it is asked by TLS.
+    /// Whether Envoy is asked by TLS.
     pub is_tls: bool,
     /// The host alone, without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The `Host` of requests.
+    /// The `Host` of requests to it.
     pub authority: String,
 }
 
-/// A parser of a value that may hold a password or a signature: what it says of a wrong one
-/// does not repeat it, as clap does.
+/// A parser of a value that may hold a password or a signature. Unlike clap, its error message
+/// does not repeat a wrong value.
 #[derive(Clone)]
 struct Quiet<T>(fn(&str) -> Result<T, String>);
 
@@ -142,7 +142,7 @@ fn place(text: &str) -> Result<(String, u16), String> {
     }
 }
 
-/// A key may be any text; a path is one that a client can send.
+/// Parses an object: a key may be any text, a path is one that a client can send.
 fn object(text: &str) -> Result<String, String> {
     let is_path = |text: &str| {
         let path: Result<http::uri::PathAndQuery, _> = text.parse();
@@ -157,7 +157,7 @@ fn object(text: &str) -> Result<String, String> {
     }
 }
 
-/// The text is not repeated: it may hold a password.
+/// Parses the URL of an Envoy. The error does not repeat it: it may hold a password.
 fn envoy(text: &str) -> Result<EnvoyUrl, String> {
     let wrong = || {
         "write http://HOST:PORT (or https://), without a user, a path or a query; the path is \
@@ -219,7 +219,7 @@ mod tests {
         for wrong in [
             "",
             "h:10000",
-            // It was taken for port 80.
+            // This was once taken for port 80.
             "http://h:99999",
             "ftp://h",
             "http://sesame@h",

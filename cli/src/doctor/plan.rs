@@ -1,11 +1,12 @@
-//! Which bucket is tried, and by which settings of the filter: those of a file, or those
-//! that the flags stand for.
+//! The bucket and the filter's settings for the test: from a file, or from the flags.
 
 use std::path::Path;
 use std::rc::Rc;
 
 use oss_origin_auth_core::config::choices::Addressing;
-use oss_origin_auth_core::config::{Config, ConfigError, Route, Treatment};
+use oss_origin_auth_core::config::{
+    Config, ConfigError, Facts, Route, RuleInput, Treatment, fields,
+};
 use oss_origin_auth_core::credentials::Credentials;
 use oss_origin_auth_core::fetch::source::SourceKind;
 use oss_origin_auth_core::signing::Scheme;
@@ -14,31 +15,31 @@ use serde_json::{Value, json};
 
 use super::Options;
 
-/// Why there is nothing to try.
+/// The reason why there is nothing to test.
 #[derive(Debug)]
 pub enum Problem {
-    /// An argument is wrong, or names what cannot be read.
+    /// An argument is wrong, or names a file that cannot be read.
     Argument(String),
-    /// What an argument names is wrong.
+    /// The settings that an argument names are wrong.
     Settings(String),
 }
 
-/// The settings that are tried.
+/// The settings to test.
 pub struct Plan {
     /// The filter's settings, as JSON.
     settings: String,
-    /// The route of Envoy; empty for the defaults.
+    /// The name of Envoy's route; empty for the defaults.
     pub route_name: String,
-    /// What its settings come to.
+    /// The parsed settings of the route.
     pub route: Rc<Route>,
-    /// Under which name the sidecar has the credentials.
+    /// The name of the credentials in the sidecar's settings.
     pub credentials: String,
-    /// Whether they are of a file, so that all of the filter's settings are known.
+    /// Whether the settings are from a file, so that all of the filter's settings are known.
     pub is_of_file: bool,
 }
 
 impl Plan {
-    /// The settings that the flags give or name; or what is wrong with them.
+    /// The settings from the flags or from the file that they name, or the error in them.
     pub fn new(options: &Options) -> Result<Plan, Problem> {
         if options.route.is_some() && options.config.is_none() {
             let text = "--route: is for --config, whose routes it names; leave it out";
@@ -49,11 +50,16 @@ impl Plan {
             None => (of_flags(options), String::new()),
         };
         let is_of_file = options.config.is_some();
-        let parsed = parse(&settings).map_err(|error| match is_of_file {
-            true => Problem::Settings(format!("{shown}{error}")),
-            false => Problem::Argument(of_flag(&error)),
-        })?;
+        let read = |settings: &str| {
+            parse(settings).map_err(|error| match is_of_file {
+                true => Problem::Settings(format!("{shown}{error}")),
+                false => Problem::Argument(of_flag(&error)),
+            })
+        };
+        let parsed = read(&settings)?;
         let route_name = options.route.clone().unwrap_or_default();
+        let (settings, route_name) = of_rules(&parsed, settings, route_name);
+        let parsed = read(&settings)?;
         let route = choose(&parsed, &settings, &route_name);
         let route = route.map_err(|problem| match problem {
             Problem::Argument(why) => Problem::Argument(shown + &why),
@@ -94,7 +100,7 @@ impl Plan {
         }
     }
 
-    /// What is tried, in a line.
+    /// The description of the settings in one line.
     pub fn shown(&self) -> String {
         let route = &self.route;
         let scheme = match &route.scheme {
@@ -112,7 +118,7 @@ impl Plan {
         )
     }
 
-    /// Where the endpoint is.
+    /// The kind of the endpoint, with its region.
     pub fn endpoint(&self) -> Endpoint {
         let host = self.route.host.split(':').next().unwrap_or_default();
         let bucket = format!("{}.", self.route.bucket);
@@ -135,21 +141,21 @@ impl Plan {
     }
 }
 
-/// The kinds of endpoints, and the region in their names.
+/// The kind of an endpoint, with the region in its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A domain of the bucket's owner, or of nobody that is known here.
+    /// A domain of the bucket's owner, or an unknown one.
     Own,
-    /// It answers within its region alone.
+    /// An internal endpoint, which answers only within its region.
     Internal(String),
-    /// It is public, and in the mainland of China.
+    /// A public endpoint in the mainland of China.
     Mainland(String),
-    /// It is public, and elsewhere.
+    /// A public endpoint elsewhere.
     Public(String),
 }
 
 impl Endpoint {
-    /// The region in its name; empty if there is none.
+    /// The region in the endpoint's name; empty if there is none.
     pub fn region(&self) -> &str {
         match self {
             Endpoint::Own => "",
@@ -160,14 +166,15 @@ impl Endpoint {
     }
 }
 
-/// The region in `oss-cn-hangzhou` and `cn-hangzhou.oss`; empty for the accelerated ones.
+/// The region in a domain such as `oss-cn-hangzhou` or `cn-hangzhou.oss`; empty for accelerated
+/// endpoints.
 fn region_of(domain: &str) -> String {
     let region = domain.strip_prefix("oss-").or(domain.strip_suffix(".oss"));
     let region = region.filter(|region| !region.starts_with("accelerate"));
     region.unwrap_or_default().to_owned()
 }
 
-/// Reads the filter's settings, whose variables need not be set.
+/// Parses the filter's settings. The variables that they name need not be set.
 fn parse(settings: &str) -> Result<Config, ConfigError> {
     Config::parse(settings.as_bytes(), |name| {
         let set = std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -175,7 +182,7 @@ fn parse(settings: &str) -> Result<Config, ConfigError> {
     })
 }
 
-/// The settings in a file that is the filter's, or Envoy's.
+/// The settings in a file of the filter or of Envoy.
 fn of_file(path: &Path) -> Result<String, Problem> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
@@ -184,7 +191,7 @@ fn of_file(path: &Path) -> Result<String, Problem> {
     let found = found.map_err(|problem| Problem::Settings(format!("{shown}: {problem}")))?;
     let signs = |settings: &str| {
         let settings: Option<Value> = serde_json::from_str(settings).ok();
-        // What cannot be read is reported as such.
+        // Settings that cannot be parsed are kept, so that the error is reported.
         settings.is_none_or(|settings| settings.get("credentials").is_some())
     };
     let mut signing: Vec<String> = found
@@ -205,7 +212,7 @@ fn of_file(path: &Path) -> Result<String, Problem> {
     }
 }
 
-/// The settings that the flags stand for.
+/// The settings that the flags describe.
 fn of_flags(options: &Options) -> String {
     let region = options.region.as_deref().unwrap_or_default();
     let endpoint = options.endpoint.clone();
@@ -226,7 +233,7 @@ fn of_flags(options: &Options) -> String {
     json!({"credentials": sidecar, "defaults": defaults}).to_string()
 }
 
-/// An error in what the flags stand for, with the flag in place of the setting.
+/// The message of an error in the flags' settings, with the flag in place of the setting.
 fn of_flag(error: &ConfigError) -> String {
     let text = error.to_string();
     let Some(rest) = text.strip_prefix("defaults.") else {
@@ -236,7 +243,38 @@ fn of_flag(error: &ConfigError) -> String {
     format!("--{}: {problem}", name.replace('_', "-"))
 }
 
-/// The settings of a route.
+/// The settings with each rule as a route, which is named by the rule's place, and the name of
+/// the rule that holds for `route_name`. Without rules, both are returned unchanged.
+fn of_rules(config: &Config, settings: String, route_name: String) -> (String, String) {
+    let root: Option<Value> = serde_json::from_str(&settings).ok();
+    let Some(Value::Object(mut root)) = root else {
+        return (settings, route_name);
+    };
+    let Some(Value::Array(rules)) = root.remove(fields::RULES) else {
+        return (settings, route_name);
+    };
+    let name = |place: usize| format!("{}[{place}]", fields::RULES);
+    let routes = rules.into_iter().enumerate().map(|(place, mut rule)| {
+        if let Value::Object(own) = &mut rule {
+            let is_condition = |name: &String| fields::RULE.iter().any(|one| one.name == name);
+            own.retain(|name, _| !is_condition(name));
+        }
+        (name(place), rule)
+    });
+    root.insert("routes".into(), Value::Object(routes.collect()));
+    let input = RuleInput {
+        route_name: route_name.as_bytes(),
+        ..RuleInput::default()
+    };
+    let is_place = route_name.starts_with(fields::RULES);
+    // Without a name the defaults are chosen.
+    let is_route = !is_place && !route_name.is_empty();
+    let rule = config.rule_of(input).filter(|_| is_route);
+    let chosen = rule.map_or(route_name, name);
+    (Value::Object(root).to_string(), chosen)
+}
+
+/// Finds the settings of a route.
 fn choose(config: &Config, settings: &str, name: &str) -> Result<Rc<Route>, Problem> {
     let settings: Value = serde_json::from_str(settings).unwrap_or_default();
     let names = settings["routes"].as_object().into_iter().flatten();
@@ -249,7 +287,7 @@ fn choose(config: &Config, settings: &str, name: &str) -> Result<Rc<Route>, Prob
         let text = format!("--route: there are no settings of that name; {known}");
         return Err(Problem::Argument(text));
     }
-    let nothing = match config.treatment(name.as_bytes()) {
+    let nothing = match config.treatment(&Facts::of_route(name.as_bytes())) {
         Some(Treatment::Sign(route)) => return Ok(Rc::clone(route)),
         Some(Treatment::Deny) => {
             format!("these settings refuse every request (`deny`); --route names others: {known}")
@@ -265,6 +303,49 @@ fn choose(config: &Config, settings: &str, name: &str) -> Result<Rc<Route>, Prob
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_is_chosen_by_its_route_or_its_place() {
+        let rule = |own: Value| {
+            let mut rule =
+                json!({"bucket": "my-bucket", "region": "cn-hangzhou", "endpoint": "oss"});
+            rule.as_object_mut()
+                .unwrap()
+                .extend(own.as_object().unwrap().clone());
+            rule
+        };
+        let settings = json!({
+            "credentials": {"default": {"sidecar": {"cluster": "c"}}},
+            "_rules_": [rule(json!({"_match_domain_": ["a.com"], "bucket": "bucket-one"})),
+                        rule(json!({"_match_route_prefix_": ["obj"], "bucket": "bucket-two"})),
+                        rule(json!({"_match_domain_": ["*"], "bucket": "bucket-three"}))],
+        });
+        let settings = settings.to_string();
+        let chosen = |name: &str| {
+            let (settings, name) =
+                of_rules(&parse(&settings).unwrap(), settings.clone(), name.into());
+            let route = choose(&parse(&settings).unwrap(), &settings, &name);
+            route.map(|route| route.bucket.clone())
+        };
+        assert_eq!(chosen("objects").unwrap(), "bucket-two");
+        for (place, bucket) in ["bucket-one", "bucket-two", "bucket-three"]
+            .iter()
+            .enumerate()
+        {
+            assert_eq!(chosen(&format!("_rules_[{place}]")).unwrap(), *bucket);
+        }
+        assert_eq!(chosen("other").unwrap(), "bucket-three");
+        assert!(chosen("").is_err(), "the defaults, which have no bucket");
+        for name in ["_rules_[3]"] {
+            match chosen(name) {
+                Err(Problem::Argument(why)) => {
+                    assert!(why.contains("_rules_[0], _rules_[1]"), "{why}")
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(chosen(""), Err(Problem::Settings(_))));
+    }
 
     #[test]
     fn an_endpoint_is_known_by_its_name() {

@@ -1,4 +1,4 @@
-//! What the doctor has seen: one line for each check, or JSON, and the exit status.
+//! The report of `doctor`: one line for each check, or JSON, and the exit status.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::output::show;
 
-/// The checks, in their order.
+/// The names of the checks, in their order.
 pub const CHECKS: [&str; 24] = [
     "settings",
     "credentials",
@@ -35,23 +35,23 @@ pub const CHECKS: [&str; 24] = [
     "envoy_download",
 ];
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is as it should be.
+    /// The check passed.
     Good,
-    /// It is not, and the fix is known.
+    /// The check failed, and the fix is known.
     Failed,
-    /// It works, and had better be otherwise.
+    /// It works, but should be changed.
     Warning,
-    /// What was seen does not tell.
+    /// The result is not clear from what was seen.
     Unknown,
-    /// It was not tried.
+    /// The check was not run.
     Skipped,
 }
 
 impl Outcome {
-    /// The word in JSON.
+    /// The word for the result in JSON.
     fn word(self) -> &'static str {
         match self {
             Outcome::Good => "ok",
@@ -73,7 +73,7 @@ impl Outcome {
         }
     }
 
-    /// Its colour on a terminal (ECMA-48, "SGR").
+    /// The colour of the result on a terminal (ECMA-48, "SGR").
     fn colour(self) -> &'static str {
         match self {
             Outcome::Good => "32",
@@ -84,23 +84,23 @@ impl Outcome {
     }
 }
 
-/// What came of one check. Nothing in it is a secret, and what others sent is in it only as
-/// short words.
+/// The result of one check, with its details. It holds no secret, and only short words of what
+/// others sent.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// One of [`CHECKS`].
+    /// The name of the check, one of [`CHECKS`].
     pub check: &'static str,
-    /// How it ended.
+    /// The result.
     pub outcome: Outcome,
-    /// What was seen.
+    /// The observation.
     pub seen: String,
-    /// What the operator does; empty where there is nothing to do.
+    /// The advice for the operator; empty if there is nothing to do.
     pub fix: String,
-    /// OSS's name of the request.
+    /// OSS's id of the request.
     pub request_id: Option<String>,
-    /// The number of OSS's error.
+    /// The EC, which is the number of OSS's error.
     pub ec: Option<String>,
-    /// The word of the cause of OSS's error, or of the filter's reason.
+    /// The word for the cause of OSS's error, or for the filter's reason.
     pub cause: Option<&'static str>,
 }
 
@@ -117,38 +117,38 @@ impl Check {
         }
     }
 
-    /// It is as it should be.
+    /// A check that passed.
     pub fn good(check: &'static str, seen: impl Into<String>) -> Check {
         Check::new(check, Outcome::Good, seen)
     }
 
-    /// It is not, and this is what to do.
+    /// A check that failed, and the fix.
     pub fn failed(check: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Check {
         Check::new(check, Outcome::Failed, seen).fix(fix)
     }
 
-    /// It works, and had better be otherwise.
+    /// A check that works, but should be changed.
     pub fn warning(check: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Check {
         Check::new(check, Outcome::Warning, seen).fix(fix)
     }
 
-    /// What was seen does not tell.
+    /// A check whose result is not clear.
     pub fn unknown(check: &'static str, seen: impl Into<String>) -> Check {
         Check::new(check, Outcome::Unknown, seen)
     }
 
-    /// It was not tried.
+    /// A check that was not run.
     pub fn skipped(check: &'static str, why: &str) -> Check {
         Check::new(check, Outcome::Skipped, format!("not tried: {why}"))
     }
 
-    /// The same, with something to do.
+    /// Adds advice to the check.
     pub fn fix(mut self, fix: impl Into<String>) -> Check {
         self.fix = fix.into();
         self
     }
 
-    /// `before`: a check that had the same fix.
+    /// The line for this check. `before` is an earlier check with the same fix.
     fn line(&self, before: Option<&str>, coloured: bool) -> String {
         let fix = match (self.fix.as_str(), before) {
             ("", _) => String::new(),
@@ -177,7 +177,7 @@ fn line(outcome: Outcome, check: &str, text: &str, coloured: bool) -> String {
     format!("{mark} {check:16} {text}")
 }
 
-/// All checks, each of which is printed as soon as it is known.
+/// The list of all checks; each is printed as soon as it is known.
 #[derive(Debug)]
 pub struct Report {
     checks: Vec<Check>,
@@ -186,7 +186,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of nothing. `is_json`: it is printed at its end, as JSON.
+    /// An empty report. With `is_json` it is printed at its end, as JSON.
     pub fn new(is_json: bool) -> Report {
         Report {
             checks: Vec::new(),
@@ -195,7 +195,7 @@ impl Report {
         }
     }
 
-    /// Adds a check that says what is wrong in the arguments.
+    /// Adds a check that reports wrong arguments.
     pub fn refuse_arguments(&mut self, check: Check) {
         self.has_wrong_arguments = true;
         self.add(check);
@@ -212,8 +212,8 @@ impl Report {
         self.checks.push(check);
     }
 
-    /// Adds all checks from one to another, both included, as not tried, but for those that
-    /// are there. They have one line.
+    /// Adds all checks from `first` to `last`, both included, as not run, except for those that
+    /// are in the report. They share one line.
     pub fn skip(&mut self, first: &str, last: &str, why: &str) {
         let place = |name: &str| CHECKS.iter().position(|known| *known == name);
         let (Some(first), Some(last)) = (place(first), place(last)) else {
@@ -230,7 +230,7 @@ impl Report {
         }
     }
 
-    /// Prints what is not printed yet: what the process ends with.
+    /// Prints what is not printed yet, and returns the exit status.
     pub fn end(&self) -> ExitCode {
         if self.is_json {
             let checks: Vec<Value> = self.checks.iter().map(Check::json).collect();
@@ -249,10 +249,10 @@ impl Report {
     }
 }
 
-/// The exit status, as that of clap.
+/// The exit status for wrong arguments, as clap has it.
 const WRONG_ARGUMENTS: u8 = 2;
 
-/// The exit status.
+/// The exit status if nothing failed, but some checks are warnings or unknown.
 const NOTHING_FAILED: u8 = 3;
 
 /// Whether lines are coloured: on a terminal, unless NO_COLOR is set (no-color.org).

@@ -1,4 +1,4 @@
-//! What servers are trusted, and what is wrong with the certificates of others.
+//! Which certificates TLS trusts, and what is wrong with others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-/// TLS by which servers are asked.
+/// The settings of TLS.
 #[derive(Clone)]
 pub struct Tls {
     pub connector: TlsConnector,
@@ -19,13 +19,13 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Whether the server has asked for a certificate of the client's.
+    /// Whether the server has asked for a client certificate.
     pub fn is_asked_for_a_certificate(&self) -> bool {
         self.asked.0.load(Ordering::Relaxed)
     }
 }
 
-/// The certificate of the client, of which there is none. Whether one was asked for.
+/// The client certificate, which does not exist. It notes whether a server asked for one.
 #[derive(Debug, Default)]
 struct Asked(AtomicBool);
 
@@ -40,7 +40,7 @@ impl ResolvesClientCert for Asked {
     }
 }
 
-/// Trusts the authorities of a file (PEM), or those of this machine.
+/// Trusts the certificate authorities in a file (PEM), or those of this machine.
 pub fn trust(file: Option<&Path>) -> Result<Tls, String> {
     let authorities = match file {
         None => sts_sidecar::authorities_of_this_machine(),
@@ -66,7 +66,7 @@ fn without_certificates(path: &Path) -> String {
     format!("--ca: {}: holds no certificates (PEM)", path.display())
 }
 
-/// What is wrong with a certificate. The names in it are the other side's text.
+/// The error of a certificate, without the names in it, which are the other side's text.
 pub fn reason(error: &CertificateError) -> &'static str {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
@@ -79,7 +79,7 @@ pub fn reason(error: &CertificateError) -> &'static str {
         CertificateError::UnknownIssuer => "its issuer is not trusted here",
         CertificateError::Revoked => "it was revoked",
         CertificateError::Other(other) => match other.0.to_string().as_str() {
-            // The names of rustls-webpki's errors.
+            // The names of the errors of rustls-webpki.
             "CaUsedAsEndEntity" => AUTHORITY_AS_SERVER,
             "EndEntityUsedAsCa" => SERVER_AS_AUTHORITY,
             _ => "it cannot be verified",
@@ -88,9 +88,9 @@ pub fn reason(error: &CertificateError) -> &'static str {
     }
 }
 
-/// A certificate that `openssl req -x509` makes, for example.
+/// The error of a certificate such as `openssl req -x509` makes.
 pub const AUTHORITY_AS_SERVER: &str =
     "it is that of an authority (CA:TRUE), which cannot be a server's";
 
-/// What a file of authorities holds in their place, for example.
+/// The error where a file of authorities holds the server's certificate instead.
 pub const SERVER_AS_AUTHORITY: &str = "its issuer is no authority (no CA:TRUE)";

@@ -1,5 +1,5 @@
-//! Connections and requests of the doctor. Whatever a server sends, and however slowly, ends
-//! in an answer or a trouble; nothing follows a redirect, and no proxy is asked.
+//! The connections and requests of `doctor`. Whatever a server sends, and however slowly, the
+//! result is an answer or a trouble. Redirects are not followed, and no proxy is used.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,15 +23,15 @@ use tower_service::Service;
 
 use super::trust::{Tls, reason};
 
-/// A server, and how it is reached.
+/// A server, and the way to connect to it.
 #[derive(Clone)]
 pub struct Wire {
-    /// The host and the port that are connected to.
+    /// The host to connect to.
     pub host: String,
     pub port: u16,
     /// The name in its certificate.
     name: String,
-    /// `None`: plain HTTP.
+    /// The settings of TLS; `None` for plain HTTP.
     tls: Option<Tls>,
     timeout: Duration,
 }
@@ -40,22 +40,22 @@ pub struct Wire {
 #[derive(Clone, Default)]
 pub struct Message {
     pub method: String,
-    /// Its `Host`.
+    /// The `Host` header.
     pub authority: String,
-    /// The path and the query, as they go over the wire.
+    /// The path and the query, as they are sent.
     pub path: Vec<u8>,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }
 
-/// What a server answered. It has no `Debug`, since it may repeat the request.
+/// An answer of a server. It has no `Debug`, since it may repeat the request.
 pub struct Answer {
     pub status: u16,
     headers: Vec<(String, Vec<u8>)>,
-    /// As much of the body as was wanted.
+    /// The body, up to the limit.
     pub body: Vec<u8>,
-    /// Why the body is shorter than it was to be, if it is.
+    /// The reason why the body is incomplete, if it is.
     pub cut: Option<Trouble>,
 }
 
@@ -66,13 +66,14 @@ impl Answer {
         found.map_or(b"", |(_, value)| value)
     }
 
-    /// Whether OSS has given the request its name.
+    /// Whether the answer has OSS's id of the request.
     pub fn is_of_oss(&self) -> bool {
         !self.header(headers::REQUEST_ID).is_empty()
     }
 
-    /// A header that is a short text of letters, digits, hyphens and dots, perhaps in quotes.
-    /// Whoever answers may repeat the request: a signature and a token are longer.
+    /// The value of a header, if it is a short text of letters, digits, hyphens and dots,
+    /// perhaps in quotes. A server may repeat the request, but a signature or a token is
+    /// longer.
     pub fn word(&self, name: &str) -> Option<&str> {
         let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-.\"".contains(b);
         let value = self.header(name);
@@ -90,7 +91,7 @@ impl Answer {
         (fits && of_kind.bytes().all(is_plain)).then_some(value)
     }
 
-    /// The size of the whole object, as the headers tell it.
+    /// The size of the whole object, according to the headers.
     pub fn length(&self) -> Option<u64> {
         std::str::from_utf8(self.header("content-length"))
             .ok()?
@@ -99,10 +100,10 @@ impl Answer {
     }
 }
 
-/// As long as an ETag of OSS, with its quotes and the number of its parts.
+/// The longest word: an ETag of OSS, with its quotes and the number of its parts.
 const MAX_WORD: usize = 40;
 
-/// RFC 6838 and the registry of media types.
+/// The main kinds of media types (RFC 6838 and the registry of media types).
 const KINDS: [&str; 9] = [
     "application",
     "audio",
@@ -115,24 +116,24 @@ const KINDS: [&str; 9] = [
     "video",
 ];
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The name has no address.
     NoAddress,
-    /// Nobody takes connections.
+    /// The server accepts no connections.
     NoConnection(&'static str),
-    /// The certificate is not good.
+    /// The certificate is wrong.
     Certificate(&'static str),
-    /// The other side does not speak TLS, or no version of ours.
+    /// The server does not speak TLS, or no version that this program knows.
     NoTls,
-    /// The other side wants a certificate of the client's.
+    /// The server requires a client certificate.
     WantsCertificate,
-    /// It took too long; what was waited for.
+    /// The time ran out; the text says what was waited for.
     TimedOut(&'static str),
     /// The connection ended too early.
     Closed,
-    /// What came is not HTTP, or more than is read.
+    /// The answer is not HTTP, or too long.
     NotHttp(&'static str),
     /// The request cannot be sent.
     NotSent,
@@ -143,15 +144,15 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::NoAddress => f.write_str("the name has no address"),
             Trouble::NoConnection(why) => write!(f, "no connection: {why}"),
-            Trouble::Certificate(why) => write!(f, "the certificate is not good: {why}"),
+            Trouble::Certificate(why) => write!(f, "the certificate is not valid: {why}"),
             Trouble::NoTls => f.write_str("the other side does not speak TLS"),
             Trouble::WantsCertificate => {
-                f.write_str("the other side wants a certificate of the client's, and there is none")
+                f.write_str("the server requires a client certificate, and there is none")
             }
             Trouble::TimedOut(what) => write!(f, "{what} took too long (--timeout)"),
-            Trouble::Closed => f.write_str("the connection ended before the answer did"),
-            Trouble::NotHttp(why) => write!(f, "what came is not HTTP: {why}"),
-            Trouble::NotSent => f.write_str("no such request can be sent"),
+            Trouble::Closed => f.write_str("the connection ended before the answer was complete"),
+            Trouble::NotHttp(why) => write!(f, "the answer is not HTTP: {why}"),
+            Trouble::NotSent => f.write_str("the request cannot be sent"),
         }
     }
 }
@@ -164,7 +165,7 @@ pub struct Certificate {
 }
 
 impl Wire {
-    /// To this host and port. `name` is what its certificate must say.
+    /// A server at this host and port. `name` must be in its certificate.
     pub fn new(host: &str, port: u16, name: &str, tls: Option<Tls>, timeout: Duration) -> Wire {
         Wire {
             host: host.to_owned(),
@@ -175,7 +176,7 @@ impl Wire {
         }
     }
 
-    /// Whether it is asked by TLS.
+    /// Whether the server is asked by TLS.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
@@ -192,19 +193,20 @@ impl Wire {
         }
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub async fn connect(&self) -> Result<TcpStream, Trouble> {
         let addresses = self.resolve().await?;
         reach(addresses, self.port, self.timeout).await
     }
 
-    /// TLS on a new connection: what certificate came, if TLS is wanted at all.
+    /// Opens a connection with TLS, and returns the server's certificate; `None` for plain
+    /// HTTP.
     pub async fn handshake(&self) -> Result<Option<Certificate>, Trouble> {
         let Some(tls) = &self.tls else {
             return Ok(None);
         };
         let mut stream = self.secure(tls, self.connect().await?).await?;
-        // By TLS 1.3 the other side refuses after the handshake.
+        // In TLS 1.3 the server refuses after the handshake.
         let patience = self.timeout.min(REFUSAL);
         if tls.is_asked_for_a_certificate()
             && let Ok(Err(_) | Ok(0)) =
@@ -236,8 +238,7 @@ impl Wire {
         })
     }
 
-    /// Sends a request on a connection of its own, and reads at most `most` bytes of the
-    /// body of the answer.
+    /// Sends a request on a connection of its own, and reads at most `most` bytes of the body.
     pub async fn send(&self, message: &Message, most: usize) -> Result<Answer, Trouble> {
         let request = message.to_http().ok_or(Trouble::NotSent)?;
         let stream = self.connect().await?;
@@ -268,7 +269,7 @@ impl Wire {
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(|_| Trouble::Closed)?;
-        // It ends with the sender, or with the runtime.
+        // The task ends with the sender, or with the runtime.
         tokio::spawn(connection);
         let response = tokio::time::timeout_at(until, sender.send_request(request)).await;
         let response = response.map_err(|_| Trouble::TimedOut("the answer"))?;
@@ -305,11 +306,11 @@ impl Wire {
     }
 }
 
-/// How long a refusal of the client's certificate may be on its way.
+/// The time in which a refusal of the client's certificate may arrive.
 const REFUSAL: Duration = Duration::from_secs(1);
 
-/// A connection to one of these addresses. Each has its share of the time, and those of the
-/// other family are tried soon (RFC 8305, "Happy Eyeballs").
+/// Connects to one of the addresses. Each has its share of the time, and those of the other
+/// family are tried soon (RFC 8305, "Happy Eyeballs").
 async fn reach(
     addresses: Vec<SocketAddr>,
     port: u16,
@@ -317,7 +318,7 @@ async fn reach(
 ) -> Result<TcpStream, Trouble> {
     let mut connector = HttpConnector::new_with_resolver(Known(addresses));
     connector.set_connect_timeout(Some(timeout));
-    // The resolver knows one name.
+    // The resolver knows only this name.
     let place = format!("http://known:{port}/");
     let place = Uri::try_from(place).map_err(|_| Trouble::NotSent)?;
     let connected = tokio::time::timeout(timeout, connector.call(place)).await;
@@ -331,10 +332,10 @@ async fn reach(
         match cause.map(std::io::Error::kind) {
             Some(ConnectionRefused) => Trouble::NoConnection("nobody listens there"),
             Some(HostUnreachable | NetworkUnreachable) => {
-                Trouble::NoConnection("there is no way to that network")
+                Trouble::NoConnection("there is no route to that network")
             }
             Some(TimedOut) => Trouble::TimedOut("connecting"),
-            _ => Trouble::NoConnection("the network gives none"),
+            _ => Trouble::NoConnection("the network allows none"),
         }
     })
 }
@@ -357,7 +358,7 @@ impl Service<Name> for Known {
     }
 }
 
-/// No head is longer, in bytes.
+/// The most bytes of a head.
 const MAX_HEAD: usize = 64 * 1024;
 
 impl Message {
@@ -426,7 +427,7 @@ mod tests {
         let dead = SocketAddr::from(([127, 0, 0, 2], live.port()));
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(dead).unwrap();
-        // Once this is full, nothing is answered there.
+        // Once the queue is full, no connection is answered.
         let _full = socket.listen(0).unwrap();
         let mut waiting = Vec::new();
         loop {

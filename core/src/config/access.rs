@@ -1,4 +1,4 @@
-//! Reads who may read.
+//! Reads the settings of access control.
 
 use std::rc::Rc;
 
@@ -9,13 +9,13 @@ use crate::access::{Access, Keys, List, Referer, TimeFormat, UrlSigning, UrlType
 use crate::credentials::Secret;
 use crate::json::Value;
 
-/// How times are written in the URLs of each key that is used, by the key: see
-/// [`UrlSigning::times_behind_path`].
+/// The time format of each key that signs URLs: see [`UrlSigning::times_behind_path`].
 #[derive(Debug, Default)]
 pub struct KeyTimes(Vec<(Secret, TimeFormat)>);
 
 impl KeyTimes {
-    /// Those of a configuration; an error for a key whose URLs could be taken for others.
+    /// Collects the formats of a configuration. The error names a key that is used with two
+    /// formats.
     pub fn of<'a>(all: impl Iterator<Item = &'a UrlSigning>) -> Result<KeyTimes, ConfigError> {
         let mut known = KeyTimes::default();
         let mut wrong: Option<&str> = None;
@@ -44,8 +44,8 @@ impl KeyTimes {
         found.map(|(_, format)| *format)
     }
 
-    /// Whether settings in metadata, of which not all are known, may use a form: where the
-    /// configuration does not use a key, it is for decimal times.
+    /// Whether settings in metadata may use these settings of signed URLs. If the configuration
+    /// does not use the key, only decimal times are allowed.
     pub fn allow(&self, signing: &UrlSigning) -> bool {
         let Some(format) = signing.times_behind_path() else {
             return true;
@@ -55,22 +55,22 @@ impl KeyTimes {
     }
 }
 
-const TWO_FORMATS: &str = "is used with decimal times and with hexadecimal ones (types C1, C2 and F), or \
-     holds the key of another entry that is: a URL of one could be made into one of another path; \
-     take a key of its own for each";
-/// As above, of metadata.
-pub const KEY_IN_METADATA: &str = "uses a key with times of another format than the configuration does: \
-     a URL of one could be made into one of another path; name another entry of `url_keys` (what \
-     the configuration itself does not use is for decimal times)";
+const TWO_FORMATS: &str = "is used with decimal and with hexadecimal times (types C1, C2 and F), \
+     or has the same key as an entry that is; a signed URL could be changed into one of another \
+     path; use a separate key for each time format";
+/// The error for settings in metadata that use a key with another time format.
+pub const KEY_IN_METADATA: &str = "uses a key with another time format than the configuration \
+     does; a signed URL could be changed into one of another path; name another entry of \
+     `url_keys` (a key that the configuration itself does not use is for decimal times)";
 
-/// What a route's `access` says.
+/// The `access` setting of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// It is not given.
+    /// The setting is missing.
     Absent,
     /// Everybody may read.
     Public,
-    /// Those may read who pass these checks.
+    /// Requests must pass these checks.
     Checks(Rc<Access>),
 }
 
@@ -104,7 +104,7 @@ pub fn read_keys(top: &Object, environment: Environment) -> Result<Vec<Rc<Keys>>
     named.entries().map(read).collect()
 }
 
-/// Reads a route's `access`.
+/// Reads the `access` setting of a route.
 pub fn read(route: &Object, keys: &[Rc<Keys>]) -> Result<Reading, ConfigError> {
     let Some(object) = route.object("access", fields::ACCESS)? else {
         return Ok(Reading::Absent);
@@ -123,15 +123,15 @@ pub fn read(route: &Object, keys: &[Rc<Keys>]) -> Result<Reading, ConfigError> {
         true if access == nothing => Ok(Reading::Public),
         true => Err(object.error(
             "public",
-            "contradicts what stands beside it; keep one of them",
+            "contradicts the other settings of `access`; keep `public` or the others",
         )),
         false if checks => Ok(Reading::Checks(Rc::new(access))),
         false => Err(ConfigError::new(object.path(), NO_CHECK)),
     }
 }
 
-const NO_CHECK: &str = "has no check: `url_signing`, `referer` or `user_agent`; where everybody may read, \
-     write {\"public\": true}";
+const NO_CHECK: &str = "has no check; add `url_signing`, `referer` or `user_agent`, or write \
+     {\"public\": true} if everybody may read";
 
 fn read_url_signing(access: &Object, keys: &[Rc<Keys>]) -> Result<Option<UrlSigning>, ConfigError> {
     if let Some((path, value)) = access.get("url_signing") {
@@ -161,7 +161,7 @@ fn read_url_signing(access: &Object, keys: &[Rc<Keys>]) -> Result<Option<UrlSign
     if kind != UrlType::F {
         let given = own.iter().find(|name| object.get(name).is_some());
         return match given {
-            Some(name) => Err(object.error(name, "is of type F alone; leave it out")),
+            Some(name) => Err(object.error(name, "applies only to type \"F\"; leave it out")),
             None => Ok(Some(signing)),
         };
     }
@@ -176,16 +176,14 @@ fn read_url_signing(access: &Object, keys: &[Rc<Keys>]) -> Result<Option<UrlSign
     }
     signing.time_format = object.choice::<TimeFormat>("time_format")?;
     match signing.signature_parameter == signing.time_parameter {
-        true => Err(object.error(
-            other,
-            "is that of the signature; give each a name of its own",
-        )),
+        true => Err(object.error(other, "must differ from `signature_parameter`")),
         false => Ok(Some(signing)),
     }
 }
 
-const NO_KEYS: &str = "there are none: write, beside `defaults`, for example `url_keys`: {\"default\": \
-     {\"key_env\": \"URL_KEY\"}}, where URL_KEY is a variable of Envoy's environment";
+const NO_KEYS: &str = "there are no `url_keys`; add them beside `defaults`, for example \
+     `url_keys`: {\"default\": {\"key_env\": \"URL_KEY\"}}, where URL_KEY is a variable of \
+     Envoy's environment";
 
 fn read_referer(access: &Object) -> Result<Option<Referer>, ConfigError> {
     let Some(object) = access.object("referer", fields::REFERER)? else {
@@ -208,13 +206,13 @@ fn read_user_agent(access: &Object) -> Result<Option<UserAgent>, ConfigError> {
     Ok(list.transpose()?.map(UserAgent))
 }
 
-/// `allow` or `deny`, in lower case.
+/// Reads the list `allow` or `deny`, in lower case.
 fn read_list(object: &Object, check: names::CheckOf) -> Result<List, ConfigError> {
     let is_given = |name| object.get(name).is_some();
     let name = match (is_given("allow"), is_given("deny")) {
         (true, false) => "allow",
         (false, true) => "deny",
-        (true, true) => return Err(object.error("deny", "there is `allow`, too; keep one")),
+        (true, true) => return Err(object.error("deny", "contradicts `allow`; keep one of them")),
         (false, false) => {
             return Err(object.error("allow", "missing; give a list: `allow` or `deny`"));
         }

@@ -1,78 +1,78 @@
-//! The settings that are one of a few words.
+//! Settings whose value is one of a few words.
 
 use crate::words::words;
 
 words! {
-    /// `signature_version`: the signature versions of OSS.
+    /// The setting `signature_version`: the signature versions of OSS.
     pub enum SignatureVersion {
-        /// For buckets of every age.
+        /// Version 4, which every bucket accepts.
         V4 = "v4",
-        /// For buckets from before September 2025.
+        /// Version 1, for buckets created before September 2025.
         V1 = "v1",
     }
 }
 
 words! {
-    /// `methods`: what a route may let pass.
+    /// The setting `methods`: the methods that a route can allow.
     pub enum Method {
-        /// Reads.
+        /// Reads an object.
         Get = "GET",
-        /// Reads the headers.
+        /// Reads the headers of an object.
         Head = "HEAD",
         /// Writes an object.
         Put = "PUT",
-        /// Writes by a form, or is one of several operations.
+        /// Writes an object by a form, or performs one of several operations.
         Post = "POST",
-        /// Deletes.
+        /// Deletes an object.
         Delete = "DELETE",
-        /// Asks for what CORS allows.
+        /// Asks which requests CORS allows.
         Options = "OPTIONS",
     }
 }
 
 impl Method {
-    /// What a route lets pass where it does not say.
+    /// The methods that a route allows by default.
     pub const DEFAULT: [Method; 2] = [Method::Get, Method::Head];
 
-    /// Whether it changes something.
+    /// Whether the method changes something.
     pub fn is_write(self) -> bool {
         matches!(self, Method::Put | Method::Post | Method::Delete)
     }
 
-    /// Whether it reads an object.
+    /// Whether the method reads an object.
     pub fn is_read(self) -> bool {
         matches!(self, Method::Get | Method::Head)
     }
 }
 
 words! {
-    /// `unknown_parameters`: for parameters that OSS gives no meaning.
+    /// The setting `unknown_parameters`: what happens to parameters that OSS does not know.
     pub enum UnknownParameters {
-        /// They are dropped.
+        /// The parameters are dropped.
         Strip = "strip",
-        /// They leave.
+        /// The parameters are forwarded.
         Forward = "forward",
     }
 }
 
 words! {
-    /// `presigned_urls`: for a client's URL that carries a signature of its own.
+    /// The setting `presigned_urls`: what happens to a client's URL that is signed for OSS.
     pub enum PresignedUrls {
         /// The request is refused.
         Refuse = "refuse",
-        /// Its signature is dropped, and the request signed like any other.
+        /// The signature is dropped, and the request is signed like any other.
         Strip = "strip",
-        /// The request leaves as it is, unsigned.
+        /// The request is forwarded unchanged, without a signature of ours.
         Pass = "pass",
-        /// As `pass`; and a request without a signed URL is refused.
+        /// The same as `pass`, but a request without a signed URL is refused.
         Require = "require",
     }
 }
 
 words! {
-    /// `dot_segments`: for `.` and `..` in a path.
+    /// The setting `dot_segments`: what happens to `.` and `..` in a path.
     pub enum DotSegments {
-        /// They are part of the key.
+        /// The segments are part of the key.
         Literal = "literal",
         /// The request is refused.
         Refuse = "refuse",
@@ -80,64 +80,64 @@ words! {
 }
 
 words! {
-    /// `path_encoding`: which spellings of a path are let in.
+    /// The setting `path_encoding`: which encodings of a path are accepted.
     pub enum PathEncoding {
-        /// Every one.
+        /// Every encoding is accepted.
         Any = "any",
-        /// The canonical one alone.
+        /// Only the canonical encoding is accepted.
         Canonical = "canonical",
     }
 }
 
 words! {
-    /// `addressing`: where the bucket stands in a request to `endpoint`.
+    /// The setting `addressing`: where a request to `endpoint` names the bucket.
     pub enum Addressing {
-        /// In the host.
+        /// The host names the bucket.
         VirtualHosted = "virtual_hosted",
-        /// In the path.
+        /// The path names the bucket.
         PathStyle = "path_style",
-        /// Nowhere: the endpoint is the bucket's own domain.
+        /// Nothing names the bucket: the endpoint is the bucket's own domain.
         Cname = "cname",
     }
 }
 
 words! {
-    /// `ranges`: what becomes of a range that reaches past the end.
+    /// The setting `ranges`: the answer to a range that reaches past the end of the object.
     pub enum Ranges {
-        /// What HTTP says: what there is of it, or 416.
+        /// The HTTP standard: the available part of the range, or 416.
         Standard = "standard",
-        /// What OSS does by itself: the whole object.
+        /// The default of OSS: the whole object.
         Oss = "oss",
     }
 }
 
 words! {
-    /// `forced_download`: what becomes of the mark by which OSS has an object downloaded
-    /// instead of shown.
+    /// The setting `forced_download`: what happens to the headers by which OSS makes a browser
+    /// download an object instead of showing it.
     pub enum ForcedDownload {
-        /// It stays.
+        /// The headers stay.
         Keep = "keep",
-        /// Clients do not see it.
+        /// The headers are removed.
         Remove = "remove",
     }
 }
 
 words! {
-    /// `errors`: what a client sees of an error.
+    /// The setting `errors`: what a client sees of an error of OSS.
     pub enum Errors {
-        /// Nothing that names the origin.
+        /// A neutral text that does not name the origin.
         Neutral = "neutral",
-        /// What OSS sent, but for what it repeats of the request.
+        /// The error of OSS, without the parts that repeat the request.
         Oss = "oss",
     }
 }
 
 words! {
-    /// `metadata`: of what settings are read besides.
+    /// The setting `metadata`: where Envoy's metadata may hold settings.
     pub enum MetadataOf {
-        /// Envoy's route.
+        /// The metadata of Envoy's route.
         Route = "route",
-        /// Envoy's cluster.
+        /// The metadata of Envoy's cluster.
         Cluster = "cluster",
     }
 }

@@ -1,5 +1,5 @@
-//! Which settings there are, and of which kind: read by the parser, by the
-//! JSON Schema, and by the test of the documents.
+//! The table of all settings and their types. The parser, the JSON Schema and the test of the
+//! documents read it.
 
 use super::choices::{
     Addressing, DotSegments, Errors, ForcedDownload, MetadataOf, Method, PathEncoding,
@@ -9,101 +9,124 @@ use crate::access::{TimeFormat, UrlType};
 use crate::signing::Product;
 use crate::words::Word;
 
-/// A setting. Its meaning is told in README.md.
+/// A setting. Its meaning is described in docs/CONFIGURATION.md.
 #[derive(Debug)]
 pub struct Field {
-    /// As it stands in the JSON.
+    /// The name of the setting in the JSON.
     pub name: &'static str,
-    /// Which values it takes.
+    /// The type of its value.
     pub kind: Kind,
 }
 
-/// Which values a setting takes.
+/// The type of a setting's value.
 #[derive(Debug)]
 pub enum Kind {
     /// A string.
     Text,
-    /// A string that must be given.
+    /// A required string.
     RequiredText,
-    /// One of these strings, which must be given.
+    /// A required string, one of these.
     RequiredChoice(&'static [&'static str]),
     /// One of these strings; the first is the default.
     Choice(&'static [&'static str]),
-    /// A boolean that must be given.
+    /// A required boolean.
     RequiredFlag,
-    /// A boolean, and its default.
+    /// A boolean with this default.
     Flag(bool),
-    /// A whole number from `least` to `most`.
+    /// An integer from `least` to `most`.
     Integer {
-        /// At least this.
+        /// The minimum.
         least: u64,
-        /// At most this.
+        /// The maximum.
         most: u64,
-        /// `None` where it depends on something else.
+        /// The default; `None` if it depends on something else.
         default: Option<u64>,
     },
-    /// A list of strings, and its default.
+    /// A list of strings with this default.
     Texts(&'static [&'static str]),
-    /// An object of headers of OSS: names and values.
+    /// An object that maps headers of OSS to values.
     Headers,
-    /// A list of some of these strings, and its default.
+    /// A list of some of these strings, with a default.
     Choices {
-        /// These.
+        /// The allowed strings.
         of: &'static [&'static str],
-        /// Where it is not given.
+        /// The default.
         default: &'static [&'static str],
     },
     /// An object with these fields.
     Object(&'static [Field]),
-    /// An object by names that the user chose, of objects with these fields.
+    /// An object that maps names, which the user chooses, to objects with these fields.
     Named(&'static [Field]),
+    /// A list of objects with the fields of a route and these fields, at least one of which is
+    /// required.
+    Rules(&'static [Field]),
 }
 
-/// How long a request waits for credentials.
+/// The setting `wait_timeout_ms`: how long a request waits for credentials.
 pub const WAIT_TIMEOUT_MS: Field = integer("wait_timeout_ms", 1, 60_000, Some(5_000));
-/// How many requests may wait in one worker.
+/// The setting `max_waiting`: how many requests may wait in one worker.
 pub const MAX_WAITING: Field = integer("max_waiting", 1, 100_000, Some(1_000));
-/// How long the sidecar may take.
+/// The setting `timeout_ms`: how long the sidecar's answer may take.
 pub const TIMEOUT_MS: Field = integer("timeout_ms", 1, 60_000, Some(2_000));
-/// How long before their end credentials are not used any more.
+/// The setting `clock_margin_ms`: how long before their expiry credentials are no longer used.
 pub const CLOCK_MARGIN_MS: Field = integer("clock_margin_ms", 0, 300_000, Some(5_000));
-/// How long before their end credentials are refreshed.
+/// The setting `refresh_margin_ms`: how long before their expiry credentials are refreshed.
 pub const REFRESH_MARGIN_MS: Field = integer("refresh_margin_ms", 1_000, 43_200_000, None);
-/// Whether requests are signed.
+/// The setting `enabled`: whether requests are signed.
 pub const ENABLED: Field = field("enabled", Kind::Flag(true));
-/// Whether every request is refused.
+/// The setting `deny`: whether every request is refused.
 pub const DENY: Field = field("deny", Kind::Flag(false));
-/// Whether a client is told the cause of an error.
+/// The setting `cause_header`: whether a header shows clients the cause of an error.
 pub const CAUSE_HEADER: Field = field("cause_header", Kind::Flag(false));
-/// For how long a signed URL is good (CDN, "Configure URL signing").
+/// The setting `valid_seconds`: how long a signed URL is valid (CDN, "Configure URL signing").
 pub const VALID_SECONDS: Field = integer("valid_seconds", 1, 31_536_000, Some(1_800));
-/// Whether everybody may read.
+/// The setting `public`: whether everybody may read.
 pub const PUBLIC: Field = field("public", Kind::Flag(false));
-/// Whether a request may be without a Referer.
+/// The setting `allow_empty`: whether a request may come without a Referer.
 pub const ALLOW_EMPTY: Field = field("allow_empty", Kind::RequiredFlag);
-/// Whether a Referer may be without a scheme.
+/// The setting `ignore_scheme`: whether a Referer may lack its scheme.
 pub const IGNORE_SCHEME: Field = field("ignore_scheme", Kind::Flag(false));
-/// Whether the access log gets fields.
+/// The setting `access_log_fields`: whether fields for the access log are set.
 pub const ACCESS_LOG_FIELDS: Field = field("access_log_fields", Kind::Flag(false));
 
-/// The whole configuration.
+/// The fields of the whole configuration.
 pub const TOP: &[Field] = &[
     field("credentials", Kind::Named(SOURCE)),
     field("url_keys", Kind::Named(URL_KEYS)),
     field("defaults", Kind::Object(ROUTE)),
     field("routes", Kind::Named(ROUTE)),
+    field(RULES, Kind::Rules(RULE)),
     choices("metadata", MetadataOf::WORDS, &[]),
     WAIT_TIMEOUT_MS,
     MAX_WAITING,
 ];
 
-/// A source of credentials.
+/// The fields that say which requests a rule matches.
+pub const RULE: &[Field] = &[
+    field(MATCH_ROUTE, Kind::Texts(&[])),
+    field(MATCH_ROUTE_PREFIX, Kind::Texts(&[])),
+    field(MATCH_DOMAIN, Kind::Texts(&[])),
+    field(MATCH_SERVICE, Kind::Texts(&[])),
+];
+
+/// The field that holds Higress's rules.
+pub const RULES: &str = "_rules_";
+/// The field of a rule that matches by the name of the route.
+pub const MATCH_ROUTE: &str = "_match_route_";
+/// The field of a rule that matches by a prefix of the route's name.
+pub const MATCH_ROUTE_PREFIX: &str = "_match_route_prefix_";
+/// The field of a rule that matches by the host of the request.
+pub const MATCH_DOMAIN: &str = "_match_domain_";
+/// The field of a rule that matches by the route's service.
+pub const MATCH_SERVICE: &str = "_match_service_";
+
+/// The fields of a source of credentials.
 pub const SOURCE: &[Field] = &[
     field("sidecar", Kind::Object(SIDECAR)),
     field("access_key", Kind::Object(ACCESS_KEY)),
 ];
 
-/// A sidecar.
+/// The fields of a sidecar.
 pub const SIDECAR: &[Field] = &[
     field("cluster", Kind::RequiredText),
     field("authority", Kind::Text),
@@ -114,19 +137,19 @@ pub const SIDECAR: &[Field] = &[
     REFRESH_MARGIN_MS,
 ];
 
-/// A key pair from the environment.
+/// The fields of a key pair from the environment.
 pub const ACCESS_KEY: &[Field] = &[
     field("id_env", Kind::RequiredText),
     field("secret_env", Kind::RequiredText),
 ];
 
-/// Keys of signed URLs from the environment.
+/// The fields of the keys of signed URLs, which come from the environment.
 pub const URL_KEYS: &[Field] = &[
     field("key_env", Kind::RequiredText),
     field("backup_key_env", Kind::Text),
 ];
 
-/// Who may read.
+/// The fields of access control.
 pub const ACCESS: &[Field] = &[
     PUBLIC,
     field("url_signing", Kind::Object(URL_SIGNING)),
@@ -135,7 +158,7 @@ pub const ACCESS: &[Field] = &[
     field("redirect", Kind::Text),
 ];
 
-/// How URLs are signed.
+/// The fields of signed URLs.
 pub const URL_SIGNING: &[Field] = &[
     field("type", Kind::RequiredChoice(UrlType::WORDS)),
     field("keys", Kind::Text),
@@ -145,7 +168,7 @@ pub const URL_SIGNING: &[Field] = &[
     field("time_format", Kind::Choice(TimeFormat::WORDS)),
 ];
 
-/// Which pages may lead to an object.
+/// The fields of the list of referring pages.
 pub const REFERER: &[Field] = &[
     field("allow", Kind::Texts(&[])),
     field("deny", Kind::Texts(&[])),
@@ -153,7 +176,7 @@ pub const REFERER: &[Field] = &[
     IGNORE_SCHEME,
 ];
 
-/// Which clients may read.
+/// The fields of the list of clients.
 pub const USER_AGENT: &[Field] = &[
     field("allow", Kind::Texts(&[])),
     field("deny", Kind::Texts(&[])),
@@ -162,7 +185,7 @@ pub const USER_AGENT: &[Field] = &[
 /// The words of [`Method::DEFAULT`].
 const READS: &[&str] = &["GET", "HEAD"];
 
-/// A route, or the defaults of all.
+/// The fields of a route, and of the defaults of all routes.
 pub const ROUTE: &[Field] = &[
     field("bucket", Kind::Text),
     field("region", Kind::Text),

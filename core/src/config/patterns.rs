@@ -1,21 +1,21 @@
-//! Names of which some stand for many.
+//! Lists of names and of prefixes of names.
 
-/// Names, of which a `*` at the end stands for any ending.
+/// A list of names. A name that ends in `*` is a prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patterns(Vec<String>);
 
 impl Patterns {
-    /// These.
+    /// A list of these names.
     pub fn of(names: &[&str]) -> Patterns {
         Patterns(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a name is one of them.
+    /// Whether the list contains a name.
     pub fn allow(&self, name: &[u8]) -> bool {
         self.0
             .iter()

@@ -1,5 +1,5 @@
-//! A reader of JSON objects that says where they are wrong: it knows its path,
-//! for messages such as `routes.media.bucket: must be a string, not a number`.
+//! A reader of JSON objects that knows the path of each field, for error messages such as
+//! `routes.media.bucket: must be a string, not a number`.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use crate::json::{self, Value};
 use crate::signing::Header;
 use crate::words::Word;
 
-/// What is wrong with a configuration, and what to do: shown to an operator.
-/// Holds names of fields, never their values, since one may be a secret.
+/// An error in a configuration: what is wrong and how to fix it, for an operator. It contains
+/// names of fields, never their values, because a value may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// `routes.media.bucket`; empty for the document itself.
+    /// The path of the field, such as `routes.media.bucket`; empty for the document itself.
     pub field: String,
-    /// What is wrong with it, and the fix.
+    /// The problem and the fix.
     pub problem: String,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigError {
-    /// A problem of a field.
+    /// An error in a field.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> ConfigError {
         ConfigError {
             field: field.into(),
@@ -38,7 +38,7 @@ impl ConfigError {
     }
 }
 
-/// Parses a document, refusing a field that is given twice.
+/// Parses a document. A field that is given twice is an error.
 pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
     if text.iter().all(u8::is_ascii_whitespace) {
         let problem = "the configuration is empty; it must be a JSON object";
@@ -50,8 +50,8 @@ pub fn parse(text: &[u8]) -> Result<Value, ConfigError> {
     })
 }
 
-/// An object, read field by field. A field that it lacks is looked up in
-/// `defaults`, so that a route's settings lie over the defaults.
+/// An object that is read field by field. A missing field is looked up in `defaults`, so that a
+/// route's settings override the defaults.
 #[derive(Clone, Debug)]
 pub struct Object<'a> {
     path: String,
@@ -60,22 +60,33 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Takes `value` as an object with no fields but `known`.
+    /// Opens `value` as an object that may have only the `known` fields.
     pub fn new(
         path: impl Into<String>,
         value: &'a Value,
         known: &'static [Field],
     ) -> Result<Object<'a>, ConfigError> {
+        Object::with_more(path, value, known, &[])
+    }
+
+    /// Opens `value` as an object that may have only the `known` fields and those in `more`.
+    pub fn with_more(
+        path: impl Into<String>,
+        value: &'a Value,
+        known: &'static [Field],
+        more: &'static [Field],
+    ) -> Result<Object<'a>, ConfigError> {
         let object = Object::open(path, value)?;
         for name in object.fields.keys() {
-            if !known.iter().any(|field| field.name == name) {
+            let is = |field: &Field| field.name == name;
+            if !known.iter().any(is) && !more.iter().any(is) {
                 return Err(object.error(name, unknown(name, known)));
             }
         }
         Ok(object)
     }
 
-    /// Takes `value` as an object whose keys are names that the user chose.
+    /// Opens `value` as an object whose keys are names that the user chose.
     pub fn open(path: impl Into<String>, value: &'a Value) -> Result<Object<'a>, ConfigError> {
         let path = path.into();
         match value {
@@ -88,7 +99,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The same, with `defaults` for what it lacks.
+    /// Adds `defaults`, which supply the fields that this object lacks.
     pub fn over(self, defaults: &Object<'a>) -> Object<'a> {
         Object {
             defaults: Some(Box::new(defaults.clone())),
@@ -96,30 +107,30 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Where it stands.
+    /// The path of the object.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The names of its fields.
+    /// The names of the object's fields.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.fields.keys().map(String::as_str)
     }
 
-    /// Its fields: their names, their paths and their values.
+    /// The names, paths and values of the object's fields.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, String, &'a Value)> {
         let entries = self.fields.iter();
         entries.map(|(name, value)| (name.as_str(), self.path_of(name), value))
     }
 
-    /// The path of a field that is none of these, here or in the defaults.
+    /// The path of a field that is not one of `names`, here or in the defaults.
     pub fn besides(&self, names: &[&str]) -> Option<String> {
         let own = self.names().find(|name| !names.contains(name));
         let own = own.map(|name| self.path_of(name));
         own.or_else(|| self.defaults.as_ref()?.besides(names))
     }
 
-    /// An object with no fields but `known`, if it is given.
+    /// Opens a field as an object that may have only the `known` fields.
     pub fn object(
         &self,
         name: &str,
@@ -130,7 +141,7 @@ impl<'a> Object<'a> {
         object.transpose()
     }
 
-    /// The value of a field and its path, for the message if it is wrong.
+    /// The value of a field and its path, which an error message needs.
     pub fn get(&self, name: &str) -> Option<(String, &'a Value)> {
         match self.fields.get(name) {
             Some(value) => Some((self.path_of(name), value)),
@@ -138,7 +149,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A string, and its path.
+    /// A string and its path.
     pub fn text(&self, name: &str) -> Result<Option<(String, &'a str)>, ConfigError> {
         match self.get(name) {
             None => Ok(None),
@@ -147,7 +158,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A string that must be given, and its path.
+    /// A required string and its path.
     pub fn required_text(&self, name: &str, why: &str) -> Result<(String, &'a str), ConfigError> {
         let missing = || self.error(name, format!("missing; {why}"));
         self.text(name)?.ok_or_else(missing)
@@ -164,14 +175,14 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// One of the members of a closed set; the first by default.
+    /// A member of a closed set; the default is the first.
     pub fn choice<T: Word>(&self, name: &str) -> Result<T, ConfigError> {
         let place = self.word(name, T::WORDS)?;
         Ok(T::ALL.get(place).copied().unwrap_or_default())
     }
 
-    /// The place of a string among some; of the first by default. It is code that all choices
-    /// share, so that each costs the module little.
+    /// The index of a string in a list; the default is the first. All choices share this code,
+    /// so that each of them adds little to the size of the module.
     fn word(&self, name: &str, of: &[&str]) -> Result<usize, ConfigError> {
         let Some((path, text)) = self.text(name)? else {
             return Ok(0);
@@ -198,7 +209,7 @@ impl<'a> Object<'a> {
         .map(Option::unwrap_or_default)
     }
 
-    /// An object of headers whose names and values pass these checks; empty by default.
+    /// An object of headers whose names and values pass the checks; empty by default.
     pub fn headers(
         &self,
         name: &str,
@@ -217,20 +228,20 @@ impl<'a> Object<'a> {
         object.names().map(read).collect()
     }
 
-    /// A list of members of a closed set, if it is given.
+    /// A list of members of a closed set, if the field is given.
     pub fn choices<T: Word>(&self, name: &str) -> Result<Option<Vec<T>>, ConfigError> {
         self.list(name, |text| {
             T::of(text).ok_or_else(|| must_be_one_of(T::WORDS))
         })
     }
 
-    /// A whole number that is given or has a default.
+    /// An integer that is given or has a default.
     pub fn integer(&self, field: &Field) -> Result<u64, ConfigError> {
         let found = self.optional_integer(field)?;
         found.ok_or_else(|| self.error(field.name, "missing; it must be a whole number"))
     }
 
-    /// A whole number, if it is given or has a default.
+    /// An integer, if it is given or has a default.
     pub fn optional_integer(&self, field: &Field) -> Result<Option<u64>, ConfigError> {
         let Kind::Integer {
             least,
@@ -251,12 +262,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A problem of one of its fields.
+    /// An error in one of the object's fields.
     pub fn error(&self, name: &str, problem: impl Into<String>) -> ConfigError {
         ConfigError::new(self.path_of(name), problem)
     }
 
-    /// Where one of its fields stands.
+    /// The path of one of the object's fields.
     pub fn path_of(&self, name: &str) -> String {
         match self.path.as_str() {
             "" => name.to_owned(),
@@ -264,8 +275,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A list of strings, of each of which `read` makes something; `None` if it is not
-    /// given.
+    /// A list of strings, each converted by `read`; `None` if the field is not given.
     fn list<T>(
         &self,
         name: &str,
@@ -303,7 +313,8 @@ fn must_be_one_of(of: &[&str]) -> String {
     }
 }
 
-fn wrong_type(wanted: &str, got: &Value) -> String {
+/// The error message for a value of the wrong type.
+pub fn wrong_type(wanted: &str, got: &Value) -> String {
     let got = match got {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -327,8 +338,7 @@ fn unknown(name: &str, known: &[Field]) -> String {
     }
 }
 
-/// Levenshtein distance of the bytes, with ASCII letters compared without
-/// their case.
+/// The Levenshtein distance of two texts in bytes. ASCII letters are compared without case.
 fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
@@ -372,7 +382,7 @@ mod tests {
         }
     }
 
-    /// From the definition, by hand.
+    /// The expected values were derived by hand from the definition.
     #[test]
     fn a_distance_is_the_least_number_of_edits() {
         for (a, b, distance) in [

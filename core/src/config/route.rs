@@ -19,92 +19,91 @@ use crate::json::Value;
 use crate::oss::parameters::is_newer_operation;
 use crate::signing::{Header, Product, Scheme};
 
-/// How the requests of a route are signed, and which of them may leave.
+/// The settings of a route: which of its requests are forwarded, and how they are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Where its settings stand, for the log: `routes.media`.
+    /// The path of the settings, such as `routes.media`, for the log.
     pub name: String,
-    /// Whose objects are served.
+    /// The bucket that holds the objects.
     pub bucket: String,
-    /// The signature version, and what it takes.
+    /// The signature version and its parameters.
     pub scheme: Scheme,
-    /// Whose credentials sign.
+    /// The credentials that sign the requests.
     pub account: AccountId,
-    /// The `Host` of what leaves.
+    /// The `Host` of a signed request.
     pub host: String,
-    /// The name of the credentials, where the access log shall have it, and the
-    /// cause of an error.
+    /// The name of the credentials, if the access log gets it and the cause of an error.
     pub log_credentials: Option<Rc<str>>,
-    /// Who may read; `None` for everybody.
+    /// The checks of access control; `None` if everybody may read.
     pub access: Option<Rc<Access>>,
-    /// All else.
+    /// All other settings.
     pub rules: Rules,
 }
 
 /// The settings of a route that have defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// What may leave.
+    /// The allowed methods.
     pub methods: Methods,
-    /// Sub-resources of OSS, `list` and `bucket`.
+    /// The allowed operations: sub-resources of OSS, `list` and `bucket`.
     pub operations: Vec<String>,
-    /// Parameters that leave as they are.
+    /// The parameters that are forwarded unchanged.
     pub forward_parameters: Patterns,
-    /// What becomes of parameters that mean nothing to OSS.
+    /// What happens to parameters that OSS does not know.
     pub unknown_parameters: UnknownParameters,
-    /// What becomes of a client's signed URL.
+    /// What happens to a client's signed URL.
     pub presigned_urls: PresignedUrls,
-    /// Headers that a client may send besides the listed ones.
+    /// The headers that a client may send in addition to the built-in list.
     pub forward_headers: Patterns,
-    /// What the decoded path must begin with, and is taken off: it ends with a slash,
-    /// and the slash before it is left out. Empty if there is none.
+    /// The prefix that the decoded path must have, and which is removed. It is stored with a
+    /// slash at the end and without the one at its beginning. It is empty if there is none.
     pub strip_prefix: String,
-    /// What every key begins with.
+    /// The prefix of every key.
     pub key_prefix: String,
-    /// What a directory stands for.
+    /// The index document of a directory.
     pub index_document: Option<String>,
-    /// What becomes of `.` and `..`.
+    /// What happens to `.` and `..`.
     pub dot_segments: DotSegments,
-    /// Which spellings of a path are let in.
+    /// The accepted encodings of a path.
     pub path_encoding: PathEncoding,
-    /// Where the bucket stands.
+    /// Where a request names the bucket.
     pub addressing: Addressing,
-    /// What a client sees of an error.
+    /// What a client sees of an error of OSS.
     pub errors: Errors,
-    /// Whether a client is told the cause of an error.
+    /// Whether a header shows clients the cause of an error.
     pub cause_header: bool,
-    /// Headers of answers that a client does not see.
+    /// The response headers that are removed.
     pub strip_response_headers: Patterns,
-    /// What becomes of a range that reaches past the end.
+    /// The answer to a range that reaches past the end of the object.
     pub ranges: Ranges,
-    /// What becomes of OSS's mark of a download.
+    /// What happens to the headers by which OSS forces a download.
     pub forced_download: ForcedDownload,
-    /// Headers of OSS that every signed request gets.
+    /// The headers of OSS that every signed request gets.
     pub add_headers: Vec<Header>,
 }
 
-/// What becomes of the requests of a route.
+/// What happens to the requests of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// They leave with a signature, as these settings say.
+    /// The requests are signed with these settings.
     Sign(Rc<Route>),
-    /// They leave as they are, if they pass these checks: `enabled` is false, or nothing is
-    /// signed here at all.
+    /// The requests are forwarded unsigned if they pass these checks: `enabled` is false, or
+    /// the configuration signs nothing.
     PassUnsigned(Option<Rc<Access>>),
-    /// Each is refused: `deny` is true.
+    /// The requests are refused: `deny` is true.
     Deny,
 }
 
-/// What was read of a route's settings, none of which is wrong.
+/// The result of reading a route's settings, none of which is invalid.
 #[derive(Clone, Debug)]
 pub enum Reading {
-    /// They say what becomes of a request.
+    /// The settings are complete.
     Complete(Treatment),
-    /// A setting is missing, which other settings may have.
+    /// A required setting is missing; other settings may supply it.
     Incomplete(ConfigError),
 }
 
-/// The methods that may leave.
+/// The allowed methods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Methods(pub Vec<Method>);
 
@@ -115,7 +114,7 @@ impl Default for Methods {
 }
 
 impl Route {
-    /// A route with the defaults of all settings that have one.
+    /// A route in which every setting that has a default has it.
     pub fn new(bucket: &str, host: &str, scheme: Scheme, account: AccountId) -> Route {
         Route {
             name: "defaults".into(),
@@ -129,23 +128,24 @@ impl Route {
         }
     }
 
-    /// Whether a path that has been mapped to a key would be mapped to another
-    /// if it came again.
+    /// Whether a path that was mapped to a key would be mapped to another key if it were mapped
+    /// again.
     pub fn maps_paths(&self) -> bool {
         let in_path = self.rules.addressing == Addressing::PathStyle;
         let prefixes = [&self.rules.strip_prefix, &self.rules.key_prefix];
         in_path || prefixes.iter().any(|prefix| !prefix.is_empty())
     }
 
-    /// Whether an attempt has to know what the one before it has made of the request: another
-    /// path, or one without the headers that were checked.
+    /// Whether a retry must know what the earlier attempt changed: it mapped the path, or it
+    /// removed headers that were checked.
     pub fn needs_note(&self) -> bool {
         self.maps_paths() || self.access.is_some()
     }
 }
 
 impl Treatment {
-    /// Who may read; `None` for everybody, and for nobody.
+    /// The checks of access control; `None` if everybody may read, and if all requests are
+    /// refused.
     pub fn access(&self) -> Option<&Rc<Access>> {
         match self {
             Treatment::Sign(route) => route.access.as_ref(),
@@ -154,7 +154,7 @@ impl Treatment {
         }
     }
 
-    /// Whether requests are treated alike, wherever the settings stand.
+    /// Whether both treat a request the same way, regardless of the path of the settings.
     pub fn is_like(&self, other: &Treatment) -> bool {
         match (self, other) {
             (Treatment::Sign(one), Treatment::Sign(other)) => {
@@ -170,16 +170,16 @@ impl Treatment {
     }
 }
 
-/// What the settings of routes may name.
+/// The names that the settings of routes may refer to.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// The names under `credentials`. Where there are none, nothing is signed.
+    /// The entries under `credentials`. If there are none, nothing is signed.
     pub sources: &'a [Source],
     /// The entries under `url_keys`.
     pub keys: &'a [Rc<Keys>],
 }
 
-/// What is said of all requests of a route.
+/// A setting that applies to all requests of a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Switch {
     On,
@@ -198,8 +198,7 @@ impl Switch {
     }
 }
 
-/// Reads the settings of a route. The error is of a setting that is wrong, whatever others
-/// there are.
+/// Reads the settings of a route. An invalid setting is an error, even if others are missing.
 pub fn read(object: &Object, known: Known) -> Result<Reading, ConfigError> {
     let access = access::read(object, known.keys)?;
     match known.sources.is_empty() {
@@ -208,9 +207,18 @@ pub fn read(object: &Object, known: Known) -> Result<Reading, ConfigError> {
     }
 }
 
-/// Reads those of a configuration that signs nothing.
+/// Reads the settings of a route in a configuration that signs nothing.
 fn read_unsigned(object: &Object, access: AccessReading) -> Result<Reading, ConfigError> {
-    let own = [fields::ENABLED.name, fields::DENY.name, "access"];
+    let own = [
+        fields::ENABLED.name,
+        fields::DENY.name,
+        "access",
+        // The conditions of a rule.
+        fields::MATCH_ROUTE,
+        fields::MATCH_ROUTE_PREFIX,
+        fields::MATCH_DOMAIN,
+        fields::MATCH_SERVICE,
+    ];
     if let Some(path) = object.besides(&own) {
         return Err(ConfigError::new(path, SIGNS_NOTHING));
     }
@@ -223,8 +231,8 @@ fn read_unsigned(object: &Object, access: AccessReading) -> Result<Reading, Conf
     })
 }
 
-const SIGNS_NOTHING: &str = "is for signing, and there are no `credentials`, without which the filter \
-     only checks who may read; add them, or leave this out";
+const SIGNS_NOTHING: &str = "is for signing, but there are no `credentials`, so the filter only \
+     checks who may read; add them, or leave this out";
 
 fn read_signed(
     object: &Object,
@@ -299,22 +307,23 @@ fn read_signed(
     }))))
 }
 
-const SIGNED_TWICE: &str = "lets OSS's signed URLs pass, and `access.url_signing` asks for another \
-     signature in the same URL; leave one of them out";
+const SIGNED_TWICE: &str = "accepts URLs that are signed for OSS, but `access.url_signing` \
+     requires another signature in the same URL; leave one of them out";
 
 const CONTRADICTS: &str = "contradicts `enabled`: false; keep one: `deny` refuses every request, \
-     `enabled`: false lets every request pass unsigned";
+     `enabled`: false lets every request pass unsigned; or write `enabled`: true here, if `defaults` \
+     has false";
 
 const MISSING_ENDPOINT: &str = "the host of OSS, without the bucket, for example \
-     \"oss-cn-hangzhou.aliyuncs.com\"; signed requests leave for no other";
+     \"oss-cn-hangzhou.aliyuncs.com\"; signed requests are sent to no other";
 
-const PRODUCT_OF_V1: &str = "is part of V4's scope, and `signature_version` is \"v1\"; leave one of \
+const PRODUCT_OF_V1: &str = "applies only to V4, but `signature_version` is \"v1\"; leave one of \
      them out";
 
-const PRODUCT_OF_REGION: &str = "does not belong to `region`: regions of \"oss-cloudbox\" are named `cb-…`, \
-     and no others are";
+const PRODUCT_OF_REGION: &str = "does not fit `region`: the regions of \"oss-cloudbox\", and only \
+     these, are named `cb-…`";
 
-const ADDS_TO_NONE: &str = "is for requests that the filter signs, and with `presigned_urls`: \
+const ADDS_TO_NONE: &str = "is for requests that the filter signs, but with `presigned_urls`: \
      \"require\" it signs none; leave one of them out";
 
 const NEWER: &str = "names an operation that signature version v1 does not know; set \
@@ -356,7 +365,7 @@ impl Rules {
     }
 }
 
-/// The `Host` of what leaves, if an endpoint is given.
+/// The `Host` of signed requests, if an endpoint is given.
 fn read_host(
     object: &Object,
     addressing: Addressing,
@@ -366,7 +375,7 @@ fn read_host(
     match (endpoint, bucket, addressing) {
         (Some(endpoint), Some(bucket), Addressing::VirtualHosted) => {
             if endpoint.split('.').next() == Some(bucket) {
-                let problem = "must be without the bucket, which is put before it; or set \
+                let problem = "must not begin with the bucket, which the filter adds; or set \
                                `addressing` to \"cname\"";
                 return Err(object.error("endpoint", problem));
             }
@@ -376,8 +385,8 @@ fn read_host(
     }
 }
 
-/// Which credentials a route names. `None`: it names none, and there are none
-/// of the name `default`.
+/// The credentials that a route names. `None` means that it names none, and that there is no
+/// entry called `default`.
 fn account(object: &Object, sources: &[Source]) -> Result<Option<AccountId>, ConfigError> {
     let position = |wanted| {
         let place = sources.iter().position(|source| source.name == wanted);
@@ -395,10 +404,15 @@ fn account(object: &Object, sources: &[Source]) -> Result<Option<AccountId>, Con
     }
 }
 
-/// The credentials of a route that names none.
+/// The name of the credentials of a route that names none.
 const DEFAULT_CREDENTIALS: &str = "default";
 
 /// Opens an object as the settings of a route.
 pub fn open<'a>(path: impl Into<String>, value: &'a Value) -> Result<Object<'a>, ConfigError> {
     Object::new(path, value, fields::ROUTE)
+}
+
+/// Opens an object as a rule: the settings of a route and the conditions of the rule.
+pub fn open_rule<'a>(path: impl Into<String>, value: &'a Value) -> Result<Object<'a>, ConfigError> {
+    Object::with_more(path, value, fields::ROUTE, fields::RULE)
 }

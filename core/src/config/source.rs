@@ -104,11 +104,11 @@ fn read_access_key(
     }
 }
 
-const KEY_OF_STS: &str = "names a variable with a key of STS, which begins with `STS.`, expires, and is \
-     good for nothing without its token; use a `sidecar`, or an AccessKey of a RAM user";
+const KEY_OF_STS: &str = "names a variable with a key of STS (`STS.…`), which expires and needs a \
+     token; use a `sidecar`, or an AccessKey of a RAM user";
 
-/// Refuses a field by which somebody may try to write a key into the configuration.
-/// `belongs`: the setting in which its variable is named.
+/// Refuses a field that looks like an attempt to write a key into the configuration. `belongs`
+/// is the setting that names the variable instead.
 pub fn refuse_inline(path: &str, value: &Value, belongs: &str) -> Result<(), ConfigError> {
     let object = Object::open(path, value)?;
     let mut names = object.names();
@@ -116,19 +116,19 @@ pub fn refuse_inline(path: &str, value: &Value, belongs: &str) -> Result<(), Con
         return Ok(());
     };
     let problem = format!(
-        "a key does not belong here, since Envoy's config_dump publishes it; put it in the \
+        "a key must not be written here, because Envoy's config_dump shows it; put it in the \
          environment of Envoy and name the variable in {belongs}"
     );
     Err(object.error(inline, problem))
 }
 
-/// That a name is none of those under a field.
+/// The error message for a name that does not exist under a field.
 pub fn unknown_name(field: &str, known: &[&str]) -> String {
     let known = known.join("`, `");
     format!("is no name under `{field}`; known are `{known}`")
 }
 
-/// As [`variable`], of a setting that may be left out.
+/// The value of the environment variable that an optional setting names.
 pub fn optional_variable(
     object: &Object,
     field: &str,
@@ -140,7 +140,7 @@ pub fn optional_variable(
     }
 }
 
-/// The value of the environment variable that a setting names.
+/// The value of the environment variable that a required setting names.
 pub fn variable(
     object: &Object,
     field: &str,
@@ -149,7 +149,8 @@ pub fn variable(
     let (path, name) = object.required_text(field, "the name of an environment variable")?;
     let found = environment(name).map(|value| value.trim().to_owned());
     match found.as_deref() {
-        // The variable is not named: this may be the secret itself.
+        // The message does not repeat the value: it may be the secret itself, written here by
+        // mistake.
         None | Some("") => Err(ConfigError::new(
             path,
             "names a variable that is unset or empty; set it for Envoy and, for a wasm filter, list it \
@@ -157,7 +158,7 @@ pub fn variable(
         )),
         Some(value) if !names::is_header_safe(value) => Err(ConfigError::new(
             path,
-            "names a variable whose value holds spaces or other than ASCII characters",
+            "names a variable whose value contains spaces or non-ASCII characters",
         )),
         Some(value) => Ok(value.to_owned()),
     }

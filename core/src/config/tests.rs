@@ -20,9 +20,9 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     })
 }
 
-/// The settings by which the requests of a route are signed.
+/// The settings that sign the requests of a route.
 fn route<'a>(config: &'a Config, name: &[u8]) -> &'a Route {
-    match config.treatment(name) {
+    match config.treatment(&Facts::of_route(name)) {
         Some(Treatment::Sign(route)) => route,
         other => panic!("{other:?}"),
     }
@@ -75,11 +75,11 @@ fn a_route_lies_over_the_defaults() {
         other => panic!("{other:?}"),
     }
     assert_eq!(
-        config.treatment(b"three"),
+        config.treatment(&Facts::of_route(b"three")),
         None,
         "the defaults lack a bucket"
     );
-    assert_eq!(config.treatment(b"\xff"), None);
+    assert_eq!(config.treatment(&Facts::of_route(b"\xff")), None);
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     assert!(parse(&text).is_err());
 }
 
-/// Each wrong in one way; the message is the operator's only help. A real
-/// Envoy is given the same ones in tests/envoy/configuration.rs.
+/// A configuration with one error and its message, which is all the help that an operator gets.
+/// tests/envoy/configuration.rs gives the same ones to a real Envoy.
 #[derive(serde::Deserialize)]
 struct Wrong {
     configuration: String,
@@ -130,9 +130,9 @@ fn wrong_configurations() -> Vec<Wrong> {
     serde_json::from_str(file).unwrap()
 }
 
-/// What is checked, of a configuration that signs nothing.
+/// The checks of a route in a configuration that signs nothing.
 fn access(config: &Config, name: &[u8]) -> Option<std::rc::Rc<crate::access::Access>> {
-    match config.treatment(name) {
+    match config.treatment(&Facts::of_route(name)) {
         Some(Treatment::PassUnsigned(access)) => access.clone(),
         other => panic!("{other:?}"),
     }
@@ -165,7 +165,10 @@ fn a_configuration_may_check_alone() {
     );
     assert_eq!(access(&config, b"free"), None);
     assert_eq!(access(&config, b"off").unwrap().url_signing, Some(signing));
-    assert_eq!(config.treatment(b"shut"), Some(&Treatment::Deny));
+    assert_eq!(
+        config.treatment(&Facts::of_route(b"shut")),
+        Some(&Treatment::Deny)
+    );
     let pages = access(&config, b"pages").unwrap();
     assert_eq!(pages.url_signing, None, "it replaces that of the defaults");
     assert_eq!(pages.user_agent.as_ref().unwrap().0.entries, ["*firefox*"]);

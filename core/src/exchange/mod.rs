@@ -1,5 +1,5 @@
-//! One attempt at one request, from its headers to the end of its response: the only
-//! place that knows how far it has come.
+//! One attempt at a request, from its headers to the end of its response. Only this module
+//! knows the state of the attempt.
 //!
 //! ```text
 //!            admitted, credentials at hand         answered
@@ -13,9 +13,10 @@
 //!  Refused ◄────────────────────┘             Over ◄────────────┘
 //! ```
 //!
-//! What is only checked here, and leaves unsigned, is Passed: of it nothing more matters.
-//! Envoy's retry is an exchange of its own. No response stands still: what its headers
-//! say of the credentials is acted on at once, and its body only explains, as it passes.
+//! A request that is only checked, and forwarded unsigned, is Passed: its response is not
+//! looked at. A retry of Envoy is a separate exchange. No response is held: its headers are
+//! enough to act on the credentials at once, and its body, as it passes, only adds the
+//! explanation.
 
 mod request;
 mod response;
@@ -33,78 +34,78 @@ use crate::worker::{Wait, Worker};
 use request::{arrive, wake};
 use response::{Answered, answer, pass_body, pass_trailers};
 
-/// One attempt at one request. `H` names its stream to the host.
+/// One attempt at a request. `H` is the host's handle of its stream.
 #[derive(Debug)]
 pub struct Exchange<H> {
     state: State,
     handle: H,
 }
 
-/// Names and values.
+/// The names and values of headers.
 type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 
-/// What has happened to it.
+/// An event of an attempt.
 #[derive(Clone, Copy)]
 #[expect(
     missing_debug_implementations,
     reason = "it has headers of the client, which nobody is to see"
 )]
 pub enum Event<'a> {
-    /// The request's headers have come: names in lower case, pseudo-headers among them.
+    /// The request headers arrived. Their names are in lower case and include pseudo-headers.
     RequestHeaders(Headers<'a>),
-    /// A piece of the request's body, or its trailers.
+    /// A piece of the request body, or the request trailers, arrived.
     RequestRest,
-    /// The host did not manage to do the edits.
+    /// The host could not make the edits.
     EditsFailed,
     /// The wait may be over.
     Woken,
-    /// The response's headers have come, and nothing more if `last`.
+    /// The response headers arrived.
     ResponseHeaders {
         /// The response.
         response: &'a dyn Response,
-        /// Whether there is neither body nor trailers.
+        /// Whether the response ends here, without body and trailers.
         last: bool,
     },
-    /// A piece of the response's body, and nothing more if `last`.
+    /// A piece of the response body arrived.
     ResponseBody {
         /// The response.
         response: &'a dyn Response,
-        /// Whether it is the end.
+        /// Whether the response ends here.
         last: bool,
     },
-    /// The response's trailers have come.
+    /// The response trailers arrived.
     ResponseTrailers(&'a dyn Response),
-    /// Envoy has done with it: nothing more will happen.
+    /// Envoy has deleted the stream: no event follows.
     Gone,
 }
 
-/// What the host does next.
+/// The action that the host performs next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make these edits, and let go on what the event has brought: with
-    /// [`Event::Woken`] the request that was held.
+    /// Make these edits, and let the message of the event continue; after [`Event::Woken`], the
+    /// request that was held.
     Continue(Edits),
-    /// Hold the request; with [`Event::Woken`], go on holding it.
+    /// Hold the request; after [`Event::Woken`], keep holding it.
     Hold,
-    /// Answer the request.
+    /// Send this local reply.
     Reply(Refusal),
-    /// Put this in place of the piece of the body, and let it go on.
+    /// Replace the piece of the body with these bytes, and let it continue.
     ReplaceBody(Vec<u8>),
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing has come.
+    /// No event has arrived yet.
     Arrived,
-    /// It may leave, and is held until there are credentials.
+    /// The request is admitted, and is held until there are credentials.
     Waiting(Box<Waiting>),
-    /// It has left.
+    /// The request was forwarded.
     Sent(Sent),
-    /// It was answered here.
+    /// The request got a local reply.
     Refused,
-    /// It has been checked and has left, and nobody looks at its answer.
+    /// The request was checked and forwarded unsigned. Its response is not looked at.
     Passed,
-    /// OSS has answered, and something is left to do with the answer.
+    /// OSS has responded, and the response needs more work.
     Answered(Box<Answered>),
     /// Nothing is left to do.
     Over,
@@ -113,10 +114,10 @@ enum State {
 #[derive(Debug)]
 struct Sent {
     route: Rc<Route>,
-    /// The generation of the credentials. `None`: without a signature of ours, so that an
-    /// error says nothing of our credentials.
+    /// The generation of the credentials. `None` means that we did not sign the request, so
+    /// that an error says nothing about our credentials.
     generation: Option<u64>,
-    /// Whether a disposition in the answer is the client's own wish.
+    /// Whether the client asked for the `content-disposition` of the response.
     disposition_is_own: bool,
 }
 
@@ -127,28 +128,28 @@ struct Waiting {
     wait: Wait,
 }
 
-/// What a request becomes, and what the host does.
+/// The next state of the exchange, and the host's action.
 type Next = (State, Action);
 
 impl<H: Clone + PartialEq> Exchange<H> {
-    /// An attempt of which nothing has come yet.
+    /// An attempt of which no event has arrived yet.
     pub fn new(handle: H) -> Exchange<H> {
         let state = State::Arrived;
         Exchange { state, handle }
     }
 
-    /// Whether the pieces of the response's body matter.
+    /// Whether the pieces of the response body are needed.
     pub fn wants_body(&self) -> bool {
         matches!(self.state, State::Answered(_))
     }
 
-    /// Whether [`Event::Gone`] means anything: somebody waits, or not all is told of an error.
-    /// Without that it need not come.
-    pub fn minds_its_end(&self) -> bool {
+    /// Whether [`Event::Gone`] has an effect: the request waits, or an error is not fully
+    /// reported. Otherwise the host need not send it.
+    pub fn needs_gone(&self) -> bool {
         matches!(self.state, State::Waiting(_) | State::Answered(_))
     }
 
-    /// Takes in what has happened: what the host does next.
+    /// Handles an event and returns the host's next action.
     pub fn on(&mut self, event: Event, worker: &mut Worker<impl Host<Handle = H>>) -> Action {
         let state = mem::replace(&mut self.state, State::Over);
         let (next, action) = self.next(state, event, worker);
@@ -179,12 +180,13 @@ impl<H: Clone + PartialEq> Exchange<H> {
                 pass_trailers(answered, response)
             }
             (State::Answered(mut answered), Event::Gone) => {
-                // Its body did not come to an end: Envoy tries again, or somebody went
-                // away.
+                // The body did not arrive completely: Envoy retries, or a peer has closed the
+                // connection.
                 answered.diagnose(worker);
                 (State::Over, go_on())
             }
-            // What has not been signed is not pushed out by a body or its end.
+            // A piece of the body, or its end, must not release a request that is not signed
+            // yet.
             (
                 state @ (State::Arrived | State::Waiting(_) | State::Refused),
                 Event::RequestRest | Event::EditsFailed,

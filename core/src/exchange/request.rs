@@ -1,4 +1,4 @@
-//! A request, until it has left.
+//! The request half of an attempt.
 
 use std::rc::Rc;
 
@@ -23,13 +23,16 @@ fn pass(route: Rc<Route>, edits: Edits, worker: &mut Worker<impl Host>) -> Next 
     (State::Sent(sent), Action::Continue(edits))
 }
 
-/// A request has come.
+/// Handles the headers of a request.
 pub(super) fn arrive<H: Host>(
     headers: Headers,
     handle: &H::Handle,
     worker: &mut Worker<H>,
 ) -> Next {
-    let route = match worker.settings() {
+    let Some(settings) = worker.settings(headers) else {
+        return refuse(Reason::InternalError, worker);
+    };
+    let route = match settings {
         Settings::Known(Treatment::Sign(route)) => route,
         Settings::Known(Treatment::PassUnsigned(access)) => {
             return check(access.as_deref(), headers, worker);
@@ -67,7 +70,7 @@ pub(super) fn arrive<H: Host>(
     }
 }
 
-/// What is judged of a request at `now`, in milliseconds since 1970.
+/// The facts that decide about a request at `now`, in milliseconds since 1970.
 fn incoming<'a>(headers: Headers<'a>, now: u64, worker: &Worker<impl Host>) -> Incoming<'a> {
     Incoming {
         headers,
@@ -76,14 +79,14 @@ fn incoming<'a>(headers: Headers<'a>, now: u64, worker: &Worker<impl Host>) -> I
     }
 }
 
-/// Notes something for the attempts that follow, if there is anything: `false` if the host
-/// could not, so that a retry would be mapped twice, or refused.
+/// Leaves a note for later attempts, if there is one. The result is `false` if the host could
+/// not store it: a retry would be mapped twice, or refused.
 fn remember(note: Option<Vec<u8>>, worker: &mut Worker<impl Host>) -> bool {
     note.is_none_or(|note| worker.host.note(Note::Mapped, &note))
 }
 
-/// A request that may not enter. If Envoy tries it again, no note of another request, from
-/// which it was redirected, speaks for it.
+/// Refuses a request, and clears its note. The note may come from an earlier request that was
+/// redirected here, and must not admit a retry of this one.
 fn turn_away(access: Option<&Access>, reason: Reason, worker: &mut Worker<impl Host>) -> Next {
     if access.is_some() {
         worker.note(Note::Mapped, "");
@@ -93,10 +96,10 @@ fn turn_away(access: Option<&Access>, reason: Reason, worker: &mut Worker<impl H
 
 const ORIGINAL_PATH: &[u8] = b"x-envoy-original-path";
 
-/// A request has come that leaves unsigned, once it is checked.
+/// Checks a request that is forwarded unsigned.
 fn check(access: Option<&Access>, headers: Headers, worker: &mut Worker<impl Host>) -> Next {
     let strips = access.is_some_and(Access::strips);
-    // Where there is nothing to check, no clock is needed.
+    // Without checks no clock is needed.
     let now = match access {
         Some(_) => worker.host.now(),
         None => Some(0),
@@ -118,7 +121,8 @@ fn check(access: Option<&Access>, headers: Headers, worker: &mut Worker<impl Hos
     worker.count_key(entered.passed.key);
     worker.count(Counter::Requests(Leaving::Unsigned));
     let path = entered.path().map(|path| (":path".into(), path.into()));
-    // A route's rewrite has put the client's path, with its signature, there.
+    // The path in this header is the client's, with its signature: a rewrite of the route put
+    // it there.
     let original = original.then(|| ORIGINAL_PATH.to_vec());
     let edits = Edits {
         remove: original.into_iter().collect(),
@@ -133,7 +137,7 @@ fn hold<H: Host>(waiting: Box<Waiting>, handle: &H::Handle, worker: &mut Worker<
     (State::Waiting(waiting), Action::Hold)
 }
 
-/// The wait of a request may be over.
+/// Handles a wake-up: the wait of a request may be over.
 pub(super) fn wake<H: Host>(
     waiting: Box<Waiting>,
     handle: &H::Handle,
@@ -149,7 +153,7 @@ pub(super) fn wake<H: Host>(
     send(waiting.route, waiting.outgoing, now, worker)
 }
 
-/// Signs a request, if there is anything to sign with.
+/// Signs a request, if there are credentials.
 fn send(
     route: Rc<Route>,
     mut outgoing: Outgoing,

@@ -1,4 +1,4 @@
-//! An answer of OSS, as it passes.
+//! The response half of an attempt.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use super::{Action, Next, Sent, State, go_on};
 use crate::config::Route;
 use crate::host::{Host, Note, Response};
 use crate::oss::error::{
-    Cause, ErrorResponse, MAX_BODY, Verdict, diagnose, header_xml, is_error, judge,
+    Cause, ErrorResponse, MAX_BODY, Verdict, diagnose, header_xml, is_error, verdict,
 };
 use crate::oss::headers;
 use crate::policy::edits::Edits;
@@ -16,28 +16,28 @@ use crate::policy::reply::{REASON_HEADER, RETRY_HEADER};
 use crate::words::Word;
 use crate::worker::{OssError, Worker};
 
-/// An answer with which something is left to do.
+/// A response that needs more work.
 #[derive(Debug)]
 pub(super) struct Answered {
-    /// An error to a request that we signed, until all is known of it.
+    /// The error to a request that we signed, until all is known about it.
     failure: Option<Failure>,
     body: Replaced,
-    /// What has come of the error's XML.
+    /// The part of the error's XML that has arrived.
     xml: Vec<u8>,
 }
 
-/// What becomes of a body.
+/// The state of a body that may be replaced.
 #[derive(Debug)]
 enum Replaced {
-    /// It passes as it is.
+    /// The body passes unchanged.
     No,
-    /// This is to stand in its place.
+    /// The body will be replaced with this one.
     By(Body),
-    /// What stands in its place has passed.
+    /// The body has been replaced.
     Done,
 }
 
-/// An error of OSS: what is known of it so far.
+/// The facts known so far about an error of OSS.
 #[derive(Debug)]
 struct Failure {
     route: Rc<Route>,
@@ -45,17 +45,17 @@ struct Failure {
     status: u16,
     ec: Vec<u8>,
     request_id: Vec<u8>,
-    /// OSS's time, of a 403: what else there is says nothing of ours.
+    /// OSS's time, if the status is 403. Other errors do not depend on our clock.
     date: Vec<u8>,
-    /// Until when the credentials were thought good, in seconds since 1970, where OSS says
-    /// that they have expired.
+    /// The expected expiry of the credentials, in seconds since 1970, if OSS says that they
+    /// have expired.
     expires_at: Option<u64>,
 }
 
-/// As much of a request's id as is logged. OSS's have 24 bytes.
+/// The longest part of a request id that is logged. OSS's ids have 24 bytes.
 const MAX_ID: usize = 64;
 
-/// OSS has answered.
+/// Handles the headers of a response.
 pub(super) fn answer(
     sent: Sent,
     response: &dyn Response,
@@ -64,7 +64,7 @@ pub(super) fn answer(
 ) -> Next {
     let status = String::from_utf8(response.header(":status")).ok();
     let status = status.and_then(|text| text.parse().ok());
-    // Envoy lets no response without one pass.
+    // A response without a status does not occur: Envoy rejects it.
     let Some(status) = status else {
         return (State::Over, go_on());
     };
@@ -109,7 +109,7 @@ pub(super) fn answer(
     finish(answered.into(), last, Action::Continue(edits), worker)
 }
 
-/// What is left to do with an answer, if this was not the last of it.
+/// The next state after the headers: more work, unless the response has ended.
 fn finish(
     mut answered: Box<Answered>,
     last: bool,
@@ -124,7 +124,7 @@ fn finish(
     (State::Over, action)
 }
 
-/// A piece of a body that matters.
+/// Handles a piece of a body that is needed.
 pub(super) fn pass_body(
     mut answered: Box<Answered>,
     response: &dyn Response,
@@ -147,7 +147,7 @@ pub(super) fn pass_body(
     finish(answered, last, action, worker)
 }
 
-/// Trailers of a body that was replaced are removed.
+/// Removes the trailers of a body that was replaced.
 pub(super) fn pass_trailers(answered: Box<Answered>, response: &dyn Response) -> Next {
     let remove = match answered.body {
         Replaced::No => Vec::new(),
@@ -161,7 +161,7 @@ pub(super) fn pass_trailers(answered: Box<Answered>, response: &dyn Response) ->
 }
 
 impl Answered {
-    /// The response is complete.
+    /// Handles the end of the response.
     fn end(&mut self, worker: &mut Worker<impl Host>) {
         let logs = |failure: &Failure| failure.route.log_credentials.is_some();
         let logs = self.failure.as_ref().is_some_and(logs);
@@ -170,7 +170,7 @@ impl Answered {
         }
     }
 
-    /// Tells the operator why OSS refused, from all that has come of the response.
+    /// Reports to the operator why OSS refused, from all that has arrived of the response.
     pub(super) fn diagnose(&mut self, worker: &mut Worker<impl Host>) -> Option<Cause> {
         let failure = self.failure.take()?;
         let cause = diagnose(&failure.response(&self.xml));
@@ -205,10 +205,10 @@ impl Failure {
         }
     }
 
-    /// Does at once what the headers alone take, `xml` being that in a header: a retry may
-    /// follow, and need not come to the body.
+    /// Acts at once on the headers alone: a retry may follow before the body is complete. `xml`
+    /// is the XML in a header.
     fn act(&mut self, xml: &[u8], edits: &mut Edits, worker: &mut Worker<impl Host>) {
-        let verdict = judge(&self.response(xml));
+        let verdict = verdict(&self.response(xml));
         let cause = diagnose(&self.response(xml));
         let (account, generation) = (self.route.account, self.generation);
         if cause == Cause::TokenExpired {
@@ -232,7 +232,8 @@ impl Failure {
         }
     }
 
-    /// Whether another attempt may bear OSS's time.
+    /// Corrects the clock after an error. The result says whether a retry may be signed with
+    /// OSS's time.
     fn correct_clock(&self, cause: Cause, worker: &mut Worker<impl Host>) -> bool {
         cause == Cause::ClockSkew && worker.on_clock_skew(&self.route.host, &self.date)
     }

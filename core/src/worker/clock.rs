@@ -1,48 +1,48 @@
-//! The differences between this machine's clock and OSS's, where OSS has refused a signature
-//! because of it.
+//! The differences between this machine's clock and OSS's, which are learned when OSS refuses a
+//! signature because of its time.
 
 use crate::oss::time::parse_http_date;
 
-/// How far this machine's clock may be off, in seconds: a wrong time zone is at most 14 hours.
-/// A clock that is further off is broken, and tells nothing of when credentials expire; and
-/// whoever stands in OSS's place gets no signature for a time that is far off.
+/// The largest difference that is corrected, in seconds: a wrong time zone is at most 14 hours.
+/// A clock with a larger difference is broken, and cannot show when credentials expire. The
+/// limit also keeps a server in OSS's place from getting signatures for a distant time.
 pub const MAX_CORRECTION: u64 = 24 * 3_600;
 
-/// How far a correction may be off before another is noted, in seconds. OSS takes a
-/// signature of 15 minutes around its own time (OSS, "Error codes", RequestTimeTooSkewed).
+/// The smallest change of a correction, in seconds. OSS accepts a signature within 15 minutes
+/// of its own time (OSS, "Error codes", RequestTimeTooSkewed).
 const SAME: u64 = 60;
 
-/// For so many hosts corrections are kept, the latest.
+/// The largest number of hosts whose corrections are kept; the oldest is dropped.
 const MAX_HOSTS: usize = 32;
 
-/// What is known of the differences. Each host has its own: one that tells a wrong time
-/// spoils nobody else's signatures.
+/// The known differences. Each host has its own, so that a host with a wrong time does not
+/// break the signatures for others.
 #[derive(Debug, Default)]
 pub struct Clocks {
-    /// By how many seconds the clock of a host is ahead.
+    /// The seconds by which the clock of each host is ahead.
     ahead: Vec<(String, i64)>,
     /// Whether there ever was a difference.
     corrected: bool,
 }
 
-/// What OSS's time says of this machine's.
+/// The result of comparing OSS's time with this machine's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned {
-    /// OSS's clock is ahead by this many seconds, of which nothing was known before.
+    /// OSS's clock is ahead by this many seconds, which is new.
     Ahead(i64),
-    /// So many seconds are more than is corrected.
+    /// OSS's clock is ahead by this many seconds, which is too much to correct.
     TooFar(i64),
-    /// Nothing new.
+    /// The difference is already known, or the time is not valid.
     Nothing,
 }
 
 impl Clocks {
-    /// The time of a host, in seconds since 1970, when this machine's is `now`.
+    /// The time of a host, in seconds since 1970, when this machine's time is `now`.
     pub fn of_host(&self, host: &str, now: u64) -> u64 {
         now.saturating_add_signed(self.ahead(host))
     }
 
-    /// A host has refused a signature for its time, in an answer of this `Date`.
+    /// Learns from a refusal because of the time, whose `Date` this is.
     pub fn learn(&mut self, host: &str, date: &[u8], now: u64) -> Learned {
         let date = std::str::from_utf8(date).ok().and_then(parse_http_date);
         let difference = |date: u64| i64::try_from(date).ok()?.checked_sub_unsigned(now);
@@ -64,7 +64,8 @@ impl Clocks {
         Learned::Ahead(ahead)
     }
 
-    /// A host does not say why it refused: it may be the correction.
+    /// Forgets the correction for a host, after a refusal without a reason: the correction may
+    /// be the reason.
     pub fn forget(&mut self, host: &str) {
         self.ahead.retain(|(known, _)| known != host);
     }
@@ -99,7 +100,7 @@ mod tests {
         assert_eq!(learn(&mut clocks, NOW + 1_200, NOW), Learned::Ahead(1_200));
         assert_eq!(clocks.of_host("oss", NOW + 5), NOW + 1_205);
         assert_eq!(clocks.largest(), Some(1_200));
-        // The clock has been set right, and the correction is wrong now.
+        // The clock was corrected, and the old correction is now wrong.
         let later = NOW + 10_000;
         assert_eq!(learn(&mut clocks, later, later), Learned::Ahead(0));
         assert_eq!(clocks.of_host("oss", later), later);

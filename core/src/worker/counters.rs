@@ -1,20 +1,20 @@
-//! What is counted. A request costs no call to the host for it: the host is told at a
-//! tick.
+//! Counters. They are batched, and flushed on each tick, so that counting costs a request no
+//! call to the host.
 
 use crate::host::Host;
 use crate::metrics::Counter;
 
-/// What was counted since the host was told.
+/// The counts since the last flush.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// A few dozen at most.
+    /// The counts, a few dozen at most.
     counts: Vec<(Counter, u64)>,
-    /// How long requests have waited, in milliseconds.
+    /// The waits of requests, in milliseconds.
     waits: Vec<u64>,
 }
 
 impl Counters {
-    /// Counts one more.
+    /// Adds one to a counter.
     pub fn count(&mut self, counter: Counter) {
         match self.counts.iter_mut().find(|(known, _)| *known == counter) {
             Some((_, count)) => *count += 1,
@@ -22,12 +22,12 @@ impl Counters {
         }
     }
 
-    /// A request has waited so long, in milliseconds.
+    /// Records the wait of a request, in milliseconds.
     pub fn waited(&mut self, milliseconds: u64) {
         self.waits.push(milliseconds);
     }
 
-    /// Tells the host.
+    /// Sends the counts to the host.
     pub fn flush(&mut self, host: &mut impl Host) {
         for (counter, count) in self.counts.iter_mut().filter(|(_, count)| *count > 0) {
             host.count(*counter, std::mem::take(count));

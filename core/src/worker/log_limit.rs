@@ -1,42 +1,43 @@
-//! One log line of each kind every ten seconds and worker: enough to see it,
-//! and no more at any rate of requests.
+//! Limits the log to one line of each kind every ten seconds in each worker, at any rate of
+//! requests.
 
 use crate::oss::error::{Cause, as_ec};
 
-/// What a line says.
+/// The kind of a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// Why OSS refused.
+    /// A refusal by OSS with this cause.
     Refused(Cause),
-    /// OSS refused, and only its EC tells why: one must not hide another.
+    /// A refusal by OSS with an unknown cause and this EC. Each EC is a kind of its own.
     Unknown(String),
-    /// What OSS's time says of this machine's.
+    /// A difference between OSS's clock and this machine's.
     Clock,
 }
 
 impl Line {
-    /// That of an unknown cause with this EC. What is no EC is as good as none.
+    /// The kind of an unknown cause with this EC. An invalid EC counts as none.
     pub fn unknown(ec: &[u8]) -> Line {
         as_ec(ec).map_or(Line::Refused(Cause::Unknown), |ec| Line::Unknown(ec.into()))
     }
 }
 
-/// When each was last logged.
+/// The times of the last log lines.
 #[derive(Debug, Default)]
 pub struct LogLimit {
-    /// In milliseconds since 1970. Those whose pause is over are forgotten.
+    /// Each kind and the time of its last line, in milliseconds since 1970. Entries older than
+    /// the pause are removed.
     last: Vec<(Line, u64)>,
 }
 
 impl LogLimit {
-    /// Whether such a line may be logged now.
+    /// Whether a line of this kind may be logged now.
     pub fn allows(&mut self, line: Line, now: u64) -> bool {
         let silences = |last: u64| (last..last + PAUSE).contains(&now);
         self.last.retain(|(_, last)| silences(*last));
         let is_held = |line: &Line| self.last.iter().any(|(held, _)| held == line);
         let is_ec = |(line, _): &&(Line, u64)| matches!(line, Line::Unknown(_));
         let is_full = self.last.iter().filter(is_ec).count() >= MAX_ECS;
-        // Whoever makes up ECs fills neither the memory nor the log.
+        // A server that invents ECs must fill neither the memory nor the log.
         let line = match line {
             Line::Unknown(_) if is_full && !is_held(&line) => Line::Refused(Cause::Unknown),
             line => line,
@@ -51,7 +52,7 @@ impl LogLimit {
 
 const PAUSE: u64 = 10_000;
 
-/// As many ECs have lines of their own. The others share one.
+/// The largest number of ECs that are separate kinds. All others share one kind.
 const MAX_ECS: usize = 16;
 
 #[cfg(test)]
@@ -90,7 +91,7 @@ mod tests {
         let logged = (0..100_000).filter(|number| limit.allows(ec(*number), 50_000));
         assert_eq!(logged.count(), MAX_ECS + 1);
         assert_eq!(limit.last.len(), MAX_ECS + 1);
-        // What else there is has its lines, and so have these once the pause is over.
+        // Other kinds are logged, and these again after the pause.
         assert!(limit.allows(Line::Refused(Cause::AccessDenied), 50_000));
         assert!(limit.allows(ec(99_999), 60_000));
     }

@@ -1,23 +1,23 @@
-//! What one thread of a host has: the configuration, its copies of the credentials, the
-//! requests that wait for them, and what it has counted.
+//! The state of one thread of a host: the configuration, its copies of the credentials, the
+//! requests that wait for them, and its counters.
 //!
-//! A host may have one thread that does everything, or one that fetches and others that
-//! serve: [`Worker::fetch`] and [`Worker::on_answer`] are for whoever fetches,
-//! [`Worker::look`] for whoever has requests that wait.
+//! A host may have one thread that does everything, or one that fetches and others that serve
+//! requests. The fetching thread calls [`Worker::fetch`] and [`Worker::on_answer`]; a thread
+//! with waiting requests calls [`Worker::look`].
 
 mod clock;
 mod counters;
 mod log_limit;
 mod refusal;
+mod settings;
 
 use log::Level;
 
 use crate::access::Key;
-use crate::config::choices::MetadataOf;
-use crate::config::{Config, Metadata, Route, RouteCache, Settings};
+use crate::config::{Config, Route, RouteCache};
 use crate::fetch::account::{Account, AccountId, Accounts, Fetch, Wanted};
 use crate::fetch::answer::{self, Answer, FetchOutcome};
-use crate::host::{Attribute, Host, Note};
+use crate::host::{Host, Note};
 use crate::metrics::{Counter, Gauge};
 use crate::oss::details::request_id;
 use crate::oss::error::{Alert, Cause, Verdict};
@@ -33,7 +33,7 @@ pub(crate) use refusal::OssError;
 /// The state of one thread.
 #[derive(Debug)]
 pub struct Worker<H: Host> {
-    /// What the core asks for all that is not its own.
+    /// The host of this worker.
     pub host: H,
     config: Config,
     accounts: Accounts,
@@ -44,27 +44,26 @@ pub struct Worker<H: Host> {
     clocks: Clocks,
     /// The second in which the gauges were last set.
     gauged_at: Option<u64>,
-    /// When all accounts were last looked at, in milliseconds since 1970.
+    /// The time when all accounts were last checked, in milliseconds since 1970.
     looked_at: Option<u64>,
 }
 
-/// What a request waits for, and how long.
+/// The wait of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Whose credentials.
+    /// The account whose credentials it waits for.
     pub account: AccountId,
-    /// The generation that its attempt before was refused with: newer
-    /// credentials are better, these are good enough.
+    /// The generation with which the earlier attempt was refused. The request waits for newer
+    /// credentials, and is signed with this generation if none come in time.
     pub newer_than: Option<u64>,
-    /// When it began, in milliseconds since 1970.
+    /// The beginning of the wait, in milliseconds since 1970.
     pub since: u64,
-    /// When it is over, in milliseconds since 1970.
+    /// The end of the wait, in milliseconds since 1970.
     pub until: u64,
 }
 
 impl<H: Host> Worker<H> {
-    /// A worker of this configuration. `random` is any number that differs between
-    /// workers.
+    /// A worker with this configuration. `random` is any number that differs between workers.
     pub fn new(config: Config, random: u64, host: H) -> Worker<H> {
         Worker {
             host,
@@ -80,12 +79,12 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Whether any request waits, so that [`Worker::look`] should be called soon.
+    /// Whether any request waits; then [`Worker::look`] should be called soon.
     pub fn has_parked(&self) -> bool {
         !self.parked.is_empty()
     }
 
-    /// Begins the fetches that are due, unless another has begun them.
+    /// Begins the fetches that are due, unless another worker has begun them.
     pub fn fetch(&mut self) {
         let Some(now) = self.host.now() else { return };
         let wanted = self.wanted(now);
@@ -94,7 +93,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Takes in the answer to a fetch that [`Worker::fetch`] has begun.
+    /// Handles the answer to a fetch that [`Worker::fetch`] has begun.
     pub fn on_answer(&mut self, fetch: &Fetch, answer: Answer) {
         let Some(now) = self.host.now() else { return };
         let result = answer::read(answer, now, fetch.sidecar.clock_margin_ms);
@@ -102,9 +101,11 @@ impl<H: Host> Worker<H> {
         let outcome = match &result {
             Ok(credentials) => {
                 let id = credentials.masked_id();
-                let expiry = credentials.expires_at.map(|time| time.to_string());
-                let expiry = expiry.as_deref().unwrap_or("no time");
-                let what = format!("fetched {id}, expire at {expiry} (seconds since 1970)");
+                let expiry = match credentials.expires_at {
+                    Some(time) => format!("expire at {time} (seconds since 1970)"),
+                    None => "do not expire".to_owned(),
+                };
+                let what = format!("fetched {id}; they {expiry}");
                 self.host
                     .log(Level::Info, &format!("credentials {name}: {what}"));
                 FetchOutcome::Fetched
@@ -122,8 +123,8 @@ impl<H: Host> Worker<H> {
             .end(fetch.account, fetch.holder, result, now, &mut self.host);
     }
 
-    /// Gives up a fetch that [`Worker::fetch`] has begun, where the host ends and another may
-    /// begin it anew.
+    /// Gives up a fetch that [`Worker::fetch`] has begun, because the host ends. Another worker
+    /// may begin it again.
     pub fn give_up(&mut self, fetch: &Fetch) {
         if let Some(now) = self.host.now() {
             let (account, holder) = (fetch.account, fetch.holder);
@@ -131,8 +132,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Looks at what all workers share, and wakes the requests for which the wait is
-    /// over.
+    /// Follows the shared credentials, and wakes the requests whose wait is over.
     pub fn look(&mut self) {
         let Some(now) = self.host.now() else { return };
         let wanted = self.wanted(now);
@@ -148,8 +148,8 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The accounts to look at now: those for which requests wait, and all of them once a
-    /// second. While requests wait, the host's timer is fast, and there may be many names.
+    /// The accounts to check now: those for which requests wait, and all of them once a second.
+    /// While requests wait, the host's timer is fast, and there may be many names.
     fn wanted(&self, now: u64) -> Wanted {
         let looked = |at: u64| (at..at + FULL_LOOK_MS).contains(&now);
         if self.parked.is_empty() || !self.looked_at.is_some_and(looked) {
@@ -165,22 +165,22 @@ impl<H: Host> Worker<H> {
         Wanted::These(waited_for.map(|(place, _)| AccountId(place)).collect())
     }
 
-    /// Brings all copies of the credentials up to date with what all workers share, for a
-    /// host that knows when this has changed.
+    /// Updates all copies of the credentials, for a host that knows when the shared ones have
+    /// changed.
     pub fn follow(&mut self) {
         if let Some(now) = self.host.now() {
             self.accounts.follow(&Wanted::All, now, &self.host);
         }
     }
 
-    /// Tells the host what was counted.
-    pub fn tell(&mut self) {
+    /// Sends the counts to the host.
+    pub fn flush(&mut self) {
         self.counters.flush(&mut self.host);
     }
 
-    /// Tells the host what was counted, and once a second how the credentials stand.
+    /// Sends the counts to the host and, once a second, sets the gauges of the credentials.
     pub fn report(&mut self) {
-        self.tell();
+        self.flush();
         let Some(now) = self.host.now() else { return };
         if self.gauged_at.replace(now / 1000) == Some(now / 1000) {
             return;
@@ -191,46 +191,26 @@ impl<H: Host> Worker<H> {
             let valid = expiry.is_some().into();
             self.host.gauge(Gauge::Valid(&account.name), valid);
             let left = match expiry {
-                // They have no end.
+                // These credentials do not expire.
                 Some(None) => continue,
                 Some(Some(time)) => time.saturating_sub(now / 1000),
                 None => 0,
             };
             self.host.gauge(Gauge::SecondsLeft(&account.name), left);
         }
-        // Each worker learns by itself, and all have one gauge.
+        // Each worker learns its own differences, but all share one gauge.
         if let Some(seconds) = self.clocks.largest() {
             self.host.gauge(Gauge::ClockCorrection, seconds);
         }
     }
 
-    /// The settings of the request of this callback's stream.
-    pub(crate) fn settings(&mut self) -> Settings {
-        let read = |wanted: bool, attribute| match wanted {
-            true => self.host.attribute(attribute),
-            false => Vec::new(),
-        };
-        let reads = |of| self.config.reads_metadata(of);
-        let metadata = Metadata {
-            route_name: read(self.config.needs_route_name(), Attribute::RouteName),
-            route: read(reads(MetadataOf::Route), Attribute::RouteMetadata),
-            cluster: read(reads(MetadataOf::Cluster), Attribute::ClusterMetadata),
-        };
-        let settings = self.metadata.settings(&self.config, metadata);
-        if let Settings::Wrong(Some(error)) = &settings {
-            let message = format!("settings in metadata refused: {error}");
-            self.host.log(Level::Error, &message);
-        }
-        settings
-    }
-
-    /// Whether some requests are checked that may pass elsewhere.
+    /// Whether some requests must pass checks that others need not pass.
     pub(crate) fn checks_access(&self) -> bool {
         self.config.checks_access
     }
 
-    /// Where the request of this callback's stream meets the filter. `noted`: whether an
-    /// earlier attempt may have noted something.
+    /// The place where the filter meets the request of this callback's stream. `noted` says
+    /// whether an earlier attempt may have left a note.
     pub(crate) fn place(&self, noted: bool) -> Place {
         match self.host.attempt() {
             0 => Place::Listener,
@@ -243,14 +223,15 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// The time that a signature for a host has to bear, in seconds since 1970, when it is
-    /// `now` here, in milliseconds since 1970.
+    /// The time for a signature to a host, in seconds since 1970. `now` is this machine's time,
+    /// in milliseconds since 1970.
     pub(crate) fn time_of(&self, host: &str, now: u64) -> u64 {
         self.clocks.of_host(host, now / 1000)
     }
 
-    /// A host has refused a signature for its time, in an answer of this `Date`: those that
-    /// follow, a retry's among them, bear its time. Whether they may: it is not too far off.
+    /// Handles a refusal because of a signature's time, whose `Date` this is: later signatures,
+    /// also that of a retry, use the host's time. The result is `false` if the difference is
+    /// too large to correct.
     pub(crate) fn on_clock_skew(&mut self, host: &str, date: &[u8]) -> bool {
         let Some(now) = self.host.now() else {
             return false;
@@ -258,31 +239,31 @@ impl<H: Host> Worker<H> {
         let learned = self.clocks.learn(host, date, now / 1000);
         let (ahead, what) = match learned {
             Learned::Nothing => return true,
-            Learned::Ahead(ahead) => (ahead, "signatures for it bear its time from now on"),
-            Learned::TooFar(ahead) => (ahead, "that is too much to be corrected"),
+            Learned::Ahead(ahead) => (ahead, "signatures for it use its time from now on"),
+            Learned::TooFar(ahead) => (ahead, "the difference is too large to correct"),
         };
         if self.log_limit.allows(Line::Clock, now) {
             let message = format!(
                 "the clock of {host} is {ahead} s ahead of this machine's (less than 0: behind \
-                 it): {what}; synchronize this machine's (NTP)"
+                 it): {what}; synchronize this machine's clock (NTP)"
             );
             self.host.log(Level::Warn, &message);
         }
         matches!(learned, Learned::Ahead(_))
     }
 
-    /// What signs a request now.
+    /// The signer for a request at `now`.
     pub(crate) fn signer(&mut self, account: AccountId, now: u64) -> Option<&mut Signer> {
         self.accounts.get_mut(account)?.signer(now, &self.host)
     }
 
-    /// The wait of a request that comes now. `None`: it can be signed, or there are too
-    /// many already that wait.
+    /// The wait of a new request. `None` means that it can be signed now, or that too many
+    /// requests wait already.
     pub(crate) fn new_wait(&mut self, account: AccountId, now: u64) -> Option<Wait> {
         let suspected = self.accounts.get(account)?.suspected;
         let generation = self.signer(account, now).map(|signer| signer.generation());
-        // The attempt before was refused with these, and newer ones may come soon. The
-        // note is read only while there are suspects.
+        // The earlier attempt was refused with these credentials, and newer ones may come soon.
+        // The note is read only while a suspicion exists.
         let newer_than = generation.filter(|generation| {
             let note = || self.host.noted(Note::Suspect);
             suspected == Some(*generation) && note() == generation.to_string().as_bytes()
@@ -296,18 +277,18 @@ impl<H: Host> Worker<H> {
         })
     }
 
-    /// Wakes the stream when its wait is over.
+    /// Registers a stream to be woken when its wait is over.
     pub(crate) fn park(&mut self, wait: Wait, handle: H::Handle) {
         self.parked.push((wait, handle));
     }
 
-    /// The stream is gone.
+    /// Removes a stream that is gone.
     pub(crate) fn forget(&mut self, handle: &H::Handle) {
         self.parked.retain(|(_, parked)| parked != handle);
     }
 
-    /// Whether a request need wait no longer: what it waits for is there, or time is up. A
-    /// time that is too far off was set by a clock that has since been set back.
+    /// Whether the wait of a request is over: the credentials are available, or the time is up.
+    /// An end too far in the future was set by a clock that has since been set back.
     pub(crate) fn is_over(&self, wait: &Wait, now: u64) -> bool {
         let late = wait.until <= now || wait.until > now + self.config.wait_timeout_ms;
         let ready = |account: &Account| {
@@ -317,7 +298,7 @@ impl<H: Host> Worker<H> {
         late || self.accounts.get(wait.account).is_none_or(ready)
     }
 
-    /// Why there is nothing to sign with.
+    /// The refusal of a request for which there are no credentials.
     pub(crate) fn no_credentials(&self, account: AccountId) -> Refusal {
         let mut refusal = Refusal::from(Reason::NoCredentials);
         let problem = self.accounts.problem(account);
@@ -327,31 +308,31 @@ impl<H: Host> Worker<H> {
         refusal
     }
 
-    /// Notes something without which a request can do.
+    /// Leaves a note that the request does not depend on.
     pub(crate) fn note(&mut self, note: Note, text: &str) {
         self.host.note(note, text.as_bytes());
     }
 
-    /// Counts one more.
+    /// Adds one to a counter.
     pub(crate) fn count(&mut self, counter: Counter) {
         self.counters.count(counter);
     }
 
-    /// Counts the key that has signed the URL of a request.
+    /// Counts the key that signed the URL of a request.
     pub(crate) fn count_key(&mut self, key: Option<Key>) {
         if let Some(key) = key {
             self.count(Counter::UrlKeys(key));
         }
     }
 
-    /// A request has waited.
+    /// Records the wait of a request.
     pub(crate) fn waited(&mut self, wait: &Wait, now: u64) {
         self.counters.waited(now.saturating_sub(wait.since));
     }
 
-    /// Does to the credentials what an error of OSS takes. `generation`: of those that
-    /// signed the request; `id`: OSS's name of it. Whether the request had better wait
-    /// for newer ones, if it comes again.
+    /// Applies the verdict of an error to the credentials. `generation` is that of the
+    /// credentials that signed the request; `id` is OSS's request id. The result says whether a
+    /// retry should wait for newer credentials.
     pub(crate) fn on_verdict(
         &mut self,
         route: &Route,
@@ -387,7 +368,7 @@ impl<H: Host> Worker<H> {
         verdict == Verdict::Suspect && account.suspected == Some(generation)
     }
 
-    /// Whether another attempt may be signed with others than these, now or soon.
+    /// Whether a retry may be signed with other credentials, now or soon.
     pub(crate) fn has_others(&mut self, id: AccountId, generation: u64) -> bool {
         let Some(now) = self.host.now() else {
             return false;
@@ -397,8 +378,8 @@ impl<H: Host> Worker<H> {
         suspected == Some(generation) || held != Some(generation)
     }
 
-    /// When the credentials of this generation expire, in seconds since 1970, if they are held
-    /// and do.
+    /// The expiry of the credentials of this generation, in seconds since 1970, if this worker
+    /// holds them and they expire.
     pub(crate) fn expiry(&mut self, id: AccountId, generation: u64) -> Option<u64> {
         let now = self.host.now()?;
         let signer = self.signer(id, now)?;
@@ -406,10 +387,10 @@ impl<H: Host> Worker<H> {
         signer.credentials().expires_at.filter(|_| held)
     }
 
-    /// Tells the operator why OSS refused a request.
+    /// Reports to the operator why OSS refused a request.
     pub(crate) fn on_diagnosis(&mut self, error: &OssError) {
         self.counters.count(Counter::OssErrors(error.cause));
-        // What a client does by itself is no trouble of the operator's.
+        // A client's own mistake needs no action by the operator.
         let is_trouble = error.cause.alert() != Alert::None;
         let Some(now) = self.host.now().filter(|_| is_trouble) else {
             return;

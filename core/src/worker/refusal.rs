@@ -1,4 +1,4 @@
-//! What the log says of an error of OSS.
+//! The log line about an error of OSS.
 
 use crate::config::Route;
 use crate::oss::details::{Details, request_id};
@@ -9,23 +9,24 @@ use crate::words::Word;
 /// An error that OSS sent in answer to a request on a route.
 #[derive(Debug)]
 pub struct OssError<'a> {
-    /// Its settings.
+    /// The settings of the route.
     pub route: &'a Route,
-    /// Why OSS refused.
+    /// The cause of the error.
     pub cause: Cause,
-    /// All that has come of it.
+    /// The part of the response that has arrived.
     pub response: ErrorResponse<'a>,
-    /// OSS's name of the request.
+    /// OSS's id of the request.
     pub request_id: &'a [u8],
-    /// `Date`, where it matters.
+    /// The header `Date`, where it matters.
     pub date: &'a [u8],
-    /// Until when the credentials were thought good, in seconds since 1970, where OSS says
-    /// that they are not.
+    /// The expected expiry of the credentials, in seconds since 1970, if OSS says that they
+    /// have expired.
     pub expires_at: Option<u64>,
 }
 
 impl OssError<'_> {
-    /// The line of the log. `credentials`: their name; `now` is in seconds since 1970.
+    /// The log line. `credentials` is the name of the credentials; `now` is in seconds since
+    /// 1970.
     pub fn line(&self, credentials: &str, now: u64) -> String {
         let details = Details::of(&self.response, self.cause);
         let (name, bucket) = (&self.route.name, &self.route.bucket);
@@ -49,7 +50,7 @@ impl OssError<'_> {
         line
     }
 
-    /// What the clocks say of a token that was thought good.
+    /// A sentence that compares the clocks and the expiry of a token.
     fn times(&self, now: u64) -> Option<String> {
         let end = http_date(self.expires_at?);
         let ours = http_date(now);
@@ -58,7 +59,7 @@ impl OssError<'_> {
             .and_then(parse_http_date);
         let theirs = theirs.map_or_else(|| "not known".to_owned(), http_date);
         Some(format!(
-            " The token's end is {end}; the time of OSS is {theirs}, and here {ours}."
+            " The token expires at {end}; OSS's time is {theirs}, this machine's is {ours}."
         ))
     }
 }

@@ -119,6 +119,7 @@ impl Host for Memory {
         match attribute {
             Attribute::RouteName => b"route".to_vec(),
             Attribute::RouteMetadata => self.route_metadata.clone(),
+            Attribute::ClusterName => b"outbound|443||oss.dns".to_vec(),
             Attribute::ClusterMetadata => Vec::new(),
         }
     }
@@ -289,6 +290,11 @@ impl Node {
         self.attempt(path, notes, attempt)
     }
 
+    /// Has an attempt note something else.
+    pub fn set_note(&mut self, stream: u32, note: Note, value: &[u8]) {
+        let notes = &self.streams[&stream].notes;
+        notes.borrow_mut().insert(format!("{note:?}"), value.into());
+    }
     /// What happens to a stream happens to one of which nothing has come yet.
     pub fn again(&mut self, stream: u32, event: Event) -> Seen {
         let known = self.streams.get_mut(&stream).unwrap();
@@ -296,7 +302,7 @@ impl Node {
         self.on(stream, event)
     }
 
-    /// A redirect of a stream within its host: another request, that begins anew.
+    /// A redirect of a stream within its host: another request, which starts from the beginning.
     pub fn redirect(&mut self, stream: u32, path: &str) -> u32 {
         let notes = Rc::clone(&self.streams[&stream].notes);
         self.attempt(path, notes, 1)
@@ -351,8 +357,8 @@ impl Node {
         self.streams[&stream].exchange.wants_body()
     }
 
-    pub fn minds_its_end(&self, stream: u32) -> bool {
-        self.streams[&stream].exchange.minds_its_end()
+    pub fn needs_gone(&self, stream: u32) -> bool {
+        self.streams[&stream].exchange.needs_gone()
     }
 
     /// What was noted with the request of a stream.

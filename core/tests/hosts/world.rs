@@ -76,14 +76,14 @@ pub trait World: Sized {
 
     /// The sidecar answers the oldest fetch. Whether the fetch wanted no copy.
     fn answer(&mut self, status: u16, body: String) -> bool {
-        let anew = self.on_fetcher(move |node| {
+        let no_cache = self.on_fetcher(move |node| {
             let body = body.as_bytes();
             let size = body.len();
             let fetch = node.answer(Answer::Given { status, size, body });
-            fetch.unwrap().anew
+            fetch.unwrap().no_cache
         });
         self.announce();
-        anew
+        no_cache
     }
 
     /// Whoever has stored something tells all that serve.

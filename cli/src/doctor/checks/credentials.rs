@@ -1,4 +1,4 @@
-//! Credentials, and whose they are.
+//! Checks of the credentials: whether they can be fetched, and who owns them.
 
 use oss_origin_auth_core::credentials::Credentials;
 use oss_origin_auth_core::oss::time::rfc3339_utc;
@@ -9,15 +9,15 @@ use crate::doctor::options::Options;
 use crate::doctor::plan::Plan;
 use crate::doctor::report::{Check, Report};
 
-/// What there is of credentials.
+/// The credentials, as far as they could be fetched.
 #[derive(Default)]
 pub struct Known {
     pub credentials: Option<Credentials>,
-    /// By how many seconds STS's clock is ahead of this machine's.
+    /// The number of seconds that STS's clock is ahead of this machine's.
     pub ahead: Option<i64>,
 }
 
-/// Fetches the credentials, and asks whose they are.
+/// Fetches the credentials, and asks STS who owns them.
 pub async fn check(options: &Options, plan: &Plan, report: &mut Report) -> Known {
     let name = plan.credentials.as_str();
     let timeout_ms = options.timeout * 1000;
@@ -78,7 +78,7 @@ fn shown(name: &str, kind: &str, credentials: &Credentials) -> Check {
     Check::good("credentials", format!("{name} ({kind}): {id}, {end}"))
 }
 
-/// Says who STS takes them for; STS's clock.
+/// Reports the identity that STS sees; returns STS's clock.
 async fn identity(
     trial: &Trial,
     name: &str,
@@ -97,7 +97,7 @@ async fn identity(
                 true => Check::failed("identity", error.to_string(), fix(&error)),
                 false => Check::unknown("identity", error.to_string()).fix(NO_IDENTITY),
             });
-            // One that refuses our time tells its own.
+            // A server that refuses our time sends its own.
             match error.cause {
                 Cause::Refused { date, .. } => ahead(date?),
                 _ => None,
@@ -106,7 +106,7 @@ async fn identity(
     }
 }
 
-/// By how many seconds a clock is ahead of this machine's.
+/// The number of seconds that a clock is ahead of this machine's.
 fn ahead(date: u64) -> Option<i64> {
     i64::try_from(date).ok()?.checked_sub_unsigned(now())
 }
@@ -114,7 +114,7 @@ fn ahead(date: u64) -> Option<i64> {
 const NO_IDENTITY: &str = "nothing, if OSS takes the signatures below: only this command asks STS whose \
      credentials they are";
 
-/// Whether a code of STS says that the credentials themselves are not good.
+/// Whether a code of STS says that the credentials themselves are wrong.
 fn is_of_key(code: &str) -> bool {
     let kinds = [
         "InvalidAccessKeyId",
@@ -125,12 +125,12 @@ fn is_of_key(code: &str) -> bool {
     kinds.iter().any(|kind| code.starts_with(kind))
 }
 
-/// What an operator does about a failed fetch.
+/// The advice for a failed fetch.
 fn fix(error: &FetchError) -> &'static str {
     match &error.cause {
         Cause::Refused { code, .. } => of_code(code),
         Cause::Status(_) | Cause::Malformed => {
-            "whoever is asked is not the source that the settings mean: compare its address, and \
+            "the server is not the source that the settings mean: compare its address, and \
              look at its log"
         }
         Cause::TimedOut | Cause::Unreachable(_) => {
@@ -152,10 +152,11 @@ const FIX_DEFAULT: &str = "say where the credentials are: nothing in the environ
      server of ECS was asked at last; set the variables of docs/SIDECAR.md, or name the sidecar's \
      settings with --sidecar-config; on ECS give the instance a RAM role";
 
-const FIX_SETTINGS: &str = "mend what the message names, in the sidecar's settings or the environment; \
+const FIX_SETTINGS: &str = "fix what the message names, in the sidecar's settings or the environment; \
      docs/SIDECAR.md describes them; `oss-origin-auth sidecar check` tries all names";
 
-/// Codes of STS (Alibaba Cloud, "STS error codes"), or the beginnings of their names.
+/// The advice for a code of STS, or for the beginning of its name (Alibaba Cloud, "STS error
+/// codes").
 fn of_code(code: &str) -> &'static str {
     let is = |begin: &str| code.starts_with(begin);
     if is("InvalidAccessKeyId") {

@@ -1,4 +1,4 @@
-//! The same object through an Envoy, and what Envoy must refuse.
+//! Checks of an Envoy: it must serve the same object, and refuse certain requests.
 
 use oss_origin_auth_core::oss::error::Cause;
 use oss_origin_auth_core::oss::headers;
@@ -13,17 +13,17 @@ use crate::doctor::report::{Check, Report};
 use crate::doctor::trust::trust;
 use crate::doctor::wire::{Answer, Message, Trouble, Wire};
 
-/// What is asked for, as clients have it.
+/// The paths to ask Envoy for, as clients know them.
 pub struct Paths {
     /// The object.
     pub object: Vec<u8>,
-    /// What all paths of the route begin with.
+    /// The beginning of all paths of the route.
     pub root: Vec<u8>,
-    /// A key that nobody has.
+    /// The path of a key that does not exist.
     pub nobodys: Vec<u8>,
 }
 
-/// Asks Envoy. `direct`: what OSS has answered to the same request.
+/// Runs the checks of Envoy. `direct` is OSS's own answer to the same request.
 pub async fn check(
     options: &Options,
     url: &EnvoyUrl,
@@ -71,7 +71,7 @@ pub async fn check(
     let list2 = envoy
         .ask("GET", &paths.root, "list-type=2&max-keys=1")
         .await;
-    // What serves nothing refuses everything, and says nothing of the filter by that.
+    // An Envoy that serves nothing refuses everything; that shows nothing about the filter.
     let is_served = got.with_status(&[200]).is_some();
     let worst = [&list, &list2].map(|response| {
         let leaked = b"<ListBucketResult";
@@ -116,7 +116,7 @@ impl Envoy<'_> {
     }
 }
 
-/// Whether Envoy serves what OSS has.
+/// Whether Envoy serves the same object as OSS.
 fn compare(got: &Response, direct: &Answer) -> Check {
     const CHECK: &str = "envoy_get";
     let Some(answer) = got.answer().filter(|answer| answer.cut.is_none()) else {
@@ -156,7 +156,7 @@ fn compare(got: &Response, direct: &Answer) -> Check {
     }
 }
 
-/// What Envoy answers, where OSS itself was not asked.
+/// The check of Envoy's answer where OSS itself was not asked.
 fn alone(got: &Response) -> Check {
     const CHECK: &str = "envoy_get";
     match got.answer() {
@@ -173,7 +173,7 @@ fn alone(got: &Response) -> Check {
 const FIX_OTHER: &str = "Envoy asks for another object, or serves an old copy: compare the route's \
      rewrite with `strip_prefix` and `key_prefix`, the bucket, and what a cache holds";
 
-/// Envoy's own answer, or that of OSS to Envoy.
+/// The check of an answer other than the object: Envoy's own, or OSS's answer to Envoy.
 fn not_served(check: &'static str, answer: &Answer, wanted: u16) -> Check {
     let status = answer.status;
     let word = std::str::from_utf8(answer.header(REASON_HEADER)).unwrap_or_default();
@@ -214,7 +214,8 @@ fn not_served(check: &'static str, answer: &Answer, wanted: u16) -> Check {
     }
 }
 
-/// What Envoy must refuse: `leaked` is what an answer begins with that it must not give.
+/// The check of a request that Envoy must refuse. `leaked` is the beginning of an answer that
+/// it must not give.
 fn refused(
     check: &'static str,
     response: &Response,
@@ -254,14 +255,14 @@ fn refused(
     }
 }
 
-/// DELETE of the tags of an object that nobody has: it deletes nothing, wherever it comes to.
+/// DELETE of the tags of a key that does not exist: it deletes nothing, even if it reaches OSS.
 fn delete(response: &Response, is_served: bool) -> Check {
     const CHECK: &str = "envoy_delete";
     let Some(answer) = response.answer() else {
         return response.problem(CHECK);
     };
     let is_of_oss = answer.is_of_oss();
-    // What the filter looks at before the method; the rest, after it.
+    // The filter checks these before the method, and the others after it.
     let is_refused = match reason(answer) {
         None => {
             let is_error = (400..500).contains(&answer.status) && answer.status != BUSY;
@@ -288,10 +289,10 @@ fn delete(response: &Response, is_served: bool) -> Check {
     )
 }
 
-/// Too many requests: nothing is said of this one.
+/// Too many requests: this says nothing about the request itself.
 const BUSY: u16 = 429;
 
-/// Why the filter has refused, if it has.
+/// The reason for which the filter refused, if it did.
 fn reason(answer: &Answer) -> Option<Reason> {
     let word = std::str::from_utf8(answer.header(REASON_HEADER)).ok()?;
     Reason::of(word)
@@ -327,7 +328,7 @@ fn download(got: &Response, direct: Option<&Answer>) -> Check {
     }
 }
 
-/// Of two results of one check, the worse one.
+/// The worse one of two results of one check.
 fn worst_of([one, other]: [Check; 2]) -> Check {
     use crate::doctor::report::Outcome::{Failed, Unknown};
     let rank = |check: &Check| match check.outcome {

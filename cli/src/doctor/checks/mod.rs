@@ -13,7 +13,7 @@ use super::report::{Check, Report};
 use super::trust::trust;
 use super::wire::Wire;
 
-/// Tries everything that can be tried.
+/// Runs all checks that are possible.
 pub async fn examine(options: &Options) -> Report {
     let mut report = Report::new(options.json);
     let (plan, wire) = match settings(options) {
@@ -79,7 +79,7 @@ pub async fn examine(options: &Options) -> Report {
 
 const NO_CREDENTIALS: &str = "there are no credentials";
 
-/// The settings, and the way to OSS; or what is wrong, and what to write.
+/// The settings and the connection to OSS, or the error and the way to fix it.
 fn settings(options: &Options) -> Result<(Plan, Wire), (Problem, &'static str)> {
     let of_settings = |problem| (problem, FIX_SETTINGS);
     let plan = Plan::new(options).map_err(of_settings)?;
@@ -105,12 +105,12 @@ fn settings(options: &Options) -> Result<(Plan, Wire), (Problem, &'static str)> 
     Ok((plan, wire))
 }
 
-const FIX_SETTINGS: &str = "mend what the message names; `oss-origin-auth doctor --help` lists the \
-     flags, README.md the settings, and `oss-origin-auth check-config` says all of a file";
+const FIX_SETTINGS: &str = "correct what the message names; `oss-origin-auth doctor --help` lists the \
+     flags, docs/CONFIGURATION.md the settings, and `oss-origin-auth check-config` checks a whole file";
 const FIX_CA: &str = "name a file with the certificates of the authorities that are trusted, in PEM; \
      Debian's package ca-certificates has those of the web";
 
-/// What takes credentials: the answer to a GET of the object.
+/// The checks that need credentials; returns the answer to a GET of the object.
 async fn signed(
     options: &Options,
     bucket: &mut Bucket,

@@ -1,4 +1,4 @@
-//! The way to OSS: its name, a connection, TLS, and its clock.
+//! Checks of the network: the name of OSS's host, a connection, TLS, and the clock.
 
 use oss_origin_auth_core::oss::headers;
 use oss_origin_auth_core::oss::time::{parse_http_date, rfc3339_utc};
@@ -10,7 +10,7 @@ use crate::doctor::report::{Check, Report};
 use crate::doctor::trust::{AUTHORITY_AS_SERVER, SERVER_AS_AUTHORITY};
 use crate::doctor::wire::{Trouble, Wire};
 
-/// Whether OSS can be asked.
+/// Checks whether OSS can be reached.
 pub async fn check(wire: &Wire, endpoint: &Endpoint, report: &mut Report) -> bool {
     let host = &wire.host;
     match wire.resolve().await {
@@ -41,7 +41,9 @@ pub async fn check(wire: &Wire, endpoint: &Endpoint, report: &mut Report) -> boo
                      use the public one (oss-{region}.aliyuncs.com) or the bucket's own domain \
                      (`endpoint`); within the region see the firewall"
                 ),
-                _ => format!("open the way to port {port} of it: firewall, security group, route"),
+                _ => {
+                    format!("allow connections to its port {port}: firewall, security group, route")
+                }
             };
             let seen = format!("port {port}: {trouble}");
             report.add(Check::failed("connect", seen, fix));
@@ -54,7 +56,7 @@ pub async fn check(wire: &Wire, endpoint: &Endpoint, report: &mut Report) -> boo
 
 async fn tls(wire: &Wire, endpoint: &Endpoint, report: &mut Report) -> bool {
     if !wire.is_tls() {
-        report.add(Check::skipped("tls", "--plain-http says so"));
+        report.add(Check::skipped("tls", "--plain-http is given"));
         return true;
     }
     let trouble = match wire.handshake().await {
@@ -75,7 +77,7 @@ async fn tls(wire: &Wire, endpoint: &Endpoint, report: &mut Report) -> bool {
              `trusted_ca`, not that of a server, and have it issue the server's"
         }
         (Trouble::WantsCertificate, _) => {
-            "OSS wants none, so something else answers there: see what `resolve` shows, proxies \
+            "OSS requires none, so something else answers there: see what `resolve` shows, proxies \
              on the way, and --connect"
         }
         (Trouble::Certificate(_), Endpoint::Own) => {
@@ -103,26 +105,26 @@ async fn tls(wire: &Wire, endpoint: &Endpoint, report: &mut Report) -> bool {
 
 fn accepted(expires: Option<u64>) -> Check {
     let Some(expires) = expires else {
-        return Check::good("tls", "the certificate is good");
+        return Check::good("tls", "the certificate is valid");
     };
     let days = expires.saturating_sub(now()) / (24 * 3600);
     let until = rfc3339_utc(expires);
-    let seen = format!("the certificate is good until {until} ({days} days)");
+    let seen = format!("the certificate is valid until {until} ({days} days)");
     match days < SOON {
         true => Check::warning("tls", seen, "see that it is renewed in time"),
         false => Check::good("tls", seen),
     }
 }
 
-/// A certificate that ends in so few days should have been renewed.
+/// The number of days before its end by which a certificate should have been renewed.
 const SOON: u64 = 7;
 
 const FIX_NAME: &str = "compare `endpoint` with those of OSS's documentation (\"Regions and endpoints\") \
      and `bucket` with the console; see this machine's DNS; hosts named -internal may have an \
      address only within Alibaba Cloud";
 
-/// Compares this machine's clock with OSS's and STS's: by how many seconds the time of
-/// signatures must be corrected.
+/// Compares this machine's clock with the clocks of OSS and STS. Returns the number of seconds
+/// by which the time of signatures must be corrected.
 pub fn clock(unsigned: &Response, of_sts: Option<i64>, is_tls: bool, report: &mut Report) -> i64 {
     let answer = unsigned.answer();
     let date = answer
@@ -140,10 +142,10 @@ pub fn clock(unsigned: &Response, of_sts: Option<i64>, is_tls: bool, report: &mu
     let Some(ahead) = date else {
         let why = match unsigned {
             Response::None(trouble) => trouble.to_string(),
-            Response::Given(answer) if !answer.is_of_oss() => "what answers is not OSS".to_owned(),
+            Response::Given(answer) if !answer.is_of_oss() => "the server is not OSS".to_owned(),
             Response::Given(_) | Response::Refused(_) => "its answer has no date".to_owned(),
         };
-        let check = Check::unknown("clock", format!("OSS did not tell its time: {why}{sts}"));
+        let check = Check::unknown("clock", format!("OSS did not report its time: {why}{sts}"));
         report.add(
             match unsigned.answer().is_some_and(|one| !one.is_of_oss()) {
                 true => check.fix(NOT_OSS),
@@ -178,15 +180,17 @@ pub fn clock(unsigned: &Response, of_sts: Option<i64>, is_tls: bool, report: &mu
     }
 }
 
-/// OSS, RequestTimeTooSkewed; STS, InvalidTimeStamp: 15 minutes.
+/// The greatest difference of clocks: 15 minutes (OSS, RequestTimeTooSkewed; STS,
+/// InvalidTimeStamp).
 const MOST_SKEW: i64 = 900;
 
-/// Whoever answers in OSS's place could choose the time for which a signature is good.
+/// The advice where a server's clock cannot be trusted: a server in OSS's place could choose
+/// the time at which a signature is valid.
 const NOT_BELIEVED: &str = "compare this machine's clock with another (NTP): OSS's time came without TLS, and STS's \
      does not confirm it, so all that follows is signed by this machine's time; OSS refuses that \
      if this clock is the wrong one";
 
-/// Whether two clocks tell the same time, as far as answers take their time.
+/// Whether two clocks show the same time, up to the delay of an answer.
 fn agree(one: i64, other: i64) -> bool {
     one.abs_diff(other) <= 120
 }

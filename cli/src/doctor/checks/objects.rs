@@ -1,4 +1,4 @@
-//! An object: read in several ways, and what is special about it.
+//! Checks of an object: it is read in several ways, and its special properties are reported.
 
 use oss_origin_auth_core::config::choices::{ForcedDownload, Ranges};
 use oss_origin_auth_core::oss::error::Cause;
@@ -11,7 +11,7 @@ use crate::doctor::plan::Endpoint;
 use crate::doctor::report::{Check, Report};
 use crate::doctor::wire::Answer;
 
-/// HEAD, GET and a range; the answer to the GET.
+/// Tries HEAD, GET and a range; returns the answer to the GET.
 pub async fn read(
     options: &Options,
     bucket: &mut Bucket,
@@ -31,10 +31,10 @@ pub async fn read(
     got
 }
 
-const NO_OBJECT: &str = "give --object KEY, the key of an object that is there";
+const NO_OBJECT: &str = "give --object KEY, the key of an object that exists";
 
-/// Without a name an object is asked for that nobody has: that it is missed says as much of
-/// the signature and of the role.
+/// The check of an answer. Without a name, a key that does not exist is requested: a 404 also
+/// shows that the signature and the role are accepted.
 fn judged(
     check: &'static str,
     bucket: &mut Bucket,
@@ -46,15 +46,15 @@ fn judged(
         return match is_named {
             true if answer.is_of_oss() => Check::good(check, shown(answer)),
             true => {
-                let seen = format!("{}; it is no answer of OSS", odd(answer));
+                let seen = format!("{}; it is not an answer of OSS", odd(answer));
                 Check::unknown(check, seen).fix(NOT_OSS)
             }
-            false => Check::unknown(check, "there is an object of a key that nobody has"),
+            false => Check::unknown(check, "an object exists under a random key"),
         };
     }
     match response.explained() {
         Some(error) if !is_named && error.cause == Cause::NoSuchKey => {
-            let seen = format!("{}: signature and role are good", error.seen());
+            let seen = format!("{}: signature and role are accepted", error.seen());
             error.mark(Check::good(check, seen))
         }
         Some(error) if error.cause == Cause::NoSuchKey => {
@@ -75,7 +75,7 @@ fn judged(
     }
 }
 
-/// An object, in a line.
+/// The description of an object in one line.
 fn shown(answer: &Answer) -> String {
     let size = match answer.length() {
         Some(length) => format!("{length} bytes"),
@@ -86,7 +86,7 @@ fn shown(answer: &Answer) -> String {
     format!("{}, {size}, {kind}, ETag {etag}", answer.status)
 }
 
-/// A part of the object, and one past its end.
+/// Tries a range of the object, and one past its end.
 async fn range(bucket: &mut Bucket, path: &[u8], whole: &Answer) -> Check {
     const CHECK: &str = "range";
     let size = whole.length().unwrap_or(whole.body.len() as u64);
@@ -99,11 +99,7 @@ async fn range(bucket: &mut Bucket, path: &[u8], whole: &Answer) -> Check {
     let response = bucket.ask("GET", path, &[("range", &header)]).await;
     let Some(answer) = response.with_status(&[206]) else {
         return match response.with_status(&[200]) {
-            Some(_) => Check::failed(
-                CHECK,
-                "200 instead of 206: the range is not heeded",
-                FIX_RANGE,
-            ),
+            Some(_) => Check::failed(CHECK, "200 instead of 206: the range is ignored", FIX_RANGE),
             None => response.problem(CHECK),
         };
     };
@@ -127,7 +123,7 @@ async fn range(bucket: &mut Bucket, path: &[u8], whole: &Answer) -> Check {
         (0, _) => past.problem(CHECK),
         (status, _) => {
             let seen = format!("206 with the right bytes; past the end {status}");
-            Check::unknown(CHECK, seen).fix("see `ranges` in README.md")
+            Check::unknown(CHECK, seen).fix("see `ranges` in docs/CONFIGURATION.md")
         }
     }
 }
@@ -135,7 +131,8 @@ async fn range(bucket: &mut Bucket, path: &[u8], whole: &Answer) -> Check {
 const FIX_RANGE: &str =
     "see what stands between this machine and OSS: a proxy or a cache that changes answers";
 
-/// Whether the object can be had without a signature. `is_object`: it was asked for.
+/// Checks that the object cannot be read without a signature. `is_object` says whether the
+/// object was requested.
 pub fn unsigned((response, is_object): &(Response, bool), report: &mut Report) {
     const CHECK: &str = "unsigned";
     if !is_object {
@@ -153,11 +150,14 @@ pub fn unsigned((response, is_object): &(Response, bool), report: &mut Report) {
     report.add(match (answer.status, error) {
         (200..=299, _) if answer.is_of_oss() => Check::failed(
             CHECK,
-            format!("{}: anybody may read it past Envoy", answer.status),
+            format!("{}: anybody may read it without Envoy", answer.status),
             fix,
         ),
         (_, Some(error)) if error.cause == Cause::NoSuchKey => {
-            let seen = format!("{}: OSS looks for it whoever asks", error.seen());
+            let seen = format!(
+                "{}: OSS looks for the object without checking who asks",
+                error.seen()
+            );
             error.mark(Check::failed(CHECK, seen, fix))
         }
         (400..=499, Some(error)) if error.is_refusal() => {
@@ -171,7 +171,7 @@ pub fn unsigned((response, is_object): &(Response, bool), report: &mut Report) {
     });
 }
 
-/// What is special about the object and its endpoint.
+/// Reports special properties of the object and its endpoint.
 pub async fn describe(options: &Options, bucket: &mut Bucket, got: &Response, report: &mut Report) {
     let read = got.object().filter(|_| options.object.is_some());
     report.add(match read {
@@ -208,7 +208,7 @@ fn not_read(check: &'static str, options: &Options) -> Check {
     Check::skipped(check, why)
 }
 
-/// The failed check, if the error is of one of these causes.
+/// The failed check, if the error has one of these causes.
 fn of_cause(response: &Response, check: &'static str, causes: &[Cause]) -> Option<Check> {
     let error = response.explained()?;
     causes.contains(&error.cause).then(|| error.failed(check))
@@ -222,12 +222,12 @@ fn forced_download(bucket: &Bucket, answer: &Answer) -> Check {
     if !is_marked {
         return Check::good(CHECK, "OSS lets browsers show the object");
     }
-    let seen = "OSS has browsers download the object (x-oss-force-download)";
+    let seen = "OSS makes browsers download the object (x-oss-force-download)";
     let is_removed = bucket.plan.route.rules.forced_download == ForcedDownload::Remove;
     let fix = "serve the bucket by its own domain (`addressing`: \"cname\"), or set \
                `forced_download`: \"remove\"";
     match (is_removed, bucket.plan.is_of_file) {
-        (true, _) => Check::good(CHECK, format!("{seen}; the filter takes that off")),
+        (true, _) => Check::good(CHECK, format!("{seen}; the filter removes the header")),
         (false, true) => Check::failed(CHECK, seen, fix),
         (false, false) => Check::warning(CHECK, seen, fix),
     }

@@ -1,4 +1,4 @@
-//! Where the bucket lies, and what the role may do with it besides reading an object.
+//! Checks of the bucket's region, and of the role's permissions besides reading an object.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +9,7 @@ use crate::doctor::bucket::{Bucket, Response, random_key};
 use crate::doctor::options::Options;
 use crate::doctor::report::{Check, Report};
 
-/// The bucket's region, as OSS tells it (GetBucketLocation).
+/// Checks the bucket's region, which OSS reports (GetBucketLocation).
 pub async fn region(bucket: &mut Bucket, report: &mut Report) {
     const CHECK: &str = "region";
     let response = bucket
@@ -22,10 +22,10 @@ pub async fn region(bucket: &mut Bucket, report: &mut Report) {
         report.add(match (told, wanted) {
             (Some(told), Some(wanted)) if told != wanted => Check::failed(
                 CHECK,
-                format!("the bucket lies in {told}, and signatures are for {wanted}"),
+                format!("the bucket is in {told}, and signatures are for {wanted}"),
                 format!("write `region`: \"{told}\", and the endpoint of that region"),
             ),
-            (Some(told), _) => Check::good(CHECK, format!("the bucket lies in {told}")),
+            (Some(told), _) => Check::good(CHECK, format!("the bucket is in {told}")),
             (None, _) => response.problem(CHECK),
         });
         return;
@@ -57,7 +57,7 @@ pub async fn region(bucket: &mut Bucket, report: &mut Report) {
     });
 }
 
-/// `oss-cn-hangzhou` is the region cn-hangzhou.
+/// The region in a location: `oss-cn-hangzhou` is the region cn-hangzhou.
 fn region_word(text: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let region = text.strip_prefix("oss-").unwrap_or(text);
@@ -66,7 +66,7 @@ fn region_word(text: &[u8]) -> Option<&str> {
     fits.then_some(region)
 }
 
-/// What the role may do besides.
+/// Checks the role's other permissions.
 pub async fn check(options: &Options, bucket: &mut Bucket, report: &mut Report) {
     let response = bucket
         .ask_beside("GET", b"", "list-type=2&max-keys=1", Vec::new(), b"")
@@ -80,13 +80,13 @@ pub async fn check(options: &Options, bucket: &mut Bucket, report: &mut Report) 
     };
 }
 
-/// What a role may read besides objects.
+/// A permission besides reading objects.
 struct More {
     check: &'static str,
-    /// What the XML of the answer begins with.
+    /// The beginning of the XML answer.
     begin: &'static str,
     what: &'static str,
-    /// The word of `operations` that lets clients have it.
+    /// The word in `operations` that allows clients this request.
     operation: &'static str,
     right: &'static str,
 }
@@ -107,7 +107,8 @@ const ACL: More = More {
     right: "oss:GetBucketAcl",
 };
 
-/// A role that serves objects needs no more than `oss:GetObject`; Alibaba CDN's own has more.
+/// Whether the role may read more than objects. To serve objects it needs only `oss:GetObject`;
+/// Alibaba CDN's own role has more.
 fn may_read(bucket: &Bucket, response: &Response, more: &More) -> Check {
     let body = response.with_status(&[200]).map(|answer| &answer.body);
     let is_begin = |part: &[u8]| part == more.begin.as_bytes();
@@ -155,8 +156,8 @@ fn acl(bucket: &Bucket, response: &Response) -> Check {
     }
 }
 
-/// Tries an upload that OSS refuses whoever asks: its Content-MD5 is that of other bytes
-/// (OSS, "PutObject": 400 InvalidDigest). Who may not write is refused before.
+/// Tries an upload that OSS always refuses, since its Content-MD5 does not match (OSS,
+/// "PutObject": 400 InvalidDigest). OSS checks the permission to write first.
 async fn write(bucket: &mut Bucket) -> Check {
     const CHECK: &str = "write";
     let prefix = bucket.plan.route.rules.key_prefix.clone();
@@ -173,7 +174,7 @@ async fn write(bucket: &mut Bucket) -> Check {
         .ask_beside("PUT", key.as_bytes(), "", headers, body)
         .await;
     let shown = key.escape_debug();
-    // However it was answered, nothing may be there.
+    // Whatever the answer was, the object must not exist.
     let left = bucket
         .ask_beside("HEAD", key.as_bytes(), "", Vec::new(), b"")
         .await;
@@ -200,24 +201,24 @@ async fn write(bucket: &mut Bucket) -> Check {
             error.mark(Check::good(CHECK, seen))
         }
         (Some(error), _) => {
-            let seen = format!("it does not tell: {}", error.seen());
+            let seen = format!("the answer does not show it: {}", error.seen());
             error.mark(Check::unknown(CHECK, seen))
         }
         (None, _) => response.problem(CHECK),
     }
 }
 
-/// What is to be said if the upload was taken, or may have been, and nobody can say whether
-/// the object is there. `left`: the answer to a HEAD of it.
+/// The warning for an upload that was or may have been accepted, where it is not known whether
+/// the object exists. `left` is the answer to a HEAD of it.
 fn maybe_left(response: &Response, left: &Response, key: &str) -> Option<Check> {
     const CHECK: &str = "write";
     let status = response.answer().map_or(0, |answer| answer.status);
-    let fix = format!("look whether the object {key} is there, and delete it");
+    let fix = format!("check whether the object {key} exists, and delete it");
     if (200..300).contains(&status) {
         let seen = format!("{status}: the role may write, and OSS may have kept the object {key}");
         return Some(Check::failed(CHECK, seen, format!("{fix}; {FIX_WRITE}")));
     }
-    // An error of the client is OSS's word that nothing was stored.
+    // An error of the client (4xx) means that OSS stored nothing.
     let is_told = (400..500).contains(&status) || left.with_status(&[404]).is_some();
     let check = match response.explained() {
         Some(error) => error.mark(Check::unknown(CHECK, error.seen())),
