@@ -1,33 +1,32 @@
-//! The host's functions (proxy-wasm ABI 0.2.1), as safe calls.
+//! The host's functions (proxy-wasm ABI 0.2.1), wrapped in safe functions.
 //!
-//! The SDK's own wrappers panic on a status that they do not expect and, some
-//! of them, on text that is not UTF-8; a panic takes the worker down. Here
-//! every status is a value. The SDK is used for what it dispatches.
+//! The SDK's own wrappers panic on an unexpected status and, some of them, on text that is not
+//! UTF-8; a panic ends the worker's VM. Here every status is a value. The SDK is used only to
+//! dispatch the callbacks.
 
 use std::ptr;
 
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-/// The error is the ABI's number of a status other than OK.
+/// The result of a call. The error is the ABI's number of a status other than OK.
 pub type Result<T> = std::result::Result<T, u32>;
 
-/// What a compare-and-set of an absent value takes. The host gives out its
-/// numbers from 1 upwards and takes any but 0 as a condition, so this one is
-/// met only while there is still no value.
+/// The compare-and-set number for creating a value. The host assigns numbers from 1 upwards,
+/// and checks any number but 0. So this one succeeds only while the key has no value.
 pub const CAS_OF_ABSENT: u32 = u32::MAX;
 
-/// Reads `max` bytes of a buffer from its beginning.
+/// The first `max` bytes of a buffer.
 pub fn buffer(buffer: BufferType, max: usize) -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max, data, size) })
 }
 
-/// All headers of a map, in the host's serialized form: see [`header_pairs`].
+/// All headers of a map, in the host's serialized format: see [`header_pairs`].
 pub fn header_map(map: MapType) -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
-/// Splits a serialized map: the number of pairs, the two lengths of each, then
-/// each name and value with a NUL behind it. Stops at what does not add up.
+/// Splits a serialized map: the number of pairs, the two lengths of each, then each name and
+/// value with a NUL after it. It stops at the first inconsistency.
 pub fn header_pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
     let (count, rest) = serialized.split_at_checked(4).unwrap_or_default();
     let count = length(count).min(rest.len() / 8);
@@ -48,46 +47,49 @@ pub fn header_pairs(serialized: &[u8]) -> Vec<(&[u8], &[u8])> {
     pairs
 }
 
-/// A length in four bytes.
+/// Reads a length of four bytes.
 fn length(bytes: &[u8]) -> usize {
     bytes.try_into().map_or(0, u32::from_le_bytes) as usize
 }
 
+/// The value of a header.
 pub fn header(map: MapType, name: &str) -> Result<Vec<u8>> {
     let (n, len) = (name.as_ptr(), name.len());
     owned(|data, size| unsafe { proxy_get_header_map_value(map as u32, n, len, data, size) })
 }
 
-/// Sets a header, replacing any of its name.
+/// Sets a header and replaces all headers of its name.
 pub fn set_header(map: MapType, name: &str, value: &[u8]) -> Result<()> {
     let (n, v) = (name.as_ptr(), value.as_ptr());
     check(unsafe { proxy_replace_header_map_value(map as u32, n, name.len(), v, value.len()) })
 }
 
-/// Adds a header that is not there: a fifth cheaper than setting it, since the
-/// host need not look for it.
+/// Adds a header that does not exist yet. This costs a fifth less than setting it, because the
+/// host need not search for it.
 pub fn add_header(map: MapType, name: &str, value: &[u8]) -> Result<()> {
     let (n, v) = (name.as_ptr(), value.as_ptr());
     check(unsafe { proxy_add_header_map_value(map as u32, n, name.len(), v, value.len()) })
 }
 
+/// Removes all headers of a name.
 pub fn remove_header(map: MapType, name: &[u8]) -> Result<()> {
     check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
-/// Replaces all that is there of the response's body.
+/// Replaces the available part of the response body.
 pub fn replace_response_body(body: &[u8]) -> Result<()> {
     let (kind, all) = (BufferType::HttpResponseBody as u32, usize::MAX);
     check(unsafe { proxy_set_buffer_bytes(kind, 0, all, body.as_ptr(), body.len()) })
 }
 
-/// The id of a metric, made if there is none of the name.
+/// The id of the metric of this name, which is created if it does not exist.
 pub fn define_metric(kind: MetricType, name: &str) -> Result<u32> {
     let mut id = 0;
     check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) })?;
     Ok(id)
 }
 
+/// Adds to a counter.
 pub fn increment(counter: u32, by: u64) -> Result<()> {
     check(unsafe { proxy_increment_metric(counter, by as i64) })
 }
@@ -97,17 +99,17 @@ pub fn record(metric: u32, value: u64) -> Result<()> {
     check(unsafe { proxy_record_metric(metric, value) })
 }
 
-/// Sets `wasm.<name>` of the stream's filter state, for the access log.
+/// Sets `wasm.<name>` in the stream's filter state, for the access log.
 pub fn set_filter_state(name: &str, value: &[u8]) -> Result<()> {
     check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// A property by its path, whose parts a NUL separates.
+/// A property. The parts of its path are separated by NULs.
 pub fn property(path: &str) -> Result<Vec<u8>> {
     owned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
 
-/// A value of shared data and its compare-and-set number.
+/// A value of shared data, and its compare-and-set number.
 pub fn shared_data(key: &str) -> (Option<Vec<u8>>, u32) {
     let mut cas = 0;
     let (k, len) = (key.as_ptr(), key.len());
@@ -117,41 +119,44 @@ pub fn shared_data(key: &str) -> (Option<Vec<u8>>, u32) {
     }
 }
 
+/// Writes a value of shared data if its compare-and-set number is still `cas`.
 pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<()> {
     let (k, v) = (key.as_ptr(), value.as_ptr());
     check(unsafe { proxy_set_shared_data(k, key.len(), v, value.len(), cas) })
 }
 
+/// Sets the period of the ticks of this root context.
 pub fn set_tick_period(milliseconds: u32) -> Result<()> {
     check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
-/// Milliseconds since 1970, by the host's clock.
+/// The host's time, in milliseconds since 1970.
 pub fn now_ms() -> Result<u64> {
     let mut now = 0_u64;
     check(unsafe { proxy_get_current_time_nanoseconds(&mut now) })?;
     Ok(now / 1_000_000)
 }
 
-/// Any number.
+/// A random number.
 pub fn random() -> Result<u64> {
     let mut bytes = [0; 8];
-    // SAFETY: WASI fills as many bytes as it is told.
+    // SAFETY: WASI fills as many bytes as the length says.
     check(unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) })?;
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Later calls in this callback act on that stream.
+/// Makes that stream the target of the following calls in this callback.
 pub fn act_on(context: u32) -> Result<()> {
     check(unsafe { proxy_set_effective_context(context) })
 }
 
+/// Continues a request that a callback has held.
 pub fn resume_request() -> Result<()> {
     const REQUEST: u32 = 0;
     check(unsafe { proxy_continue_stream(REQUEST) })
 }
 
-/// A local reply. `details` goes to Envoy's access log.
+/// Sends a local reply. `details` goes to Envoy's access log.
 pub fn reply(
     status: u32,
     details: &str,
@@ -194,7 +199,7 @@ fn check(status: u32) -> Result<()> {
     }
 }
 
-/// Takes over what the host has put into memory that it asked this module for.
+/// Takes over a buffer that the host allocated in this module's memory.
 fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
     let mut data = ptr::null_mut();
     let mut size = 0;
@@ -202,21 +207,21 @@ fn owned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> 
     if data.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from `proxy_on_memory_allocate`, which makes
-    // a Vec with exactly this capacity and forgets it.
+    // SAFETY: the host got `data` from `proxy_on_memory_allocate`, which makes a Vec with
+    // exactly this capacity and forgets it.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-// WASI's own, not the standard library's: that brings the names and texts of
-// all errors of an operating system with it.
+// This is WASI's function. The standard library's would add the names and texts of all errors
+// of an operating system to the module.
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn random_get(data: *mut u8, size: usize) -> u32;
 }
 
-/// Where a text begins.
+/// The address of a text.
 type Text = *const u8;
-/// Where the host puts what it hands over, and its length.
+/// The address at which the host stores a buffer's address; its length is stored separately.
 type Data = *mut *mut u8;
 type Size = *mut usize;
 

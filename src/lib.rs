@@ -1,5 +1,5 @@
-//! The filter: Envoy's callbacks in, the core's actions out. What it decides is in
-//! `core/`; `docs/DESIGN.md` describes how the two work together.
+//! The filter: Envoy's callbacks in, the core's actions out. The decisions are made in `core/`;
+//! `docs/DESIGN.md` describes how the two work together.
 #![cfg(target_arch = "wasm32")]
 
 mod abi;
@@ -24,7 +24,7 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|root| Box::new(Root { root, plugin: Plugin::default() }));
 }}
 
-/// One for each worker thread and configuration.
+/// The root context: one for each worker thread and configuration.
 struct Root {
     root: u32,
     plugin: Plugin,
@@ -42,7 +42,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let text = abi::buffer(BufferType::PluginConfiguration, usize::MAX).unwrap_or_default();
         let config = Config::parse(&text, |name| std::env::var(name).ok());
-        let random = abi::random().map_err(|_| "there are no random numbers here".to_owned());
+        let random = abi::random().map_err(|_| "the host gives no random numbers".to_owned());
         let configured = config
             .map_err(|error| error.to_string())
             .and_then(|config| {
@@ -77,11 +77,18 @@ impl RootContext for Root {
     }
 }
 
-/// One attempt at one request.
+/// Envoy has forgotten the configuration, and has no request that still has it.
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.plugin.end();
+    }
+}
+
+/// The context of one attempt at a request.
 struct Stream {
     plugin: Plugin,
     exchange: Rc<RefCell<Exchange<Handle>>>,
-    /// From the headers of the response on, where its body matters.
+    /// Set from the response headers on, if the body is wanted.
     body_wanted: Option<Wanted>,
 }
 
@@ -89,7 +96,7 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        // Without headers, the request is one that is refused.
+        // A request without headers is refused.
         let headers = abi::header_map(MapType::HttpRequestHeaders).unwrap_or_default();
         let headers = abi::header_pairs(&headers);
         self.on(Event::RequestHeaders(&headers), MapType::HttpRequestHeaders)
@@ -103,8 +110,8 @@ impl HttpContext for Stream {
         self.on(Event::RequestRest, MapType::HttpRequestTrailers)
     }
 
-    // No response is ever held: Envoy may delete the stream meanwhile, and what
-    // resumes it then takes the process or the VM down.
+    // No response is ever held: Envoy may delete the stream meanwhile, and resuming it would
+    // then end the process or the VM.
     fn on_http_response_headers(&mut self, _: usize, last: bool) -> Action {
         let response = &Part(MapType::HttpResponseHeaders);
         let event = Event::ResponseHeaders { response, last };

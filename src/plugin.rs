@@ -1,5 +1,4 @@
-//! What the contexts of one worker share, and the one place where the core's actions
-//! are carried out.
+//! The state that the contexts of one worker share. The core's actions are performed only here.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,24 +15,23 @@ use proxy_wasm::types::{self, BufferType, MapType};
 use crate::abi;
 use crate::envoy::{self, Envoy, Handle};
 
-/// Soon after the configuration, so that the first request need not wait.
+/// The delay of the first tick. It is short, so that the first request need not wait.
 const FIRST_TICK_MS: u32 = 10;
-/// While requests wait.
+/// The tick while requests wait.
 const BUSY_TICK_MS: u32 = 5;
 const IDLE_TICK_MS: u32 = 1_000;
 
-/// One for each worker and configuration; the main thread has one too.
+/// The state of one worker and configuration; the main thread has one, too.
 ///
-/// It is borrowed while the core decides, which calls only functions of Envoy's that call
-/// nothing back ([`Host`](oss_origin_auth_core::host::Host)), and never while an action
-/// is carried out.
+/// It is borrowed while the core decides, which calls only functions of Envoy that call nothing
+/// back ([`Host`](oss_origin_auth_core::host::Host)); and never while an action is performed.
 #[derive(Clone, Debug, Default)]
 pub struct Plugin(Rc<RefCell<Option<State>>>);
 
 #[derive(Debug)]
 struct State {
     worker: Worker<Envoy>,
-    /// The fetches under way, by Envoy's token.
+    /// The fetches under way and Envoy's tokens of their callouts.
     callouts: Vec<(u32, Fetch)>,
     tick_period: Option<u32>,
 }
@@ -46,13 +44,13 @@ impl Plugin {
             callouts: Vec::new(),
             tick_period: None,
         }));
-        // A callout from the configuration crashes Envoy where the filter sits on a
-        // static cluster; the first tick does it.
+        // A callout from `on_configure` crashes Envoy if the filter is on a static cluster. So
+        // the first tick begins the fetches.
         self.set_tick_period(FIRST_TICK_MS);
     }
 
-    /// Something has happened to a stream: carries out what the core makes of it. What
-    /// the event brought is in `part`, which is where headers are edited.
+    /// Passes an event of a stream to the core, and performs its action. `part` holds the
+    /// message of the event, whose headers may be edited.
     pub fn on(
         &self,
         exchange: &RefCell<Exchange<Handle>>,
@@ -80,22 +78,22 @@ impl Plugin {
         if waits {
             self.adjust_tick_period();
         }
-        // A request that could be neither edited nor answered does not leave.
+        // A request that could neither be edited nor answered must not be forwarded.
         result.unwrap_or(match is_request {
             true => types::Action::Pause,
             false => types::Action::Continue,
         })
     }
 
-    /// A stream is gone.
+    /// Handles the end of a stream.
     pub fn on_gone(&self, exchange: &RefCell<Exchange<Handle>>) {
-        if exchange.try_borrow().is_ok_and(|e| e.minds_its_end()) {
+        if exchange.try_borrow().is_ok_and(|e| e.needs_gone()) {
             self.decide(exchange, Event::Gone);
         }
     }
 
-    /// `None` without a configuration, or if Envoy called from within a call that has
-    /// nothing to tell.
+    /// Asks the core for an action. `None` without a configuration, or if Envoy called from
+    /// within another callback.
     fn decide(&self, exchange: &RefCell<Exchange<Handle>>, event: Event) -> Option<Action> {
         let decided = self.with(|state| {
             let mut exchange = exchange.try_borrow_mut().ok()?;
@@ -104,7 +102,7 @@ impl Plugin {
         decided.flatten()
     }
 
-    /// Time has passed. `root`: the id of the root context.
+    /// Handles a tick. `root` is the id of the root context.
     pub fn on_tick(&self, root: u32) {
         self.with(|State { worker, .. }| {
             worker.fetch();
@@ -114,7 +112,7 @@ impl Plugin {
         self.with(|state| state.worker.report());
     }
 
-    /// The answer to a fetch; `status` is `None` if there is none.
+    /// Handles the answer to a fetch; `status` is `None` if there is none.
     pub fn on_callout(&self, root: u32, token: u32, status: Option<u16>, size: usize) {
         let body = match size {
             0 => Vec::new(),
@@ -137,7 +135,17 @@ impl Plugin {
         self.settle(root);
     }
 
-    /// Does what the core wanted done once the callback is over.
+    /// Gives back the leases of the fetches that are under way. Envoy drops the callouts of a
+    /// configuration that ends, and reports nothing.
+    pub fn end(&self) {
+        self.with(|state| {
+            for (_, fetch) in state.callouts.drain(..) {
+                state.worker.give_up(&fetch);
+            }
+        });
+    }
+
+    /// Performs the fetches and wake-ups that the core noted during the callback.
     fn settle(&self, root: u32) {
         let fetches = self.with(|state| std::mem::take(&mut state.worker.host.fetches));
         for fetch in fetches.unwrap_or_default() {
@@ -181,7 +189,7 @@ impl Plugin {
     }
 }
 
-/// Carries out an action. Whether what the event has brought goes on.
+/// Performs an action. The result says whether the message of the event continues.
 fn perform(action: Action, part: MapType) -> abi::Result<types::Action> {
     match action {
         Action::Continue(edits) => apply(&edits, part)?,
@@ -195,7 +203,7 @@ fn perform(action: Action, part: MapType) -> abi::Result<types::Action> {
     Ok(types::Action::Continue)
 }
 
-/// Makes all edits that can be made; the error is the first.
+/// Makes all edits that are possible, and returns the first error.
 fn apply(edits: &Edits, part: MapType) -> abi::Result<()> {
     let mut result = Ok(());
     for name in &edits.remove {

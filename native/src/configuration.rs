@@ -1,4 +1,4 @@
-//! What happens to a configuration, on the main thread.
+//! Hooks of a configuration, on the main thread.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::instance::{Instance, Reply};
 use crate::module::Module;
 use crate::{fault, store, ticker};
 
-/// Takes a configuration; says in the log what is wrong with it.
+/// Reads a configuration, and reports an error in it to Envoy's log.
 pub fn take(config: Configuration, name: &[u8], text: &[u8]) -> Option<Arc<Module>> {
-    fault::tell_envoy();
+    fault::report_panics();
     match begin(config, name, text) {
         Ok(module) => Some(module),
         Err(problem) => {
@@ -25,14 +25,16 @@ pub fn take(config: Configuration, name: &[u8], text: &[u8]) -> Option<Arc<Modul
 fn begin(config: Configuration, name: &[u8], text: &[u8]) -> Result<Arc<Module>, String> {
     let (module, settings) = Module::read(config, name, text)?;
     Instance::add(&module, settings);
-    let waker = config.waker().ok_or("Envoy has no scheduler for it")?;
+    let waker = config
+        .waker()
+        .ok_or("Envoy has no scheduler for the configuration")?;
     match ticker::add(module.id, waker) {
         true => Ok(module),
-        false => Err("there can be no thread for it".to_owned()),
+        false => Err("the module's thread cannot be started".to_owned()),
     }
 }
 
-/// Envoy has forgotten it: mostly on the main thread, where its fetches are.
+/// Envoy has destroyed the configuration, usually on the main thread, where its fetches run.
 pub fn end(module: &Arc<Module>) {
     Instance::end(module);
     if ticker::remove(module.id) {
@@ -40,13 +42,13 @@ pub fn end(module: &Arc<Module>) {
     }
 }
 
-/// Time has passed.
+/// The configuration's waker has called.
 pub fn on_tick(module: &Arc<Module>, config: Configuration) {
     ticker::has_come(module.id);
     Instance::of(module).on_tick(config);
 }
 
-/// A callout has been answered, or has not.
+/// A callout was answered, or has failed.
 pub fn on_callout(module: &Arc<Module>, config: Configuration, id: u64, reply: Option<Reply>) {
     Instance::of(module).on_callout(config, id, reply);
 }

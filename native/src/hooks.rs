@@ -1,6 +1,6 @@
-//! What Envoy calls. A pointer of ours that it gives back is checked for null: Envoy 1.38 and
-//! 1.39 have one called for a filter that they have not made (envoyproxy/envoy issue 47544).
-//! A panic ends here.
+//! The hooks that Envoy calls. Each of our pointers that Envoy passes back is checked for null:
+//! Envoy 1.38 and 1.39 call one hook for a filter that they have not created (envoyproxy/envoy
+//! issue 47544). Panics are caught here.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::{self, NonNull};
@@ -18,21 +18,22 @@ use crate::module::Module;
 use crate::stream::{Stream, Verdict};
 
 type Pointer = *mut c_void;
-/// A [`Module`] of an [`Arc`], or a [`Stream`] of an [`Rc`].
+/// A pointer to a [`Module`] in an [`Arc`], or to a [`Stream`] in an [`Rc`].
 type Ours = *const c_void;
 
-/// What a hook for a request's headers, its body or its trailers returns: the names of the
-/// ABI's numbers.
+/// The result of a request hook: continue. The constants are the ABI's numbers.
 const CONTINUE: u32 = 0;
-/// The headers are held: `StopIteration`. With a local reply nothing more comes.
+/// The result of a headers hook: hold the headers (`StopIteration`). After a local reply
+/// nothing follows.
 const STOP_HEADERS: u32 = 1;
-/// The headers are held, and so is what follows them: `StopAllIterationAndWatermark`.
+/// The result of a headers hook: hold the headers and everything after them
+/// (`StopAllIterationAndWatermark`).
 const STOP_ALL: u32 = 4;
-/// A piece of a body is held: `StopIterationAndWatermark`.
+/// The result of a body hook: hold the piece (`StopIterationAndWatermark`).
 const STOP_BODY: u32 = 2;
-/// A piece of a body is dropped: `StopIterationNoBuffer`.
+/// The result of a body hook: drop the piece (`StopIterationNoBuffer`).
 const DROP_BODY: u32 = 3;
-/// Trailers are held: `StopIteration`.
+/// The result of a trailers hook: hold the trailers (`StopIteration`).
 const STOP_TRAILERS: u32 = 1;
 
 /// Envoy has loaded the module.
@@ -41,7 +42,7 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// A configuration, on the main thread; null refuses it.
+/// Envoy has loaded a configuration, on the main thread; the result null refuses it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     config: Pointer,
@@ -52,7 +53,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
         let Some(config) = NonNull::new(config) else {
             return ptr::null();
         };
-        // SAFETY: Envoy's buffers live as long as this hook.
+        // SAFETY: Envoy's buffers are valid until this hook ends.
         let (name, text) = unsafe { (name.lend(), text.lend()) };
         match configuration::take(Configuration(config), name, text) {
             Some(module) => Arc::into_raw(module).cast(),
@@ -61,18 +62,18 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     })
 }
 
-/// The configuration is gone, on any thread.
+/// Envoy has destroyed a configuration, on any thread.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(module: Ours) {
     guarded((), || {
         if !module.is_null() {
-            // SAFETY: it is what `config_new` has given away, which Envoy gives back once.
+            // SAFETY: `config_new` has returned this pointer, and Envoy gives it back once.
             configuration::end(&unsafe { Arc::from_raw(module.cast::<Module>()) });
         }
     });
 }
 
-/// A configuration of a route: there is none.
+/// Envoy has loaded a configuration of a single route, which this module does not support.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     _name: Buffer,
@@ -80,13 +81,14 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
 ) -> Ours {
     abi::log(
         Level::Error,
-        "oss-origin-auth: configuration refused: there is none for a single route here; name the \
-         route under `routes` of the filter's settings, or put settings into its metadata",
+        "oss-origin-auth: configuration refused: the module has no per-route configuration; name \
+         the route under `routes` of the filter's settings, or write settings into the route's \
+         metadata",
     );
     ptr::null()
 }
 
-/// A stream, on its thread.
+/// Envoy has created a stream, on the stream's thread.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
     module: Ours,
@@ -103,12 +105,12 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
     })
 }
 
-/// The stream is gone.
+/// Envoy has destroyed a stream.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: Ours) {
     guarded((), || {
         if !stream.is_null() {
-            // SAFETY: it is what `filter_new` has given away, which Envoy gives back once.
+            // SAFETY: `filter_new` has returned this pointer, and Envoy gives it back once.
             unsafe { Rc::from_raw(stream.cast::<Stream>()) }.end();
             #[cfg(feature = "planted-use-after-free")]
             // SAFETY: none; the memory has been freed.
@@ -125,7 +127,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     stream: Ours,
     _last: bool,
 ) -> u32 {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     let verdict = unsafe { on_request(stream, Stream::on_request_headers) };
     match verdict {
         Verdict::Continue => CONTINUE,
@@ -140,7 +142,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     stream: Ours,
     _last: bool,
 ) -> u32 {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     let verdict = unsafe { on_request(stream, Stream::on_request_rest) };
     match verdict {
         Verdict::Continue => CONTINUE,
@@ -154,7 +156,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
     _filter: Pointer,
     stream: Ours,
 ) -> u32 {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     let verdict = unsafe { on_request(stream, Stream::on_request_rest) };
     match verdict {
         Verdict::Continue => CONTINUE,
@@ -168,7 +170,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     stream: Ours,
     last: bool,
 ) -> u32 {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     unsafe { on_stream(stream, |stream| stream.on_response_headers(last)) };
     CONTINUE
 }
@@ -179,7 +181,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     stream: Ours,
     last: bool,
 ) -> u32 {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     unsafe { on_stream(stream, |stream| stream.on_response_body(last)) };
     CONTINUE
 }
@@ -189,44 +191,44 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
     _filter: Pointer,
     stream: Ours,
 ) -> u32 {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     unsafe { on_stream(stream, Stream::on_response_trailers) };
     CONTINUE
 }
 
-/// The stream is complete; its access log is written next.
+/// A stream is complete; Envoy writes its access log next.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
     _filter: Pointer,
     stream: Ours,
 ) {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     unsafe { on_stream(stream, Stream::on_complete) };
 }
 
-/// What a waker of a stream has asked for, on the stream's thread.
+/// The waker of a stream has called, on the stream's thread.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     _filter: Pointer,
     stream: Ours,
     _event: u64,
 ) {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     unsafe { on_stream(stream, Stream::on_scheduled) };
 }
 
-/// What the waker of a configuration has asked for, on the main thread.
+/// The waker of a configuration has called, on the main thread.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     config: Pointer,
     module: Ours,
     _event: u64,
 ) {
-    // SAFETY: Envoy gives what it was given.
+    // SAFETY: Envoy passes the pointer that it was given.
     unsafe { on_module(config, module, configuration::on_tick) };
 }
 
-/// The answer to a callout, on the main thread.
+/// A callout was answered or has failed, on the main thread.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     config: Pointer,
@@ -239,8 +241,8 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
     body_count: usize,
 ) {
     const SUCCESS: u32 = 0;
-    // SAFETY: Envoy gives what it was given. Headers and body are Envoy's, and live as long as
-    // this hook.
+    // SAFETY: Envoy passes the pointer that it was given. Headers and body are Envoy's, and are
+    // valid until this hook ends.
     unsafe {
         on_module(config, module, |module, config| {
             let headers = list(headers, headers_count);
@@ -260,11 +262,11 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
     }
 }
 
-/// A hook of a request, which does not leave if anything is wrong.
+/// Runs a request hook. The request is not forwarded if anything is wrong.
 ///
 /// # Safety
 ///
-/// `stream` is null or what `filter_new` has returned, and has not been destroyed.
+/// `stream` must be null, or a result of `filter_new` that has not been destroyed.
 unsafe fn on_request(stream: Ours, act: impl FnOnce(&Rc<Stream>) -> Verdict) -> Verdict {
     // SAFETY: as the caller promises.
     let Some(stream) = (unsafe { stream_of(stream) }) else {
@@ -276,11 +278,11 @@ unsafe fn on_request(stream: Ours, act: impl FnOnce(&Rc<Stream>) -> Verdict) -> 
     }
 }
 
-/// A hook of a stream.
+/// Runs a hook of a stream.
 ///
 /// # Safety
 ///
-/// As of [`on_request`].
+/// `stream` must be null, or a result of `filter_new` that has not been destroyed.
 unsafe fn on_stream(stream: Ours, act: impl FnOnce(&Rc<Stream>)) {
     // SAFETY: as the caller promises.
     if let Some(stream) = unsafe { stream_of(stream) } {
@@ -288,11 +290,11 @@ unsafe fn on_stream(stream: Ours, act: impl FnOnce(&Rc<Stream>)) {
     }
 }
 
-/// A hook of a configuration on the main thread.
+/// Runs a hook of a configuration, on the main thread.
 ///
 /// # Safety
 ///
-/// `module` is null or what `config_new` has returned, and has not been destroyed.
+/// `module` must be null, or a result of `config_new` that has not been destroyed.
 unsafe fn on_module(config: Pointer, module: Ours, act: impl FnOnce(&Arc<Module>, Configuration)) {
     // SAFETY: as the caller promises.
     if let (Some(module), Some(config)) = (unsafe { module_of(module) }, NonNull::new(config)) {
@@ -300,12 +302,12 @@ unsafe fn on_module(config: Pointer, module: Ours, act: impl FnOnce(&Arc<Module>
     }
 }
 
-/// A handle of its own: the stream may be destroyed before the hook is over, as by a local
+/// A new reference to a stream: the stream may be destroyed before the hook ends, as by a local
 /// reply.
 ///
 /// # Safety
 ///
-/// As of [`on_request`].
+/// `stream` must be null, or a result of `filter_new` that has not been destroyed.
 unsafe fn stream_of(stream: Ours) -> Option<Rc<Stream>> {
     let stream = NonNull::new(stream.cast_mut())?.cast::<Stream>().as_ptr();
     // SAFETY: as the caller promises; Envoy calls all hooks of a stream on one thread.
@@ -315,11 +317,11 @@ unsafe fn stream_of(stream: Ours) -> Option<Rc<Stream>> {
     }
 }
 
-/// A handle of its own.
+/// A new reference to a module.
 ///
 /// # Safety
 ///
-/// As of [`on_module`].
+/// `module` must be null, or a result of `config_new` that has not been destroyed.
 unsafe fn module_of(module: Ours) -> Option<Arc<Module>> {
     let module = NonNull::new(module.cast_mut())?.cast::<Module>().as_ptr();
     // SAFETY: as the caller promises.
@@ -329,9 +331,11 @@ unsafe fn module_of(module: Ours) -> Option<Arc<Module>> {
     }
 }
 
+/// The slice of an array of Envoy's; empty if the pointer is null.
+///
 /// # Safety
 ///
-/// If it is not null, so many things are there, for as long as `'a`.
+/// If it is not null, `first` must point to `count` elements that are valid for `'a`.
 unsafe fn list<'a, T>(first: *const T, count: usize) -> &'a [T] {
     match first.is_null() {
         true => &[],
@@ -340,7 +344,7 @@ unsafe fn list<'a, T>(first: *const T, count: usize) -> &'a [T] {
     }
 }
 
-/// Hooks that must be there, and for which there is nothing to do.
+/// Declares hooks that Envoy requires, and for which there is nothing to do.
 macro_rules! unused {
     ($($name:ident($($type:ty),*);)*) => {
         $(

@@ -1,4 +1,4 @@
-//! What one thread makes of a configuration.
+//! One thread's state of a configuration.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -18,21 +18,21 @@ use crate::envoy::{Envoy, Handle, Place};
 use crate::module::Module;
 use crate::{store, ticker};
 
-/// How often the main thread looks for fetches that are due, while requests wait: there may be
-/// many names of credentials.
+/// How often the main thread checks for due fetches while requests wait. It is not more often,
+/// because there may be many names of credentials.
 const LOOK: Duration = Duration::from_millis(20);
 
 thread_local! {
-    /// Those of this thread. A configuration that is gone takes its own along when the next
-    /// one comes.
+    /// The instances of this thread. Those of a destroyed configuration are removed when the
+    /// next configuration arrives.
     static INSTANCES: RefCell<Vec<(Weak<Module>, Instance)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A configuration on one thread: the main thread fetches credentials, the others sign with
+/// A configuration on one thread. The main thread fetches credentials, and the others sign with
 /// them.
 ///
-/// It is borrowed while the core decides, which calls only functions of Envoy's that call
-/// nothing back, and never while an action is carried out (`stream.rs`).
+/// It is borrowed while the core decides, which calls only functions of Envoy that call nothing
+/// back; and never while an action is performed (`stream.rs`).
 #[derive(Clone, Debug)]
 pub struct Instance(Rc<Inner>);
 
@@ -40,32 +40,32 @@ pub struct Instance(Rc<Inner>);
 struct Inner {
     id: u64,
     module: u64,
-    /// `None` if the settings could not be read again.
+    /// The state; `None` if the settings could not be read again.
     state: RefCell<Option<State>>,
 }
 
 #[derive(Debug)]
 struct State {
     worker: Worker<Envoy>,
-    /// The fetches under way, by Envoy's ids.
+    /// The fetches under way and Envoy's ids of their callouts.
     callouts: Vec<(u64, Fetch)>,
-    /// How many changes of the store it has seen.
+    /// The number of changes of the store that this thread has followed.
     seen: u64,
-    /// When it last looked for fetches that are due.
+    /// The time of the last check for due fetches.
     looked: Option<Instant>,
 }
 
 /// The answer to a callout. Its body is a secret.
 #[derive(Clone, Copy)]
 pub struct Reply<'a> {
-    /// The HTTP status, in digits.
+    /// The HTTP status in digits.
     pub status: &'a [u8],
-    /// In pieces.
+    /// The body in pieces.
     pub body: &'a [&'a [u8]],
 }
 
 impl Instance {
-    /// That of this thread.
+    /// The instance of this thread.
     pub fn of(module: &Arc<Module>) -> Instance {
         let known = INSTANCES.with_borrow(|instances| {
             let mut known = instances.iter().map(|(_, instance)| instance);
@@ -74,7 +74,7 @@ impl Instance {
         known.unwrap_or_else(|| Instance::keep(module, module.settings()))
     }
 
-    /// Makes that of the main thread.
+    /// Creates the instance of the main thread.
     pub fn add(module: &Arc<Module>, settings: Config) {
         Instance::keep(module, Some(settings));
     }
@@ -87,7 +87,7 @@ impl Instance {
             State {
                 worker: Worker::new(settings, random, envoy),
                 callouts: Vec::new(),
-                // Nothing: the first request looks at all.
+                // No change has been followed: the first request follows all.
                 seen: u64::MAX,
                 looked: None,
             }
@@ -104,18 +104,18 @@ impl Instance {
         instance
     }
 
-    /// Tells it from all others.
+    /// The id of this instance, which no other has.
     pub fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// Has the main thread look after this configuration.
+    /// Calls this configuration on the main thread.
     pub fn call_main(&self) {
         ticker::call(self.0.module);
     }
 
-    /// What the core makes of an event of a stream. `None` without a configuration, or if Envoy
-    /// called from within a call that has nothing to tell.
+    /// Passes an event of a stream to the core and returns its action. `None` without a
+    /// configuration, or if Envoy called this hook from within another one.
     pub fn decide(
         &self,
         filter: Filter,
@@ -131,14 +131,14 @@ impl Instance {
             let action = exchange.on(event, &mut state.worker);
             match begins {
                 true => state.worker.report(),
-                false => state.worker.tell(),
+                false => state.worker.flush(),
             }
             Some(action)
         });
         decided.flatten()
     }
 
-    /// The streams of this thread that need wait no longer. `filter`: of one that waits.
+    /// The streams of this thread whose wait is over. `filter` is that of a waiting stream.
     pub fn look(&self, filter: Filter) -> Vec<Handle> {
         let woken = self.with(Place::Stream(filter), |state| {
             state.follow();
@@ -148,7 +148,7 @@ impl Instance {
         woken.unwrap_or_default()
     }
 
-    /// Time has passed, on the main thread.
+    /// Handles a tick, on the main thread.
     pub fn on_tick(&self, config: Configuration) {
         let fetches = self.with(Place::Main(config), |state| {
             let has_changed = state.follow();
@@ -168,7 +168,7 @@ impl Instance {
         self.with(Place::Main(config), |state| state.worker.report());
     }
 
-    /// The answer to a fetch; `None` if there is none.
+    /// Handles the answer to a fetch; `reply` is `None` if there is none.
     pub fn on_callout(&self, config: Configuration, id: u64, reply: Option<Reply>) {
         let size = |reply: &Reply| reply.body.iter().map(|piece| piece.len()).sum();
         let size: usize = reply.as_ref().map_or(0, size);
@@ -192,7 +192,7 @@ impl Instance {
         });
     }
 
-    /// The configuration is gone: Envoy gives up its callouts and tells nobody.
+    /// Handles the end of a configuration: Envoy cancels its callouts and reports nothing.
     pub fn end(module: &Arc<Module>) {
         let of_this = |(_, instance): &(Weak<Module>, Instance)| instance.0.module == module.id;
         let instance = INSTANCES.with_borrow_mut(|instances| {
@@ -219,7 +219,7 @@ impl Instance {
 }
 
 impl State {
-    /// Brings what this thread holds up to date, if the store has changed. Whether it has.
+    /// Updates this thread's copies if the store has changed. The result says whether it has.
     fn follow(&mut self) -> bool {
         let changes = store::changes();
         let has_changed = std::mem::replace(&mut self.seen, changes) != changes;
@@ -230,10 +230,10 @@ impl State {
     }
 }
 
-/// Sends a request for credentials: Envoy's id of it.
+/// Sends a request for credentials and returns Envoy's id of it.
 fn dispatch(config: Configuration, fetch: &Fetch) -> Result<u64> {
     let sidecar = &fetch.sidecar;
-    let headers = sidecar.request_headers(fetch.anew);
+    let headers = sidecar.request_headers(fetch.no_cache);
     let headers: Vec<Header> = headers
         .iter()
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()))

@@ -1,6 +1,6 @@
-//! The same filter as an Envoy dynamic module: Envoy's hooks in, the core's actions out.
-//! What it decides is in `core/`; `docs/NATIVE.md` says when to choose it, `docs/DESIGN.md`
-//! how it works.
+//! The filter as an Envoy dynamic module: Envoy's hooks in, the core's actions out. The
+//! decisions are made in `core/`. `docs/NATIVE.md` says when to choose this module, and
+//! `docs/DESIGN.md` explains how it works.
 //!
 //! ```text
 //!  hooks              what Envoy calls
@@ -16,8 +16,8 @@
 //!  fault, abi         a panic's end; Envoy's functions
 //! ```
 //!
-//! The core is made for one thread: it shares by `Rc`. So each thread has an instance of its
-//! own, in a `thread_local`; what threads share is in the four that say so.
+//! The core is made for one thread: it shares by `Rc`. So each thread has its own instance in a
+//! `thread_local`. Threads share only what is in `module`, `metrics`, `store` and `ticker`.
 
 mod abi;
 mod configuration;

@@ -1,5 +1,5 @@
-//! The statistics of a configuration. Envoy lets them be defined only while the
-//! configuration is made, so all that there may be are.
+//! The statistics of a configuration. Envoy allows metrics to be defined only while the
+//! configuration is created, so all possible ones are defined then.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,21 +8,21 @@ use oss_origin_auth_core::metrics::{Counter, Gauge, WAITS, counter_name, counter
 
 use crate::abi::{Configuration, Filter, Metric, MetricKind, Result};
 
-/// Envoy's ids of them, for all threads.
+/// Envoy's ids of the metrics, for all threads.
 #[derive(Debug)]
 pub struct Metrics {
     counters: Vec<(Counter, Metric)>,
-    /// By their names.
+    /// The gauges and their names.
     gauges: Vec<(String, Metric)>,
     waits: Metric,
-    /// What the main thread has counted and Envoy 1.38 has no function to tell: the next
-    /// stream does.
-    untold: Mutex<Vec<(Metric, u64)>>,
+    /// The counts of the main thread that Envoy 1.38 has no function for. The next stream
+    /// reports them.
+    unreported: Mutex<Vec<(Metric, u64)>>,
     has_untold: AtomicBool,
 }
 
 impl Metrics {
-    /// Defines them. `accounts`: the operator's names of the credentials.
+    /// Defines the metrics. `accounts` are the operator's names of the credentials.
     pub fn define<'a>(
         config: Configuration,
         accounts: impl Iterator<Item = &'a str>,
@@ -45,54 +45,61 @@ impl Metrics {
                 .map(gauge)
                 .collect::<Result<_>>()?,
             waits: config.define(MetricKind::Histogram, WAITS)?,
-            untold: Mutex::default(),
+            unreported: Mutex::default(),
             has_untold: AtomicBool::new(false),
         })
     }
 
-    /// What a counter is to Envoy.
+    /// The metric of a counter.
     pub fn counter(&self, counter: Counter) -> Option<Metric> {
         let found = self.counters.iter().find(|(known, _)| *known == counter);
         found.map(|(_, metric)| *metric)
     }
 
-    /// What a gauge is to Envoy.
+    /// The metric of a gauge.
     pub fn gauge(&self, gauge: Gauge) -> Option<Metric> {
         let name = gauge_name(gauge);
         let found = self.gauges.iter().find(|(known, _)| *known == name);
         found.map(|(_, metric)| *metric)
     }
 
-    /// What the times of waiting are to Envoy.
+    /// The metric of the waits.
     pub fn waits(&self) -> Metric {
         self.waits
     }
 
-    /// Tells Envoy from the main thread.
+    /// Records a value on the main thread.
     pub fn record_on_main(&self, config: Configuration, metric: Metric, value: u64) {
         if config.record(metric, value).is_err() {
-            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-            // Of a gauge the last value counts, and there are but a few.
-            untold.retain(|(known, _)| *known != metric || !metric.is_gauge());
-            if untold.len() < MOST_UNTOLD {
-                untold.push((metric, value));
+            let mut unreported = self
+                .unreported
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // A newer value of a gauge replaces the older one. There are only a few gauges.
+            unreported.retain(|(known, _)| *known != metric || !metric.is_gauge());
+            if unreported.len() < MAX_UNREPORTED {
+                unreported.push((metric, value));
             }
             self.has_untold.store(true, Ordering::Release);
         }
     }
 
-    /// Tells Envoy from a stream, and what the main thread could not.
+    /// Records a value on a stream's thread, and those that the main thread could not record.
     pub fn record(&self, filter: Filter, metric: Metric, value: u64) {
         filter.record(metric, value);
         if self.has_untold.load(Ordering::Relaxed) && self.has_untold.swap(false, Ordering::Acquire)
         {
-            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-            for (metric, value) in untold.drain(..) {
+            let mut unreported = self
+                .unreported
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (metric, value) in unreported.drain(..) {
                 filter.record(metric, value);
             }
         }
     }
 }
 
-/// A main thread without requests counts a fetch now and then.
-const MOST_UNTOLD: usize = 1_000;
+/// The limit of unreported values. Without requests the main thread only counts a fetch now and
+/// then.
+const MAX_UNREPORTED: usize = 1_000;

@@ -1,4 +1,4 @@
-//! One configuration of Envoy's, which all threads share.
+//! A configuration, shared by all threads.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,17 +11,18 @@ use oss_origin_auth_core::config::Config;
 use crate::abi::Configuration;
 use crate::metrics::Metrics;
 
-/// The `filter_name` of the module's one filter.
+/// The required `filter_name`.
 const FILTER: &str = "oss_origin_auth";
 
-/// A configuration. What threads make of it is each one's own (`instance.rs`).
+/// A configuration. Each thread has its own instance of it (`instance.rs`).
 pub struct Module {
-    /// No other has had it.
+    /// The id, which no other configuration has had.
     pub id: u64,
-    /// Its statistics.
+    /// The metrics of the configuration.
     pub metrics: Arc<Metrics>,
     text: Vec<u8>,
-    /// The variables that it names, as they were when it was loaded: some are secrets.
+    /// The environment variables that the configuration names, as they were when it was loaded.
+    /// Some are secrets.
     variables: BTreeMap<String, Option<String>>,
 }
 
@@ -33,8 +34,8 @@ impl fmt::Debug for Module {
 }
 
 impl Module {
-    /// Reads a configuration, on the main thread: it, and its settings; or what is wrong with
-    /// it.
+    /// Reads a configuration and its settings, on the main thread. The error is a message for
+    /// the operator.
     pub fn read(
         config: Configuration,
         name: &[u8],
@@ -55,7 +56,7 @@ impl Module {
         let settings = settings.map_err(|error| error.to_string())?;
         let accounts = settings.credentials.iter();
         let metrics = Metrics::define(config, accounts.map(|source| source.name.as_str()))
-            .map_err(|_| "Envoy refuses its statistics")?;
+            .map_err(|_| "Envoy refused to define the statistics")?;
         let module = Arc::new(Module {
             id: LAST.fetch_add(1, Ordering::Relaxed),
             metrics: Arc::new(metrics),
@@ -65,14 +66,14 @@ impl Module {
         Ok((module, settings))
     }
 
-    /// Its settings, for another thread. They were right when it was loaded.
+    /// The settings, for another thread. They were valid when the configuration was loaded.
     pub fn settings(&self) -> Option<Config> {
         let variable = |name: &str| self.variables.get(name).cloned().flatten();
         Config::parse(&self.text, variable).ok()
     }
 }
 
-/// The compiler sees that it may be shared.
+/// Makes the compiler check that a module may be shared between threads.
 const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<Module>();

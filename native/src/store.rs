@@ -1,5 +1,5 @@
-//! What all workers of the process share, where wasm has Envoy's shared data: the
-//! credentials, one store for all configurations.
+//! The data that all workers of the process share, in place of wasm's shared data: the
+//! credentials. There is one store for all configurations.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +9,18 @@ type Values = HashMap<String, (Vec<u8>, u32)>;
 
 static VALUES: Mutex<Option<Values>> = Mutex::new(None);
 
-/// Grows with every change.
+/// The number of changes.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
-/// The number of an absent value.
+/// The compare-and-set number of an absent value.
 const ABSENT: u32 = 0;
 
-/// How many changes there have been.
+/// The number of changes so far.
 pub fn changes() -> u64 {
     CHANGES.load(Ordering::Acquire)
 }
 
-/// The value, and the number that a compare-and-set of it takes.
+/// The value of a key, and its compare-and-set number.
 pub fn get(key: &str) -> (Option<Vec<u8>>, u32) {
     match values().as_ref().and_then(|values| values.get(key)) {
         Some((value, number)) => (Some(value.clone()), *number),
@@ -28,7 +28,7 @@ pub fn get(key: &str) -> (Option<Vec<u8>>, u32) {
     }
 }
 
-/// Writes a value. `false` if another was faster.
+/// Writes a value. The result is `false` if another worker has changed it since.
 pub fn set(key: &str, value: &[u8], number: u32) -> bool {
     let mut values = values();
     let values = values.get_or_insert_default();
@@ -36,14 +36,14 @@ pub fn set(key: &str, value: &[u8], number: u32) -> bool {
     if known != number {
         return false;
     }
-    // 0 is that of an absent value.
+    // The number 0 is that of an absent value.
     let next = known.checked_add(1).unwrap_or(1);
     values.insert(key.to_owned(), (value.to_owned(), next));
     CHANGES.fetch_add(1, Ordering::Release);
     true
 }
 
-/// Forgets everything: nothing is configured any more.
+/// Removes all values, because no configuration is left.
 pub fn clear() {
     *values() = None;
     CHANGES.fetch_add(1, Ordering::Release);

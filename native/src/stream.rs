@@ -1,4 +1,4 @@
-//! One attempt at one request, and the one place where the core's actions are carried out.
+//! One attempt at a request. The core's actions are performed only here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,37 +20,38 @@ use crate::module::Module;
 use crate::{fault, ticker};
 
 thread_local! {
-    /// The number of the last stream of this thread.
+    /// The number of this thread's last stream.
     static LAST: Cell<Handle> = const { Cell::new(0) };
-    /// The ends of the signatures with which streams of this thread may leave: they are signed
-    /// and not answered.
+    /// The ends of the signatures that streams of this thread may still send: the requests are
+    /// signed and not yet answered.
     static LEAVING: RefCell<Slab<End>> = const { RefCell::new(Slab::new()) };
-    /// Those of this thread that wait.
+    /// The waiting streams of this thread.
     static WAITING: RefCell<BTreeMap<Handle, Rc<Stream>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// What becomes of what a hook has brought.
+/// What happens to the message of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// The message continues.
     Continue,
-    /// It is held.
+    /// The message is held.
     Hold,
-    /// It ends here: the request has been answered.
+    /// The request got a local reply and ends here.
     Answered,
 }
 
-/// Its hooks may be called from within one another: a local reply passes the response's, and
-/// may be the end. So nothing of it is borrowed while Envoy is called.
+/// A stream. Envoy may call one of its hooks from within another: a local reply runs the
+/// response hooks and may destroy the stream. So nothing of it is borrowed while Envoy is
+/// called.
 pub struct Stream {
     number: Handle,
-    /// Envoy's side of it, until it is destroyed.
+    /// Envoy's filter, until it is destroyed.
     filter: Cell<Option<Filter>>,
     instance: Instance,
     exchange: RefCell<Exchange<Handle>>,
-    /// The signature to take off again.
+    /// The signature that must be removed later.
     signed: RefCell<Option<Signature>>,
-    /// Its key in [`LEAVING`].
+    /// The key in [`LEAVING`].
     leaving: Cell<Option<usize>>,
     wants_body: Cell<bool>,
 }
@@ -58,7 +59,7 @@ pub struct Stream {
 /// A signature on a request.
 struct Signature {
     headers: SignedHeaders,
-    /// How many attempts had begun by then; `None` if Envoy does not tell.
+    /// The number of attempts when the signature was made; `None` if Envoy does not report it.
     attempt: Option<u64>,
 }
 
@@ -84,7 +85,7 @@ impl Stream {
         })
     }
 
-    /// Headers have come.
+    /// Handles request headers.
     pub fn on_request_headers(self: &Rc<Stream>) -> Verdict {
         let Some(filter) = self.filter.get() else {
             return Verdict::Answered;
@@ -99,12 +100,12 @@ impl Stream {
         verdict
     }
 
-    /// A piece of the request's body, or its trailers.
+    /// Handles a piece of the request body, or the request trailers.
     pub fn on_request_rest(self: &Rc<Stream>) -> Verdict {
         self.on(Event::RequestRest, Part::Request)
     }
 
-    /// Headers of the response have come: they pass, whatever happens.
+    /// Handles response headers, which always continue.
     pub fn on_response_headers(self: &Rc<Stream>, last: bool) {
         let Some(filter) = self.filter.get() else {
             return;
@@ -117,7 +118,7 @@ impl Stream {
         self.take_signature_off();
     }
 
-    /// A piece of the response's body.
+    /// Handles a piece of the response body.
     pub fn on_response_body(self: &Rc<Stream>, last: bool) {
         if !self.wants_body.get() {
             return;
@@ -130,7 +131,7 @@ impl Stream {
         self.on(Event::ResponseBody { response, last }, part);
     }
 
-    /// Trailers of the response.
+    /// Handles response trailers.
     pub fn on_response_trailers(self: &Rc<Stream>) {
         let Some(filter) = self.filter.get() else {
             return;
@@ -139,12 +140,12 @@ impl Stream {
         self.on(Event::ResponseTrailers(&Passing { filter, part }), part);
     }
 
-    /// Its access log is written next.
+    /// Handles the end of the stream; Envoy writes its access log next.
     pub fn on_complete(self: &Rc<Stream>) {
         self.take_signature_off();
     }
 
-    /// Its waker has called it: it looks after all of its thread that wait.
+    /// Handles a call of the stream's waker: checks all waiting streams of this thread.
     pub fn on_scheduled(self: &Rc<Stream>) {
         ticker::waiting_has_come(self.instance.id(), self.number);
         let Some(filter) = self.filter.get() else {
@@ -158,7 +159,7 @@ impl Stream {
         }
     }
 
-    /// What it has waited for may be there.
+    /// Handles a wake-up: the wait may be over.
     fn wake(&self) {
         let verdict = fault::guarded(None, || Some(self.on(Event::Woken, Part::Request)));
         let verdict =
@@ -172,7 +173,7 @@ impl Stream {
         }
     }
 
-    /// The module is at fault: the request does not leave.
+    /// Handles a panic: the request is not forwarded.
     pub fn on_fault(&self) -> Verdict {
         if let Some(filter) = self.filter.get() {
             reply(filter, &Refusal::from(Reason::InternalError));
@@ -180,7 +181,7 @@ impl Stream {
         Verdict::Answered
     }
 
-    /// Envoy has done with it.
+    /// Handles the destruction of the stream.
     pub fn end(self: &Rc<Stream>) {
         self.wait_no_longer();
         self.decide(Event::Gone);
@@ -193,13 +194,14 @@ impl Stream {
         self.perform(action, part)
     }
 
-    /// `None` as of [`Instance::decide`], or if Envoy has done with the stream.
+    /// Asks the core for an action. `None` as in [`Instance::decide`], or if Envoy has
+    /// destroyed the stream.
     fn decide(&self, event: Event) -> Option<Action> {
         self.instance
             .decide(self.filter.get()?, &self.exchange, event)
     }
 
-    /// Carries out what [`Stream::decide`] has said of an event that brought `part`.
+    /// Performs the action that [`Stream::decide`] returned for an event with `part`.
     fn perform(&self, action: Option<Action>, part: Part) -> Verdict {
         let is_request = part == Part::Request;
         let action = action.unwrap_or_else(|| match is_request {
@@ -213,7 +215,7 @@ impl Stream {
             },
             result => result,
         };
-        // A request that could be neither edited nor answered does not leave.
+        // A request that could neither be edited nor answered must not be forwarded.
         result.unwrap_or(match is_request {
             true => Verdict::Answered,
             false => Verdict::Continue,
@@ -236,7 +238,7 @@ impl Stream {
         Ok(Verdict::Continue)
     }
 
-    /// Makes all edits that can be made; the error is the first.
+    /// Makes all edits that are possible, and returns the first error.
     fn apply(&self, edits: Edits, filter: Filter, part: Part) -> Result<()> {
         let mut result = Ok(());
         let attempt = edits.add.as_ref().and_then(|_| attempts(filter));
@@ -254,7 +256,7 @@ impl Stream {
             for (name, value) in signed.iter() {
                 result = result.and(filter.add_header(part, name.as_bytes(), value));
             }
-            // Where an earlier attempt may still leave, the signature stays on.
+            // If an earlier attempt may still be sent, the signature stays on.
             let is_alone = !self.leaves_with(&signed, &before);
             let signature = Signature {
                 headers: signed,
@@ -265,8 +267,9 @@ impl Stream {
         result
     }
 
-    /// Notes that this stream may leave with this signature from now on. Whether others may,
-    /// which have left theirs on the request (`before`): they share its headers.
+    /// Records that this stream may now be sent with this signature. The result says whether
+    /// other attempts may still be sent with theirs (`before`), which they have left on the
+    /// request: they share its headers.
     fn leaves_with(&self, signed: &SignedHeaders, before: &[u8]) -> bool {
         let (_, signature) = signed.iter().next().unwrap_or_default();
         self.leaves_no_longer();
@@ -305,13 +308,13 @@ impl Stream {
         }
     }
 
-    /// The request has left, and its answer is here or never will be: what Envoy makes of the
-    /// request from now on, as a redirect or a line of its access log, is not to have the
-    /// signature. On a cluster Envoy 1.40 gives a filter no occasion for it when nobody answers.
+    /// Removes the signature: the request was sent, and its response has arrived or never will.
+    /// Later uses of the request in Envoy, such as a redirect or an access log line, must not
+    /// see the signature. On a cluster, Envoy 1.40 calls no hook for this if nobody answers.
     ///
-    /// All attempts share the request's headers. Where one does not wait for the answer to
-    /// another (hedging), it may be about to leave with the signature that is on them; so what
-    /// other attempts bear stays on.
+    /// All attempts share the request's headers. With hedging an attempt does not wait for the
+    /// response to another, and may be about to be sent with the signature on the headers. So
+    /// signatures of other attempts stay on.
     fn take_signature_off(&self) {
         self.leaves_no_longer();
         let signed = self.signed.borrow_mut().take();
@@ -319,7 +322,7 @@ impl Stream {
         else {
             return;
         };
-        // Among a listener's filters Envoy has not begun with it, and counts later.
+        // Among the listener's filters Envoy has not begun an attempt yet, and counts it later.
         let is_attempt = attempt.is_some_and(|attempt| attempt > 0);
         if is_attempt && attempts(filter) != attempt {
             return;
@@ -330,7 +333,8 @@ impl Stream {
     }
 }
 
-/// As much of a signature as tells it from others. None of ours is shorter.
+/// The last bytes of a signature, which are enough to distinguish it from others. No signature
+/// is shorter.
 type End = [u8; 16];
 
 fn end_of(signature: &[u8]) -> End {

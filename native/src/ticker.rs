@@ -1,7 +1,7 @@
 //! The module's one thread, which wakes the others: Envoy calls a module only when something
-//! happens to a stream. It has each configuration called on the main thread, where fetches
-//! are made; and while requests wait, one request of each thread, which looks after the
-//! others of its thread.
+//! happens to a stream. It calls each configuration on the main thread, which performs the
+//! fetches. While requests wait, it also calls one waiting stream of each thread, which checks
+//! the others of its thread.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::abi::Waker;
 
-/// Soon after the configuration, so that the first request need not wait.
+/// The delay of the first tick. It is short, so that the first request need not wait.
 const FIRST: Duration = Duration::from_millis(10);
-/// While requests wait.
+/// The tick while requests wait.
 const BUSY: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -24,9 +24,9 @@ static STATE: Mutex<State> = Mutex::new(State {
 static CHANGED: Condvar = Condvar::new();
 
 struct State {
-    /// By the ids of the configurations.
+    /// The configurations by their ids.
     modules: BTreeMap<u64, Module>,
-    /// By the ids of the instances and the numbers of the streams.
+    /// The waiting streams by the ids of their instances and their numbers.
     waiting: BTreeMap<(u64, u64), Sleeper>,
     is_running: bool,
 }
@@ -36,10 +36,10 @@ struct Module {
     next: Instant,
 }
 
-/// What can be woken.
+/// A configuration or a stream that can be woken.
 struct Sleeper {
     waker: Waker,
-    /// It was called, and has not come yet.
+    /// Whether it was called, and has not run yet.
     is_called: bool,
 }
 
@@ -56,7 +56,7 @@ impl Sleeper {
     }
 }
 
-/// A configuration is there. `false` if there can be no thread.
+/// Adds a configuration. The result is `false` if no thread can be started.
 pub fn add(module: u64, waker: Waker) -> bool {
     let mut state = state();
     let module_of = |waker| Module {
@@ -75,51 +75,51 @@ pub fn add(module: u64, waker: Waker) -> bool {
     state.is_running
 }
 
-/// A configuration is gone. Whether it was the last.
+/// Removes a configuration. The result says whether it was the last.
 pub fn remove(module: u64) -> bool {
     let mut state = state();
     state.modules.remove(&module);
     state.modules.is_empty()
 }
 
-/// A configuration has been called.
+/// Records that a called configuration runs.
 pub fn has_come(module: u64) {
     if let Some(module) = state().modules.get_mut(&module) {
         module.sleeper.is_called = false;
     }
 }
 
-/// Has a configuration called at once.
+/// Calls a configuration at once.
 pub fn call(module: u64) {
     if let Some(module) = state().modules.get_mut(&module) {
         module.sleeper.call();
     }
 }
 
-/// A stream of an instance waits.
+/// Adds a waiting stream of an instance.
 pub fn add_waiting(instance: u64, stream: u64, waker: Waker) {
     let mut state = state();
     let sleeper = Sleeper::new(waker);
     state.waiting.insert((instance, stream), sleeper);
-    // From the first on, the thread does not sleep long.
+    // While requests wait, the thread sleeps only briefly. This is the first one.
     if state.waiting.len() == 1 {
         CHANGED.notify_one();
     }
 }
 
-/// A stream waits no longer.
+/// Removes a stream that no longer waits.
 pub fn remove_waiting(instance: u64, stream: u64) {
     state().waiting.remove(&(instance, stream));
 }
 
-/// A stream that waits has been called.
+/// Records that a called stream runs.
 pub fn waiting_has_come(instance: u64, stream: u64) {
     if let Some(sleeper) = state().waiting.get_mut(&(instance, stream)) {
         sleeper.is_called = false;
     }
 }
 
-/// Has a waiting stream of each instance called at once.
+/// Calls a waiting stream of each instance at once.
 pub fn call_waiting() {
     state().call_waiting();
 }
@@ -134,7 +134,7 @@ impl State {
         }
     }
 
-    /// Calls what is due; how long there is nothing to do.
+    /// Calls whatever is due, and returns how long to sleep.
     fn tick(&mut self) -> Option<Duration> {
         let now = Instant::now();
         self.call_waiting();

@@ -1,13 +1,15 @@
 //! An Envoy whose listeners and clusters are files that a test changes while it runs: LDS and
-//! CDS from the file system.
+//! CDS from the file system; and its filters, too, if they come by ECDS.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::Process;
+use crate::discovery::{Discovery, replace};
 use crate::envoy::{EnvoyBuilder, Ports, serve, stat};
 use crate::process::{scratch, wait_until};
-use crate::{Process, host};
 
 /// An Envoy with files for its listeners and clusters.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Dynamic {
     pub process: Process,
     pub ports: Ports,
     files: Files,
+    /// Of the filters, if they come by ECDS.
+    discovery: Option<Discovery>,
     changes: u64,
 }
 
@@ -26,7 +30,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Those of a configuration, as [`EnvoyBuilder::config`] gives it.
+    /// The files for a configuration, as [`EnvoyBuilder::config`] makes it.
     pub fn of(config: &Value) -> Files {
         let files = Files {
             listeners: scratch("lds.json"),
@@ -36,7 +40,7 @@ impl Files {
         files
     }
 
-    /// A configuration that names them.
+    /// A configuration that names the files.
     pub fn config(&self) -> Value {
         let source = |path: &PathBuf| json!({"resource_api_version": "V3", "path_config_source": {"path": path}});
         json!({
@@ -49,7 +53,7 @@ impl Files {
         })
     }
 
-    /// Puts others in their place, each at once.
+    /// Replaces the files by others, each at once.
     pub fn write(&self, config: &Value, version: u64) {
         let resources = &config["static_resources"];
         for (path, kind, list) in [
@@ -65,17 +69,32 @@ impl Files {
             for resource in list.as_array_mut().expect("a list") {
                 resource["@type"] = json!(kind);
             }
-            let text = json!({"version_info": version.to_string(), "resources": list});
-            let new = host::write("xds.json", &text.to_string());
-            // Envoy sees that a file is moved to its place.
-            std::fs::rename(new, path).expect("Envoy's file");
+            replace(path, list.as_array().expect("a list"), version);
         }
     }
 }
 
 impl Dynamic {
-    /// Starts it on a configuration, as [`EnvoyBuilder::config`] gives it.
+    /// Starts an Envoy on a configuration, as [`EnvoyBuilder::config`] makes it.
     pub fn start(builder: &EnvoyBuilder, config: &Value, arguments: &[&str]) -> Dynamic {
+        Dynamic::start_with(builder, config, arguments, None)
+    }
+
+    /// The same, and our filters come by ECDS.
+    pub fn discovering(builder: &EnvoyBuilder, config: &Value, arguments: &[&str]) -> Dynamic {
+        let mut config = config.clone();
+        let mut discovery = Discovery::default();
+        let filters = discovery.take(&mut config);
+        discovery.write(&filters, 0);
+        Dynamic::start_with(builder, &config, arguments, Some(discovery))
+    }
+
+    fn start_with(
+        builder: &EnvoyBuilder,
+        config: &Value,
+        arguments: &[&str],
+        discovery: Option<Discovery>,
+    ) -> Dynamic {
         let files = Files::of(config);
         let mut command = builder.command(&files.config());
         command.args(arguments);
@@ -84,13 +103,19 @@ impl Dynamic {
             process,
             ports,
             files,
+            discovery,
             changes: 0,
         }
     }
 
-    /// Changes its configuration, and waits until Envoy has taken or refused both files.
+    /// Changes its listeners and clusters, and waits until Envoy has taken or refused both
+    /// files. If the filters come by ECDS, they stay as they are.
     pub fn change(&mut self, config: &Value) {
         self.changes += 1;
+        let mut config = config.clone();
+        if let Some(discovery) = &mut self.discovery {
+            discovery.take(&mut config);
+        }
         let attempts = |admin| {
             ["cluster_manager.cds", "listener_manager.lds"].map(|name| {
                 let outcome = |outcome| stat(admin, &format!("{name}.update_{outcome}"));
@@ -98,10 +123,51 @@ impl Dynamic {
             })
         };
         let before = attempts(self.ports.admin);
-        self.files.write(config, self.changes);
+        self.files.write(&config, self.changes);
         wait_until("Envoy to see the change", || {
             let now = attempts(self.ports.admin);
             now[0] > before[0] && now[1] > before[1]
         });
+    }
+
+    /// Changes, by ECDS, the filters alone to those of a configuration, and waits until Envoy
+    /// has taken or refused each: how many it refused.
+    pub fn change_filters(&mut self, config: &Value) -> usize {
+        let mut config = config.clone();
+        let discovery = self.discovery.as_mut().expect("filters by ECDS");
+        let filters = discovery.take(&mut config);
+        self.put_filters(&filters)
+    }
+
+    /// Puts the same in the place of all our filters.
+    pub fn replace_filters(&mut self, config: &Value, other: &Value) -> usize {
+        let mut config = config.clone();
+        let discovery = self.discovery.as_mut().expect("filters by ECDS");
+        let mut filters = discovery.take(&mut config);
+        for filter in filters.values_mut() {
+            *filter = other.clone();
+        }
+        self.put_filters(&filters)
+    }
+
+    fn put_filters(&mut self, filters: &BTreeMap<String, Value>) -> usize {
+        self.changes += 1;
+        let discovery = self.discovery.as_ref().expect("filters by ECDS");
+        let outcomes = || {
+            let of = |name| discovery.outcomes(self.ports.admin, name);
+            filters.keys().map(|name| of(name)).collect::<Vec<_>>()
+        };
+        let before = outcomes();
+        discovery.write(filters, self.changes);
+        let mut refused = 0;
+        wait_until("Envoy to see the change of its filters", || {
+            let now = outcomes();
+            let changes = || now.iter().zip(&before);
+            refused = changes()
+                .filter(|(now, before)| now.refused > before.refused)
+                .count();
+            changes().all(|(now, before)| now != before)
+        });
+        refused
     }
 }

@@ -1,5 +1,5 @@
-//! What differs between the two hosts of the filter, and nothing else of the tests knows: how a
-//! configuration has it, where Envoy finds it, and how statistics and log lines are named.
+//! The differences between the two hosts of the filter, which no other part of the tests knows:
+//! the configuration, where Envoy finds the filter, and the names of statistics and log lines.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::http::Request;
 use crate::process::scratch;
 use crate::tools::{self, Host, host};
 
-/// An Envoy that reads this configuration, and finds the native module.
+/// The command of an Envoy that reads this configuration, and finds the native module.
 pub fn envoy(binary: &Path, config: &Path) -> Command {
     let mut command = Command::new(binary);
     command.arg("--config-path").arg(config);
@@ -19,13 +19,13 @@ pub fn envoy(binary: &Path, config: &Path) -> Command {
     command
 }
 
-/// Where Envoy looks for the native module: a variable of its environment.
+/// The environment variable that says where Envoy looks for the native module, with its value.
 pub fn search_path() -> (&'static str, PathBuf) {
     ("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", tools::module_folder())
 }
 
-/// A file for Envoy with a configuration, YAML or JSON. If it has wasm filters, it is made one
-/// for the host of the tests.
+/// Writes a configuration, YAML or JSON, to a file for Envoy. Its wasm filters are replaced for
+/// the host of the tests.
 pub fn write(name: &str, config: &str) -> PathBuf {
     let (file, text) = match host() {
         Host::Native if config.contains(WASM) => {
@@ -40,8 +40,8 @@ pub fn write(name: &str, config: &str) -> PathBuf {
     file
 }
 
-/// Puts the native filter in the place of every wasm filter, all of which are ours, and gives
-/// statistics and notes for the access log the names that they have there.
+/// Replaces every wasm filter, all of which are ours, by the native filter, and uses the names
+/// that statistics and notes for the access log have there.
 fn make_native(config: &mut Value) {
     match config {
         Value::Array(items) => items.iter_mut().for_each(make_native),
@@ -69,8 +69,8 @@ fn make_native(config: &mut Value) {
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
-/// The beginnings of names with each host. A module that stands on a cluster counts under the
-/// cluster's name.
+/// The beginnings of names with each host. An upstream module counts under the name of its
+/// cluster.
 const NAMES: [(&str, &str); 3] = [
     (r"^wasmcustom\.", r"dynamicmodulescustom\."),
     (
@@ -83,27 +83,45 @@ const NAMES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Has Envoy give a module's statistics to Prometheus without names of its own before them.
+/// The setting that makes Envoy give a module's statistics to Prometheus without a prefix.
 fn plain_metrics() -> Value {
     let strip = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
     json!({"layers": [{"name": "metrics", "static_layer": {strip: true}}]})
 }
 
-/// A label of the native host's metrics alone.
+/// The label that only metrics of the native host have.
 const CLUSTER: &str = "oss_cluster";
-/// Takes the cluster off the name of a statistic, which is then that of the wasm filter.
+/// The pattern that removes the cluster from the name of a statistic, which is then that of the
+/// wasm filter.
 const OF_CLUSTER: &str = r"^(cluster\.(.+?)\.)dynamicmodulescustom\.";
+
+const NATIVE: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+
+/// Whether this is a filter of ours, as a configuration has it that [`write()`] gets.
+pub fn is_filter(typed_config: &Value) -> bool {
+    typed_config["@type"] == WASM
+}
+
+/// The type of our filter on the host of the tests.
+pub fn filter_type() -> &'static str {
+    match host() {
+        Host::Wasm => WASM,
+        Host::Native => NATIVE,
+    }
+}
 
 fn native_filter(configuration: &Value) -> Value {
     json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "@type": NATIVE,
         "dynamic_module_config": {"name": tools::MODULE_NAME},
         "filter_name": "oss_origin_auth",
         "filter_config": configuration,
     })
 }
 
-/// The value of a counter or gauge of the filter, wherever it stands: `requests.signed`.
+/// The value of a counter or gauge of the filter, such as `requests.signed`, in either
+/// position.
 pub fn stat(admin_port: u16, name: &str) -> u64 {
     let prefix = match host() {
         Host::Wasm => "wasmcustom.",
@@ -120,13 +138,14 @@ pub fn stat(admin_port: u16, name: &str) -> u64 {
     values.sum()
 }
 
-/// What Prometheus gets of an Envoy, without the labels that only a module on a cluster has.
+/// The metrics that Prometheus gets from an Envoy, without the labels that only an upstream
+/// module has.
 pub fn metrics(admin_port: u16) -> String {
     let scrape = Request::get("/stats/prometheus").send(admin_port).text();
     without_cluster(&scrape)
 }
 
-/// Takes them off a text of metrics.
+/// Removes these labels from a text of metrics.
 pub fn without_cluster(metrics: &str) -> String {
     let of_cluster = |label: &&str| {
         let name = label.split('=').next().unwrap_or_default();
@@ -146,7 +165,7 @@ pub fn without_cluster(metrics: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// By what the filter's own lines are known in Envoy's log.
+/// The name of the logger of the filter's own lines in Envoy's log.
 pub fn logger() -> &'static str {
     match host() {
         Host::Wasm => "[wasm]",

@@ -1,5 +1,4 @@
-//! Load from a few clients, each with a connection of its own; every answer is
-//! looked at.
+//! Load from a few clients, each with a connection of its own. Every answer is checked.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,12 +20,14 @@ pub struct Load {
 struct Shared {
     stop: AtomicBool,
     total: AtomicU64,
-    /// By reason.
+    /// The number of answers of each client.
+    each: Vec<AtomicU64>,
+    /// The number of failures by reason.
     failed: Mutex<BTreeMap<String, u64>>,
     slowest: Mutex<Duration>,
 }
 
-/// What the clients counted.
+/// The counts of the clients.
 #[derive(Clone, Debug)]
 pub struct Counts {
     pub total: u64,
@@ -35,9 +36,12 @@ pub struct Counts {
 }
 
 impl Load {
-    /// `clients` ask for objects without a pause until stopped.
+    /// Starts `clients` that request objects without a pause until they are stopped.
     pub fn start(port: u16, clients: usize) -> Load {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared {
+            each: (0..clients).map(|_| AtomicU64::new(0)).collect(),
+            ..Shared::default()
+        });
         let clients = (0..clients)
             .map(|client| {
                 let shared = Arc::clone(&shared);
@@ -53,6 +57,12 @@ impl Load {
             failed: self.shared.failed.lock().expect("lock").clone(),
             slowest: *self.shared.slowest.lock().expect("lock"),
         }
+    }
+
+    /// How many answers each client has had.
+    pub fn each(&self) -> Vec<u64> {
+        let each = self.shared.each.iter();
+        each.map(|count| count.load(Ordering::SeqCst)).collect()
     }
 
     pub fn stop(mut self) -> Counts {
@@ -72,6 +82,7 @@ fn run(port: u16, client: usize, shared: &Shared) {
         let begin = Instant::now();
         let outcome = ask(&mut connection, port, &format!("/object-{client}-{number}"));
         shared.total.fetch_add(1, Ordering::Relaxed);
+        shared.each[client].fetch_add(1, Ordering::SeqCst);
         if let Err(reason) = outcome {
             connection = None;
             *shared

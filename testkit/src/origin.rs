@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 
 use crate::alibaba::{BUCKET, REGION};
 
+/// In each object's response: the id of the key that has signed the request.
+pub const SIGNED_BY: &str = "x-signed-by";
+
 #[derive(Debug)]
 pub struct Origin {
     pub oss_port: u16,
@@ -27,11 +30,11 @@ struct State {
     keys: Mutex<HashMap<String, Key>>,
     settings: Mutex<Settings>,
     issued: AtomicU64,
-    /// What OSS refused, by code.
+    /// The number of requests that OSS refused, by code.
     refused: Mutex<HashMap<&'static str, u64>>,
     body: Vec<u8>,
     signed: AtomicU64,
-    /// See [`Origin::shape`].
+    /// The headers for [`Origin::shape`].
     shape: Mutex<Vec<(String, usize)>>,
 }
 
@@ -43,7 +46,7 @@ struct Key {
     revoked: bool,
 }
 
-/// How STS behaves.
+/// The behaviour of STS.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub token_life: u64,
@@ -52,7 +55,7 @@ pub struct Settings {
 }
 
 impl Origin {
-    /// Every object has `size` bytes.
+    /// Starts an origin whose objects all have `size` bytes.
     pub fn start(size: usize) -> Origin {
         let state = Arc::new(State {
             keys: Mutex::default(),
@@ -74,8 +77,8 @@ impl Origin {
         }
     }
 
-    /// An OSS that asks for no signature and does next to nothing, so that
-    /// benchmarks measure Envoy. `/large` has `large` bytes, all else 1,000.
+    /// Starts an OSS that requires no signature and does almost nothing, so that benchmarks
+    /// measure Envoy. `/large` has `large` bytes, all other objects 1,000.
     pub fn open(large: usize) -> Origin {
         let origin = Origin::start(large);
         Origin {
@@ -84,13 +87,13 @@ impl Origin {
         }
     }
 
-    /// How many requests came to an open one with a signature.
+    /// The number of signed requests to an open origin.
     pub fn signed(&self) -> u64 {
         self.state.signed.load(Ordering::SeqCst)
     }
 
-    /// The headers of the last request, for none of `/objects/`, that came to an open one: their
-    /// names and the lengths of their values, in the order of their names.
+    /// The headers of the last request to an open origin outside of `/objects/`: their names
+    /// and the lengths of their values, in the order of their names.
     pub fn shape(&self) -> Vec<(String, usize)> {
         self.state.shape.lock().expect("lock").clone()
     }
@@ -105,6 +108,12 @@ impl Origin {
         for key in keys.values_mut() {
             key.revoked = true;
         }
+    }
+
+    /// Revokes the token of this key.
+    pub fn revoke(&self, id: &str) {
+        let mut keys = self.state.keys.lock().expect("lock");
+        keys.get_mut(id).expect("a known key").revoked = true;
     }
 
     /// Makes OSS accept a key that STS did not issue.
@@ -122,7 +131,7 @@ impl Origin {
         self.state.issued.load(Ordering::SeqCst)
     }
 
-    /// What OSS refused so far, by code.
+    /// The number of requests that OSS refused so far, by code.
     pub fn refused(&self) -> HashMap<&'static str, u64> {
         self.state.refused.lock().expect("lock").clone()
     }
@@ -201,7 +210,10 @@ fn now() -> u64 {
 impl State {
     fn oss(&self, head: &Head) -> Vec<u8> {
         match self.verify(head) {
-            Ok(()) => response("200 OK", "content-type: text/plain\r\n", &self.body),
+            Ok(id) => {
+                let headers = format!("content-type: text/plain\r\n{SIGNED_BY}: {id}\r\n");
+                response("200 OK", &headers, &self.body)
+            }
             Err(code) => {
                 *self.refused.lock().expect("lock").entry(code).or_default() += 1;
                 let body = format!("<Error><Code>{code}</Code></Error>");
@@ -222,7 +234,7 @@ impl State {
         if !head.header("authorization").is_empty() {
             self.signed.fetch_add(1, Ordering::SeqCst);
         }
-        // Not under load, which it would slow down.
+        // Requests under load are skipped, which this would slow down.
         if !head.target.starts_with("/objects/") {
             let headers = head.headers.iter();
             let mut shape: Vec<_> = headers.map(|(n, v)| (n.clone(), v.len())).collect();
@@ -236,15 +248,15 @@ impl State {
         response("200 OK", "content-type: text/plain\r\n", &self.body[..size])
     }
 
-    /// V4 of a request without a query.
-    fn verify(&self, head: &Head) -> Result<(), &'static str> {
+    /// Verifies V4 of a request without a query; the id of its key.
+    fn verify<'a>(&self, head: &'a Head) -> Result<&'a str, &'static str> {
         let authorization = head.header("authorization");
         let credential = authorization
             .strip_prefix("OSS4-HMAC-SHA256 Credential=")
             .ok_or("AccessDenied")?;
         let (credential, signature) = credential.split_once(",Signature=").ok_or("AccessDenied")?;
         let (id, scope) = credential.split_once('/').ok_or("AccessDenied")?;
-        // Among a listener's filters the host is signed, as it is not yet what it will be.
+        // A downstream filter signs the host that the request will have.
         let (scope, additional) = match scope.split_once(",AdditionalHeaders=") {
             Some((scope, names)) => (scope, names),
             None => (scope, ""),
@@ -286,7 +298,7 @@ impl State {
             digest = mac.finalize().into_bytes().to_vec();
         }
         match hex(&digest) == signature {
-            true => Ok(()),
+            true => Ok(id),
             false => Err("SignatureDoesNotMatch"),
         }
     }
@@ -317,7 +329,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// By the `date` of the system.
+/// A time in RFC 3339, by the `date` of the system.
 pub fn rfc3339(unix_time: u64) -> String {
     let output = std::process::Command::new("date")
         .args(["-u", "-d", &format!("@{unix_time}"), "+%Y-%m-%dT%H:%M:%SZ"])

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod certificate;
+pub mod changes;
 pub mod doctor;
 pub mod native;
 pub mod refusals;

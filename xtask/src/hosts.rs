@@ -1,4 +1,5 @@
-//! Which tests run with which host of the filter, and why some do not run with the native one.
+//! The tests that run with each host of the filter, and the reasons why some do not run with
+//! the native one.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use testkit::tools::{self, Host};
 use crate::command::Result;
 use crate::runner::Test;
 
-/// What `--host` of the tests may be.
+/// The words for `--host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hosts {
     /// The wasm filter
@@ -20,7 +21,7 @@ pub enum Hosts {
 }
 
 impl Hosts {
-    /// The given ones; else that which the environment names.
+    /// The given hosts, or those that the environment names.
     pub fn or_of_environment(given: Option<Hosts>) -> Result<Hosts> {
         match given {
             Some(hosts) => Ok(hosts),
@@ -31,7 +32,7 @@ impl Hosts {
         }
     }
 
-    /// The hosts that are run.
+    /// The hosts to run.
     pub fn each(self) -> &'static [Host] {
         match self {
             Hosts::Wasm => &[Host::Wasm],
@@ -40,7 +41,7 @@ impl Hosts {
         }
     }
 
-    /// Among what a test is, if it is not run with its host.
+    /// The group of a test that is not run with its host.
     pub fn leaves_out(self, test: &Test) -> Option<&'static Group> {
         let lists = match (test.host, self) {
             (Host::Wasm, _) => &[NOT_OF_WASM][..],
@@ -53,16 +54,16 @@ impl Hosts {
     }
 }
 
-/// Tests that are left out for one reason.
+/// A group of tests that are left out for one reason.
 #[derive(Debug)]
 pub struct Group {
-    /// What they are, in a few words.
+    /// A description in a few words.
     pub what: &'static str,
-    /// Why that leaves them out.
+    /// The reason why they are left out.
     pub why: &'static str,
-    /// Names of tests, or of modules, which end with `::`.
+    /// The names of tests, or of modules, which end with `::`.
     tests: &'static [&'static str],
-    /// Those of these modules that run nevertheless.
+    /// The tests of these modules that run nevertheless.
     but: &'static [&'static str],
 }
 
@@ -80,7 +81,7 @@ fn is_of(test: &str, name: &str) -> bool {
     }
 }
 
-/// What the wasm filter cannot be asked.
+/// The tests that make no sense with the wasm filter.
 const NOT_OF_WASM: &[Group] = &[
     Group {
         what: "of an Envoy without wasm",
@@ -93,7 +94,6 @@ const NOT_OF_WASM: &[Group] = &[
         why: "as they ask what only a library in Envoy's own process does",
         tests: &[
             "native::",
-            "native_changes::",
             "native_envoys::",
             "native_memory::",
             "native_signature::",
@@ -103,7 +103,7 @@ const NOT_OF_WASM: &[Group] = &[
     },
 ];
 
-/// What a test with the native module would show nothing of.
+/// The tests that would show nothing with the native module.
 const NOT_OF_NATIVE: &[Group] = &[
     Group {
         what: "of wasm",
@@ -164,8 +164,8 @@ const NOT_OF_NATIVE: &[Group] = &[
     },
 ];
 
-/// What a run with both hosts asks the wasm filter alone, since little of it can differ.
-/// `cargo xtask test --host native` leaves none of it out.
+/// The tests that a run with both hosts does only with the wasm filter, since little can
+/// differ. `cargo xtask test --host native` leaves none of them out.
 const LITTLE_OF_NATIVE: &[Group] = &[
     Group {
         what: "of the core's matrices",
@@ -219,7 +219,7 @@ const LITTLE_OF_NATIVE: &[Group] = &[
     },
 ];
 
-/// Fails if a list names what is none of the tests.
+/// Fails if a list has a name that is not a test.
 pub fn check_lists<'a>(tests: impl Iterator<Item = &'a str> + Clone) -> Result {
     let groups = [NOT_OF_WASM, NOT_OF_NATIVE, LITTLE_OF_NATIVE]
         .into_iter()
@@ -234,7 +234,7 @@ pub fn check_lists<'a>(tests: impl Iterator<Item = &'a str> + Clone) -> Result {
     }
 }
 
-/// How many tests do not run with a host, by what they are.
+/// The number of tests that do not run with a host, by group.
 #[derive(Debug, Default)]
 pub struct LeftOut(BTreeMap<String, usize>);
 
@@ -245,7 +245,7 @@ impl LeftOut {
     }
 }
 
-/// The end of the line that sums up a run.
+/// The end of the summary line of a run.
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         if self.0.is_empty() {
