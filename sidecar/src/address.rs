@@ -1,9 +1,9 @@
-//! Addresses that can be asked.
+//! HTTP and HTTPS addresses that the sidecar can send requests to.
 
 use http::Uri;
 
-/// The address of a text, if it is one of HTTP or HTTPS whose server can be asked: it has
-/// a host, perhaps a good port, and no user.
+/// Parses an address of HTTP or HTTPS. It must have a host and no user; a port, if it has one,
+/// must be valid.
 pub fn parse(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let authority = uri.authority()?;
@@ -13,7 +13,7 @@ pub fn parse(text: &str) -> Option<Uri> {
     (known && is_port && !authority.host().is_empty()).then_some(uri)
 }
 
-/// The same, if there is nothing behind its server.
+/// Parses an address like [`parse`], and refuses a path or a query.
 pub fn parse_server(text: &str) -> Option<Uri> {
     let is_bare = |uri: &Uri| uri.path() == "/" && uri.query().is_none();
     parse(text).filter(is_bare)

@@ -1,6 +1,6 @@
-//! HTTP to the sources: one request a connection, with a time-out, and nothing
-//! kept of an answer that refuses but its code and its request id, since STS
-//! repeats there what was signed.
+//! The HTTP client for the sources. Each connection has one request and a time-out. Of an
+//! answer that refuses, only the code and the request id are kept, since STS repeats there what
+//! was signed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,19 +33,20 @@ use crate::trust::{authorities_of_this_machine, trusting};
 /// Whether a request may take the way through a proxy.
 #[derive(Clone, Copy, Debug)]
 pub enum Way {
-    /// Never: it goes to this machine's own network, and brings a secret from there.
+    /// A request without a proxy: it stays in this machine's own network, and brings a secret
+    /// from there.
     Direct,
-    /// If the environment names one for the host.
+    /// A request through the proxy that the environment names for the host, if it names one.
     ByProxy,
 }
 
-/// How long one request may take, in milliseconds: nothing until it is set, and a
+/// The time that one request may take, in milliseconds. Nothing is sent before it is set; a
 /// reload sets it again for all requests that follow.
 #[derive(Clone, Debug, Default)]
 pub struct Timeout(Arc<AtomicU64>);
 
 impl Timeout {
-    /// Sets it for all requests from now on.
+    /// Sets the time for all requests from now on.
     pub fn set(&self, milliseconds: u64) {
         self.0.store(milliseconds, Ordering::Relaxed);
     }
@@ -65,8 +66,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the certificates that this machine trusts, and the proxies that the
-    /// environment names; one request may take as long as `timeout` says.
+    /// Reads the certificates that this machine trusts and the proxies of the environment.
+    /// `timeout` limits each request.
     pub fn new(environment: &Environment, timeout: &Timeout) -> Result<Client, String> {
         let (builder, added) = trusting(authorities_of_this_machine())?;
         let config = builder.with_no_client_auth();
@@ -82,7 +83,8 @@ impl Client {
         })
     }
 
-    /// The answer, if its status is 200. `what` is asked for, in our own words.
+    /// Sends a request and returns the answer if its status is 200. `what` names the request in
+    /// messages, in our own words.
     pub async fn send(
         &self,
         way: Way,
@@ -128,7 +130,7 @@ impl Client {
         }
     }
 
-    /// A connection to the server, or to the proxy.
+    /// Connects to the server, or to the proxy.
     async fn reach(&self, uri: &Uri, proxy: Option<&Intercept>) -> Result<TcpStream, Cause> {
         let (to, problem) = match proxy {
             None => (uri, NO_CONNECTION),
@@ -139,7 +141,7 @@ impl Client {
         Ok(stream.into_inner())
     }
 
-    /// TLS with the server, through a tunnel if there is a proxy.
+    /// Connects by TLS to the server, through a tunnel if there is a proxy.
     async fn reach_by_tls(
         &self,
         uri: &Uri,
@@ -177,9 +179,9 @@ impl fmt::Debug for Client {
 /// An answer with status 200.
 pub struct SourceAnswer {
     step: String,
-    /// What it holds; perhaps a secret.
+    /// The body, which may hold a secret.
     pub body: Bytes,
-    /// The other side's clock, in seconds since 1970, if it told.
+    /// The other side's clock, in seconds since 1970, if the answer has a date.
     pub date: Option<u64>,
 }
 
@@ -187,7 +189,7 @@ pub struct SourceAnswer {
 type Given = (Bytes, Option<u64>);
 
 impl SourceAnswer {
-    /// The error of an answer that is not what it should be.
+    /// The error of an answer that is not as it should be.
     pub fn error(&self, cause: Cause) -> FetchError {
         FetchError {
             step: Some(self.step.clone()),
@@ -221,13 +223,13 @@ impl fmt::Debug for SourceAnswer {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// No answer is longer, in bytes; more is not read.
+/// The most bytes that are read of an answer.
 const MAX_BODY: usize = 64 * 1024;
-const NO_HOST: &str = "its address has no good host";
+const NO_HOST: &str = "its address has no valid host";
 const NO_CONNECTION: &str = "no connection; is the endpoint right?";
 const NO_PROXY: &str = "no connection to the proxy that the environment names";
 const NO_TUNNEL: &str =
-    "the proxy that the environment names gives no tunnel, or is not reached itself";
+    "the proxy that the environment names opens no tunnel, or cannot be reached";
 const NO_TLS: &str = "TLS failed; is the certificate one that this machine trusts?";
 const NO_ROOTS: &str = "this machine has no certificates to trust; SSL_CERT_FILE names a file";
 const BROKEN: &str = "the connection broke";
@@ -267,7 +269,7 @@ async fn converse(
         match (status, problem) {
             (200, None) => Ok((Bytes::from(body), date)),
             (200, Some(problem)) => Err(problem),
-            // Whatever became of its body, the status is known.
+            // The status is known, even if the body could not be read.
             (status, _) => Err(refusal(status, date, &body)),
         }
     };
@@ -277,7 +279,7 @@ async fn converse(
     loop {
         tokio::select! {
             answer = &mut answer => return answer,
-            // What it has read is the answer's still.
+            // What has been read still belongs to the answer.
             _ = &mut connection, if open => open = false,
         }
     }
@@ -322,9 +324,9 @@ fn proxies(environment: &Environment) -> Result<Matcher, String> {
     Ok(builder.build())
 }
 
-/// Whether the value of a variable is the address of a proxy that can be asked. In its
-/// user and password everything but letters, digits and some signs must be encoded, or
-/// the host may be taken for something else.
+/// Whether the value of a variable is the address of a proxy that can be used. In its user and
+/// password, everything but letters, digits and some signs must be encoded, or the host may be
+/// misread.
 fn is_proxy(value: &str) -> bool {
     let rest = value.strip_prefix("http://").unwrap_or(value);
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -333,8 +335,8 @@ fn is_proxy(value: &str) -> bool {
     user.bytes().all(is_encoded) && address::parse_server(&format!("http://{host}")).is_some()
 }
 
-/// The hosts of NO_PROXY, in the one form that is known here: other programs take them
-/// with a port, with a `*` before the domain, in brackets, or with spaces between them.
+/// The hosts of NO_PROXY, in the one form that this program knows. Other programs also accept a
+/// port, a `*` before the domain, brackets, or spaces between the hosts.
 fn exempt(value: &str) -> Vec<&str> {
     let hosts = value.split(|c: char| c == ',' || c.is_ascii_whitespace());
     let hosts = hosts.map(|host| {
@@ -352,7 +354,7 @@ fn exempt(value: &str) -> Vec<&str> {
     hosts.filter(|host| !host.is_empty()).collect()
 }
 
-/// What is kept of an answer that refuses.
+/// The parts of a refusal that are kept.
 fn refusal(status: u16, date: Option<u64>, body: &[u8]) -> Cause {
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     let word = |name: &str| answer.as_ref()?.get(name)?.as_str();
@@ -366,8 +368,8 @@ fn refusal(status: u16, date: Option<u64>, body: &[u8]) -> Cause {
     }
 }
 
-/// A code of Alibaba's: words of letters with dots between them. Keys and tokens have
-/// digits, and are longer than any word.
+/// An error code of Alibaba Cloud: words of letters with dots between them. Keys and tokens
+/// have digits, and are longer than any word.
 pub fn code(text: &str) -> Option<String> {
     let plain = |word: &str| {
         (1..=32).contains(&word.len())

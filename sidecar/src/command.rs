@@ -1,4 +1,4 @@
-//! The command line of the sidecar: puts the parts together, and reloads them.
+//! The command line of the sidecar: assembles the parts and reloads them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,7 +68,8 @@ enum Task {
     Probe,
 }
 
-/// What the process ends with. `name` is what it was called by, if that is an old name.
+/// Runs the sidecar and returns the exit code of the process. `name` is the name it was called
+/// by, if that is an old one.
 pub fn run(options: Options, old_name: Option<&str>) -> ExitCode {
     let log = log::start(options.log_json);
     // A probe runs every few seconds.
@@ -77,7 +78,7 @@ pub fn run(options: Options, old_name: Option<&str>) -> ExitCode {
     {
         tracing::warn!(
             name,
-            "this name goes with the next version; write `oss-origin-auth sidecar`"
+            "the next version removes this name; write `oss-origin-auth sidecar`"
         );
     }
     let result = match tokio::runtime::Runtime::new() {
@@ -114,11 +115,11 @@ fn settings(options: &Options, environment: &Environment) -> Result<Settings, St
         settings.token.token_file = Some(file.clone());
         settings.token.token_env = None;
     }
-    // Set but empty, it is refused when it is read: whoever set it wanted a token.
+    // A variable that is set but empty is refused when it is read: the operator wanted a token.
     if environment.raw(TOKEN).is_some() {
         let env = settings.token.token_env.as_deref();
         if settings.token.token_file.is_some() || env.is_some_and(|name| name != TOKEN) {
-            return Err(format!("{TOKEN}: another token is named too; keep one"));
+            return Err(format!("{TOKEN}: another token is set too; keep one"));
         }
         settings.token.token_env = Some(TOKEN.into());
     }
@@ -133,7 +134,7 @@ fn token(settings: &Settings, environment: &Environment) -> Result<Option<secret
     place.map(|place| place.read(environment)).transpose()
 }
 
-/// The world of the fetchers, and how long each of their requests may take.
+/// The world of the fetchers, and the time that each of their requests may take.
 fn world() -> Result<(World, Timeout), String> {
     let environment = Environment::of_process()?;
     for name in OF_OPTIONS {
@@ -160,8 +161,8 @@ struct Loader {
 }
 
 impl Loader {
-    /// All of the settings, or none: `bound` is where this process listens already. In a
-    /// thread of its own, since a disk may hang.
+    /// Loads all of the settings, or none. `bound` is where this process listens already. This
+    /// runs in a thread of its own, since a disk may hang.
     fn load(
         self: &Arc<Loader>,
         known: Sources,
@@ -236,10 +237,10 @@ async fn serve(options: Options) -> Result<(), String> {
                     Ok((_, served)) => {
                         upkeep = maintain(&served.sources);
                         app.replace(served);
-                        tracing::info!(names = names(&app.served().sources), "settings read again");
+                        tracing::info!(names = names(&app.served().sources), "settings reloaded");
                     }
                     Err(problem) => {
-                        tracing::error!(problem, "settings refused; the old ones stay");
+                        tracing::error!(problem, "settings refused; the old ones stay in use");
                     }
                 },
             }
@@ -251,7 +252,7 @@ async fn serve(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-/// What has been loaded; waits for ever if nothing is.
+/// Returns what has been loaded; waits for ever if nothing is being loaded.
 async fn finished<T>(loading: &mut Option<JoinHandle<Result<T, String>>>) -> Result<T, String> {
     let Some(task) = loading else {
         return std::future::pending().await;
@@ -266,18 +267,18 @@ async fn finished<T>(loading: &mut Option<JoinHandle<Result<T, String>>>) -> Res
     loaded.map_err(|_| BROKEN_OFF.to_owned())?
 }
 
-/// Settings that take longer to read are told of.
+/// Settings that take longer to read are reported in the log.
 const SLOW: Duration = Duration::from_secs(5);
-const BROKEN_OFF: &str = "reading the settings was broken off";
+const BROKEN_OFF: &str = "reading the settings was interrupted";
 
-/// What a reload says that cannot be carried out, since a socket stays where it is
-/// and as it is. With the rest taken over, the old socket might serve callers
-/// whom the new settings keep out.
+/// The error of a reload that changes the socket, which stays where it is and as it is. If only
+/// the other settings took effect, the old socket might serve callers whom the new settings
+/// keep out.
 fn moved(bound: &Listen, place: &Listen) -> String {
     if bound.to_string() == place.to_string() {
-        return "socket_mode: has changed; that takes a restart".into();
+        return "socket_mode: has changed; restart the sidecar".into();
     }
-    format!("listen: has changed from {bound} to {place}; that takes a restart")
+    format!("listen: has changed from {bound} to {place}; restart the sidecar")
 }
 
 /// Starts the tasks that refresh ahead; they end when the values are dropped.
@@ -331,7 +332,7 @@ async fn check(options: &Options) -> Result<(), String> {
         show(&format!("{name:width$}  {:21}  {result}", source.kind()));
     }
     for name in world.environment.unheeded() {
-        show(&format!("{name}: is set, and has no effect here"));
+        show(&format!("{name}: is set but has no effect here"));
     }
     match failed {
         0 => Ok(()),
@@ -342,7 +343,7 @@ async fn check(options: &Options) -> Result<(), String> {
     }
 }
 
-/// Prints a line; nobody may be reading.
+/// Prints a line, even if nobody reads it.
 fn show(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{line}");

@@ -1,5 +1,5 @@
-//! Credentials, whatever fetches them, and why it gave none: in types, so that
-//! nothing of what the other side said can be taken for a text of our own.
+//! Credentials, the trait of what fetches them, and the errors of a fetch. The types keep what
+//! the other side said apart from our own texts.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
+use crate::schedule::Failure;
 use crate::secret::Secret;
 
 /// An AccessKey, and the token that belongs to it if it is a role's.
@@ -18,12 +19,13 @@ pub struct Credential {
     pub secret: Secret,
     /// The STS token; a long-lived key has none.
     pub token: Option<Secret>,
-    /// When they expire, in seconds since 1970, if that is known.
+    /// When the credentials expire, in seconds since 1970, if that is known.
     pub expires: Option<u64>,
 }
 
 impl Credential {
-    /// The error says, in our own words, why these are good for nothing.
+    /// Checks the parts of credentials. The error says, in our own words, why they are not
+    /// usable.
     pub fn new(
         id: String,
         secret: String,
@@ -52,7 +54,7 @@ impl Credential {
         }
     }
 
-    /// Whether they serve for at least one more second.
+    /// Whether the credentials are valid for at least one more second.
     pub fn is_valid(&self, now: SystemTime) -> bool {
         let end = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         self.expires
@@ -60,12 +62,12 @@ impl Credential {
     }
 }
 
-const NO_HEADER: &str = "the AccessKey or its token holds what no header can carry";
-/// OSS refuses these with EC 0002-00000003.
+const NO_HEADER: &str = "the AccessKey or its token has a character that no HTTP header can hold";
+/// OSS refuses temporary AccessKeys without a token, with EC 0002-00000003.
 const LACKS_TOKEN: &str =
-    "the AccessKey begins with `STS.`: it is a role's, and the token that belongs to it is missing";
+    "the AccessKey begins with `STS.`: it belongs to a role, and its token is missing";
 
-/// No part of credentials is longer, in bytes; real tokens have about one thousand.
+/// The most bytes that a part of credentials may have; real tokens have about one thousand.
 const MAX_LENGTH: usize = 16 * 1024;
 
 impl fmt::Debug for Credential {
@@ -74,30 +76,31 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Which credentials are asked for.
+/// The credentials that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// Any that are valid.
+    /// Any valid credentials.
     Valid,
-    /// Others than those that the caller had: they were rejected.
+    /// Newer credentials than those of the caller, which were rejected.
     Renewed,
 }
 
-/// Whatever credentials can be fetched from.
+/// A place that credentials can be fetched from.
 pub trait Fetch: fmt::Debug + Send + Sync {
-    /// Fetches them. `ask` matters only to what holds credentials; the others fetch anyway.
+    /// Fetches credentials. `ask` matters only where credentials are held; the others fetch
+    /// anyway.
     fn fetch(&self, ask: Ask) -> Fetching<'_>;
 }
 
-/// A fetch under way.
+/// A fetch that is under way.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Credential, FetchError>> + Send + 'a>>;
 
 /// A failed fetch: the step that failed and its cause. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchError {
-    /// What was asked of whom, if anything was.
+    /// The request that failed, if one was sent.
     pub step: Option<String>,
-    /// What came of it.
+    /// The cause of the failure.
     pub cause: Cause,
 }
 
@@ -111,23 +114,23 @@ pub enum Cause {
         /// The id by which the other side finds the request in its logs: hexadecimal
         /// digits and dashes.
         request_id: Option<String>,
-        /// The other side's clock, in seconds since 1970, if it told.
+        /// The other side's clock, in seconds since 1970, if the answer has a date.
         date: Option<u64>,
     },
-    /// The other side answered with this status, and no code.
+    /// The other side answered with this status and without a code.
     Status(u16),
-    /// The other side answered, but not with credentials that are valid.
+    /// The other side's answer holds no valid credentials.
     Malformed,
     /// The other side gave no answer in time.
     TimedOut,
-    /// There was no connection to the other side, for this reason of our own words.
+    /// There was no connection to the other side; the text is our own and says why.
     Unreachable(&'static str),
-    /// Nothing was asked; the text says what is missing, in our own words.
+    /// Nothing was sent, since something is missing; the text is our own and says what.
     Missing(String),
 }
 
 impl FetchError {
-    /// Nothing was asked, since `what` is missing.
+    /// The error of a fetch that was not begun, since `what` is missing.
     pub fn missing(what: impl Into<String>) -> FetchError {
         FetchError {
             step: None,
@@ -135,7 +138,7 @@ impl FetchError {
         }
     }
 
-    /// This error as that of what stands on the credentials `name`.
+    /// The same error, reported by a source that uses the credentials `name`.
     pub fn of_base(mut self, name: &str) -> FetchError {
         self.step = Some(match self.step {
             Some(step) => format!("{name}: {step}"),
@@ -146,7 +149,7 @@ impl FetchError {
 }
 
 impl Cause {
-    /// All that [`Cause::label`] gives.
+    /// All values that [`Cause::label`] can return.
     pub const LABELS: [&str; 6] = [
         "refused",
         "status",
@@ -156,7 +159,24 @@ impl Cause {
         "missing",
     ];
 
-    /// The word for it that callers get.
+    /// What the cause says of when to ask again.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Cause::Refused { code, .. }
+                if code == "Throttling" || code.starts_with("Throttling.") =>
+            {
+                Failure::Throttled
+            }
+            Cause::Status(429) => Failure::Throttled,
+            Cause::Refused { code, .. } => Failure::Answered(code.clone()),
+            Cause::Status(..500) | Cause::Malformed | Cause::Missing(_) => {
+                Failure::Answered(self.label().to_owned())
+            }
+            Cause::Status(_) | Cause::TimedOut | Cause::Unreachable(_) => Failure::Silent,
+        }
+    }
+
+    /// The word for the cause that callers get.
     pub fn code(&self) -> &'static str {
         match self {
             Cause::Refused { .. } => "SourceRefused",
@@ -167,7 +187,7 @@ impl Cause {
         }
     }
 
-    /// The word for it in the metrics.
+    /// The word for the cause in the metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Cause::Refused { .. } => "refused",
@@ -196,7 +216,7 @@ impl fmt::Display for FetchError {
                 }
             }
             Cause::Status(status) => write!(f, "answered with status {status}"),
-            Cause::Malformed => f.write_str("the answer holds no good credentials"),
+            Cause::Malformed => f.write_str("the answer holds no valid credentials"),
             Cause::TimedOut => f.write_str("gave no answer in time"),
             Cause::Unreachable(why) => write!(f, "cannot be reached: {why}"),
             Cause::Missing(what) => f.write_str(what),
@@ -246,6 +266,31 @@ mod tests {
         };
         assert!(is_valid(None) && is_valid(Some(1_002)) && is_valid(Some(u64::MAX)));
         assert!(!is_valid(Some(1_001)) && !is_valid(Some(0)));
+    }
+
+    #[test]
+    fn a_cause_says_when_to_ask_again() {
+        let refused = |code: &str| Cause::Refused {
+            code: code.into(),
+            request_id: Some("A-1".into()),
+            date: None,
+        };
+        let answered = |reason: &str| Failure::Answered(reason.into());
+        for (cause, failure) in [
+            (refused("Throttling"), Failure::Throttled),
+            (refused("Throttling.User"), Failure::Throttled),
+            (refused("Throttling.Api"), Failure::Throttled),
+            (Cause::Status(429), Failure::Throttled),
+            (refused("Throttlingx"), answered("Throttlingx")),
+            (refused("NoPermission"), answered("NoPermission")),
+            (Cause::Status(404), answered("status")),
+            (Cause::Malformed, answered("malformed")),
+            (Cause::Status(503), Failure::Silent),
+            (Cause::TimedOut, Failure::Silent),
+            (Cause::Unreachable("x"), Failure::Silent),
+        ] {
+            assert_eq!(cause.failure(), failure, "{cause:?}");
+        }
     }
 
     #[test]

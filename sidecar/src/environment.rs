@@ -1,13 +1,12 @@
-//! The environment as it was at the start, and which of its variables anybody has
-//! asked for.
+//! The environment as it was at the start, and the record of the variables that were read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// The variables of a process. That a variable was asked for is noted, so that one
-/// which nobody heeds can be named.
+/// The variables of a process. Each read is noted, so that a variable that nothing reads can be
+/// reported.
 #[derive(Default)]
 pub struct Environment {
     values: BTreeMap<String, String>,
@@ -15,8 +14,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The variables of this process. One that this program may ask for and that is no
-    /// UTF-8 is an error: left out, it might be the one that asks for a token.
+    /// The variables of this process. A variable that this program may read and that is not
+    /// UTF-8 is an error: it might be the one that requires a token.
     pub fn of_process() -> Result<Environment, String> {
         let mut values = BTreeMap::new();
         for (name, value) in std::env::vars_os() {
@@ -37,7 +36,7 @@ impl Environment {
         })
     }
 
-    /// The same variables, of which nobody has asked for any.
+    /// The same variables, none of them noted as read.
     pub fn unasked(&self) -> Environment {
         Environment {
             values: self.values.clone(),
@@ -45,29 +44,29 @@ impl Environment {
         }
     }
 
-    /// Whether a variable is set and not empty; that this was asked is not noted.
+    /// Whether a variable is set and not empty; this is not noted as a read.
     pub fn has(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| !value.is_empty())
     }
 
-    /// A variable that is set and not empty.
+    /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.raw(name).filter(|value| !value.is_empty())
     }
 
-    /// What is given, or else a variable.
+    /// The given value, or else that of a variable.
     pub fn or(&self, given: Option<&str>, name: &str) -> Option<String> {
         given.or_else(|| self.get(name)).map(str::to_owned)
     }
 
-    /// A variable that is set, if only to nothing.
+    /// The value of a variable that is set, even if it is empty.
     pub fn raw(&self, name: &str) -> Option<&str> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.insert(name.to_owned());
         self.values.get(name).map(String::as_str)
     }
 
-    /// A switch: `true` or `1`, and `false`, `0` or nothing.
+    /// The value of a switch: `true` or `1`, and `false`, `0` or nothing.
     pub fn flag(&self, name: &str) -> Result<bool, String> {
         match self.get(name).map(str::to_ascii_lowercase).as_deref() {
             Some("true" | "1") => Ok(true),
@@ -81,8 +80,8 @@ impl Environment {
         self.get("HOME").map(PathBuf::from)
     }
 
-    /// The variables of this program and of Alibaba's that are set, and that nobody
-    /// has asked for.
+    /// The variables of this program and of Alibaba Cloud that are set and that nothing has
+    /// read.
     pub fn unheeded(&self) -> Vec<&str> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let set = self.values.iter().filter(|(_, value)| !value.is_empty());
@@ -92,13 +91,13 @@ impl Environment {
     }
 }
 
-/// Of the variables that are not only ours, those that this program may ask for.
+/// Whether this program may read a variable that other programs use, too.
 fn is_heeded(name: &str) -> bool {
     name == "HOME" || name.to_ascii_uppercase().ends_with("_PROXY")
 }
 
 fn is_ours(name: &str) -> bool {
-    // Alibaba's own programs know the second and the third as well.
+    // Alibaba Cloud's own programs read variables with the second and the third prefix as well.
     let prefixes = [
         "ALIBABA_CLOUD_",
         "ALIBABACLOUD_",

@@ -1,4 +1,4 @@
-//! Files that are read whole: short ones, and from a disk that may hang.
+//! Reads whole files: short ones, from a disk that may hang.
 
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// The text of a file, which is overwritten when it is dropped. What is no file, such as
-/// a pipe that nobody writes into, is refused, as is what is too long.
+/// Reads the text of a file, which is overwritten when it is dropped. A file that is too long
+/// is refused, and so is what is not a regular file, such as a pipe that nobody writes into.
 pub fn read(path: &Path) -> Result<Zeroizing<String>> {
     let about = std::fs::metadata(path)?;
     if !about.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "is no file"));
+        return Err(Error::new(ErrorKind::InvalidInput, "is not a regular file"));
     }
     let file = std::fs::File::open(path)?;
-    // With room enough, so that no copy is left behind.
+    // The buffer has room enough, so that no copy is left behind.
     let room = usize::try_from(about.len().min(LONGEST)).unwrap_or_default();
     let mut text = Zeroizing::new(String::with_capacity(room + 64));
     file.take(LONGEST + 1).read_to_string(&mut text)?;
@@ -26,15 +26,15 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Reads files without keeping others from their turn, and for a while only. A disk that
-/// hangs holds one thread for each of these, however often it is asked.
+/// Reads files in a thread of their own and for a limited time, so that others need not wait. A
+/// disk that hangs holds one thread for each `Aside`, however often it is asked.
 #[derive(Clone, Debug, Default)]
 pub struct Aside {
     is_busy: Arc<AtomicBool>,
 }
 
 impl Aside {
-    /// Runs what reads files.
+    /// Runs a function that reads files.
     pub async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T> + Send + 'static,
@@ -42,7 +42,7 @@ impl Aside {
         let late = || {
             Error::new(
                 ErrorKind::TimedOut,
-                "is not read in time; is its disk there?",
+                "cannot be read in time; does its disk respond?",
             )
         };
         if self.is_busy.swap(true, Ordering::Acquire) {
@@ -60,7 +60,7 @@ impl Aside {
     }
 }
 
-/// Ends even if what it stands for panics.
+/// Marks the thread as busy until it is dropped, even by a panic.
 struct Busy(Arc<AtomicBool>);
 
 impl Drop for Busy {
@@ -69,9 +69,9 @@ impl Drop for Busy {
     }
 }
 
-/// In bytes. A CLI's file with hundreds of profiles is shorter.
+/// The most bytes that a file may have. A CLI's file with hundreds of profiles is shorter.
 const LONGEST: u64 = 1024 * 1024;
-/// For a disk that is far away.
+/// The time that reading may take, enough for a disk that is far away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Who may ask: whoever shows the sidecar's token. Where none is needed, since only
-//! this machine reaches the sidecar, a caller must be one of its programs and neither a
-//! browser nor a proxy, which bring what others want.
+//! Decides which callers may have credentials: those with the sidecar's token. A sidecar that
+//! only this machine reaches needs no token. Then a caller must be a program of this machine,
+//! and neither a browser nor a proxy, since these forward what others want.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -15,19 +15,19 @@ use subtle::ConstantTimeEq;
 
 use crate::address;
 
-/// Why a caller gets nothing.
+/// The reason why a caller is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It did not show the sidecar's token.
+    /// The caller did not show the sidecar's token.
     Unauthorized,
-    /// It comes from a browser or by way of a proxy, or under a name that is not this
-    /// machine's.
+    /// The request comes from a browser or through a proxy, or names a host that is not this
+    /// machine.
     Forwarded,
-    /// It showed a metadata token that is none of ours or has expired.
+    /// The caller showed a metadata token that is not one of ours or has expired.
     BadMetadataToken,
 }
 
-/// Whether a request may have credentials. `token` is the sidecar's, if it has one.
+/// Checks whether a request may have credentials. `token` is the sidecar's, if it has one.
 pub fn admit<B>(request: &Request<B>, token: Option<&str>) -> Result<(), Refused> {
     let headers = request.headers();
     match token {
@@ -48,7 +48,8 @@ pub fn admit<B>(request: &Request<B>, token: Option<&str>) -> Result<(), Refused
             let mut hosts = headers.get_all(HOST).iter();
             let named = hosts.next().and_then(|host| host.to_str().ok());
             let is_ours = named.is_some_and(is_this_machine) && hosts.next().is_none();
-            // As a proxy is asked; RFC 9112, section 3.2.2: it counts, and not Host.
+            // A proxy is asked in this form. Its host counts, not the Host header (RFC 9112,
+            // section 3.2.2).
             let target = request.uri().authority();
             let is_ours = is_ours && target.is_none_or(|target| is_this_machine(target.as_str()));
             (is_ours && !forwarded)
@@ -60,9 +61,9 @@ pub fn admit<B>(request: &Request<B>, token: Option<&str>) -> Result<(), Refused
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Whether it may be a callout of a module that Envoy has loaded: to these Envoy adds its own
-/// address, as it adds that of a client to what it forwards, and nothing else that tells of
-/// a proxy.
+/// Whether the request may be a callout of a module that Envoy has loaded. Envoy adds its own
+/// address to these, as it adds a client's address to what it forwards, and nothing else that
+/// shows a proxy.
 fn is_envoys_callout(headers: &HeaderMap) -> bool {
     let mut addresses = headers.get_all(FORWARDED_FOR).iter();
     let address = addresses.next().and_then(|value| value.to_str().ok());
@@ -73,15 +74,15 @@ fn is_envoys_callout(headers: &HeaderMap) -> bool {
     is_internal && address.is_some_and(is_own) && addresses.next().is_none()
 }
 
-/// Whether it is an address of this machine: what goes to one of these comes from it. (To be
-/// bound to, an address need not be one: `ip_nonlocal_bind`.)
+/// Whether an address is one of this machine, so that a request to it also comes from this
+/// machine. (A socket can be bound to other addresses, too: `ip_nonlocal_bind`.)
 fn is_own(address: IpAddr) -> bool {
     let any = match address {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
     const DISCARD: u16 = 9;
-    // Nothing is sent: the kernel only chooses.
+    // Nothing is sent: the kernel only chooses an address.
     let source = UdpSocket::bind((any, 0)).and_then(|socket| {
         socket.connect((address, DISCARD))?;
         socket.local_addr()
@@ -89,7 +90,7 @@ fn is_own(address: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == address)
 }
 
-/// What a browser adds by itself and what proxies add. The callouts of Envoy's wasm filters
+/// Whether browsers or proxies add a header of this name. The callouts of Envoy's wasm filters
 /// have none; those of its modules: see [`is_envoys_callout`].
 fn is_of_others(name: &HeaderName) -> bool {
     let name = name.as_str();
@@ -107,9 +108,10 @@ fn is_of_others(name: &HeaderName) -> bool {
         || name.starts_with("x-forwarded-")
 }
 
-/// An address, or a name that is in nobody's domain: one without a dot, such as
-/// `localhost` or that of Envoy's cluster. Within a network somebody may give such a
-/// name to this machine all the same; a browser that goes there tells of itself.
+/// Whether a host is an address of this machine, or a name outside of any domain: a name
+/// without a dot, such as `localhost` or that of Envoy's cluster. Somebody in the network may
+/// give such a name to this machine all the same; a browser that goes there shows that it is
+/// one.
 fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
@@ -125,19 +127,19 @@ fn is_this_machine(host: &str) -> bool {
     !name.is_empty() && name.bytes().all(plain)
 }
 
-/// Metadata tokens: their end, in seconds since 1970, and a code over it that only this
-/// process can make, so that none has to be kept.
+/// Metadata tokens. A token holds its end, in seconds since 1970, and a code over it that only
+/// this process can make, so that no token has to be kept.
 pub struct MetadataTokens(hmac::Key);
 
 impl MetadataTokens {
-    /// Makes a key; tokens do not outlive the process.
+    /// Makes a new key; tokens do not outlive the process.
     pub fn new() -> Result<MetadataTokens, String> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let key = key.map_err(|_| "this machine gives no random bytes")?;
         Ok(MetadataTokens(key))
     }
 
-    /// A token that serves until then.
+    /// Issues a token that is valid until `until`.
     pub fn issue(&self, until: u64) -> String {
         let mut token = format!("{until}.").into_bytes();
         hex(
@@ -147,7 +149,7 @@ impl MetadataTokens {
         String::from_utf8_lossy(&token).into_owned()
     }
 
-    /// Whether what a caller shows, if it shows any, serves now.
+    /// Checks the token that a caller shows, if it shows one.
     pub fn check(&self, headers: &HeaderMap, now: u64) -> Result<(), Refused> {
         let Some(shown) = headers.get(METADATA_TOKEN) else {
             return Ok(());
@@ -292,7 +294,8 @@ mod tests {
             assert_eq!(admitted, Err(Refused::Forwarded), "{more:?}");
         }
         for (name, value) in [
-            // Of TEST-NET-1, which no machine has; a list; what is no address.
+            // An address of TEST-NET-1, which no machine has; a list; a text that is not an
+            // address.
             ("x-forwarded-for", "192.0.2.77"),
             ("x-forwarded-for", "127.0.0.1, 127.0.0.1"),
             ("x-forwarded-for", "192.0.2.77, 127.0.0.1"),

@@ -6,25 +6,26 @@
 //!
 //! ```text
 //! command      the command line; puts the parts together and reloads them
-//! once         one fetch, for whoever tries credentials and does not serve them
+//! once         one fetch, for programs that try credentials and do not serve them
 //! server       connections: how many, and for how long
-//! listener     TCP or a Unix socket: to listen on, and to ask
+//! listener     TCP or a Unix socket: accepts connections, and asks a running sidecar
 //! routes       the paths and their answers
-//! guard        who may ask
+//! guard        which callers may have credentials
 //! sources      builds the sources of all names; a reload keeps the unchanged
 //! source       one name: held, refreshed ahead, one fetch at a time
-//! providers    from a source's settings to what fetches
+//! providers    builds the fetcher of a source from its settings
 //! settings     TOML or the environment, checked; secrets only by name
 //! client       HTTP to the sources: directly, or by a proxy
 //! metrics      what Prometheus scrapes
-//! held         what was fetched, since when, and until when it serves
-//! credential   credentials, what fetches them, and why it gave none
+//! held         credentials that are held, and how long they are used
+//! schedule     the times at which a source is asked: ahead, and again after a failure
+//! credential   credentials, the trait of what fetches them, the errors of a fetch
 //! secret       where a secret is, read each time; texts that are overwritten
-//! address      addresses that can be asked
+//! address      addresses that requests can be sent to
 //! log          what operators read; nothing waits for it
 //! file         files that are read whole
-//! trust        what servers are trusted by TLS
-//! environment  the variables, and which of them nobody heeds
+//! trust        the certificate authorities that TLS trusts
+//! environment  the variables, and which of them nothing reads
 //! ```
 
 pub mod address;
@@ -41,6 +42,7 @@ mod metrics;
 mod once;
 mod providers;
 mod routes;
+mod schedule;
 mod secret;
 mod server;
 mod settings;

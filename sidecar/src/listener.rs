@@ -1,4 +1,4 @@
-//! TCP or a Unix socket: to listen on, and to ask.
+//! Sockets of TCP and of Unix: accepts connections, and asks a sidecar that runs.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -13,17 +13,17 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use crate::settings::Listen;
 
-/// A place that the sidecar listens on.
+/// A socket that the sidecar listens on.
 #[derive(Debug)]
 pub enum Listener {
-    /// A TCP port, and its address for messages.
+    /// A TCP socket, and its address for messages.
     Tcp(TcpListener, String),
     /// A Unix socket, and its file.
     Unix(UnixListener, SocketFile),
 }
 
 impl Listener {
-    /// Binds `place`; the message of a failure begins with the setting.
+    /// Binds `place`; an error message begins with the setting.
     pub async fn bind(place: &Listen) -> Result<Listener, String> {
         match place {
             Listen::Tcp(address) => {
@@ -43,7 +43,7 @@ impl Listener {
         }
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     pub async fn accept(&self) -> std::io::Result<Stream> {
         loop {
             let accepted: std::io::Result<Stream> = match self {
@@ -57,7 +57,7 @@ impl Listener {
                     .map(|(stream, _)| Box::new(stream) as Stream),
             };
             match accepted {
-                // A caller that has gone already.
+                // The caller has gone already.
                 Err(error) if is_of_caller(error.kind()) => {}
                 accepted => return accepted,
             }
@@ -65,10 +65,10 @@ impl Listener {
     }
 }
 
-/// A connection.
+/// A connection to a caller.
 pub type Stream = Box<dyn Connection>;
 
-/// What can be read and written.
+/// A stream that can be read and written.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
@@ -80,8 +80,8 @@ fn is_of_caller(kind: ErrorKind) -> bool {
     )
 }
 
-/// The file of a Unix socket; removed when it is dropped, unless another has taken its
-/// name meanwhile.
+/// The file of a Unix socket. It is removed when this is dropped, unless another file has taken
+/// its name meanwhile.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -110,7 +110,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((file.dev(), file.ino()))
 }
 
-/// So many connections wait to be taken: all that come at once, and a caller behind them.
+/// The number of connections that may wait to be accepted: all that come at once, and a caller
+/// behind them.
 const BACKLOG: u32 = 4_096;
 
 fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -118,7 +119,7 @@ fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // As every server does: connections that have ended do not keep the port.
+    // Connections that have ended do not keep the port, as with every server.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -133,12 +134,12 @@ impl fmt::Display for Listener {
     }
 }
 
-/// Binds a socket that has its mode from the first moment on: it is made in a folder
-/// that nobody else may enter, and then gets its name. A name that is taken stays
-/// whose it is, which a rename would not heed.
+/// Binds a socket that has its mode from the first moment. It is made in a folder that nobody
+/// else may enter, and is then linked to its name. Unlike a rename, a link fails if the name is
+/// taken.
 fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
-    // Short, since the path of a socket has little room; by chance, since sidecars in
-    // several containers have the same number of a process.
+    // The name is short, since the path of a socket has little room. It is random, since
+    // sidecars in several containers have the same process id.
     let mut chance = [0; 4];
     let filled = SystemRandom::new().fill(&mut chance);
     filled.map_err(|_| std::io::Error::other("this machine gives no random bytes"))?;
@@ -158,7 +159,7 @@ fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     bound
 }
 
-/// Removes the socket that a killed sidecar left behind; touches nothing else.
+/// Removes the socket that a killed sidecar left behind, and nothing else.
 async fn remove_stale(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let is_socket = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -168,16 +169,18 @@ async fn remove_stale(path: &Path) -> Result<(), String> {
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
             .map_err(|error| format!("listen: cannot remove the old {shown}: {error}")),
-        _ => Err(format!("listen: somebody listens on {shown} already")),
+        _ => Err(format!(
+            "listen: another process listens on {shown} already"
+        )),
     }
 }
 
-/// Sends a GET to a sidecar that listens there; returns the status of the answer.
+/// Sends a GET to a sidecar that listens at `place` and returns the status of the answer.
 pub async fn ask(place: &Listen, path: &str) -> Result<u16, String> {
     let exchange = async {
         match place {
             Listen::Tcp(address) => {
-                // From inside, any address is reached by loopback.
+                // From inside, any address can be reached by loopback.
                 let mut address = *address;
                 if address.ip().is_unspecified() {
                     address.set_ip(match address.ip() {

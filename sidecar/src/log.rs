@@ -1,5 +1,5 @@
-//! The log: this program's own events, on standard error, written by a thread of its
-//! own. Whoever reads it may stall; then lines are lost, and nothing else waits.
+//! The log: this program's own events, on standard error. A thread of its own writes them. If
+//! the reader of standard error stalls, lines are lost, and nothing else waits.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use tracing_subscriber::layer::SubscriberExt;
 #[derive(Debug)]
 pub struct Log(Lines);
 
-/// Logs this program's own events alone: the libraries write into theirs what
-/// the other side said.
+/// Starts the log. It holds this program's own events alone: libraries log what the other side
+/// said.
 pub fn start(json: bool) -> Log {
     let wanted = std::env::var("RUST_LOG").ok();
     let wanted = wanted.filter(|text| !text.is_empty());
@@ -33,7 +33,7 @@ pub fn start(json: bool) -> Log {
         .with_ansi(false)
         .with_writer(lines.clone());
     let registry = tracing_subscriber::registry().with(filter);
-    // Not `init`, which would take in the events of the crate `log` as well.
+    // `init` would also log the events of the crate `log`.
     let _ = if json {
         tracing::subscriber::set_global_default(registry.with(layer.json()))
     } else {
@@ -43,7 +43,7 @@ pub fn start(json: bool) -> Log {
 }
 
 impl Log {
-    /// Waits until all is written, and `problem` after it, unless nobody reads it.
+    /// Waits until everything is written, and `problem` after it, unless nobody reads the log.
     pub fn end(self, problem: Option<&str>) {
         if let Some(problem) = problem {
             self.send(Message::Line(
@@ -72,13 +72,13 @@ impl Log {
 
 /// The name under which this program's own events are logged.
 const TARGET: &str = env!("CARGO_CRATE_NAME");
-/// So many lines wait at most.
+/// The most lines that may wait to be written.
 const MOST_LINES: usize = 1_024;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 enum Message {
     Line(Vec<u8>),
-    /// All before it is to be written; then this is told so.
+    /// A request to write all lines before it, and then to signal here.
     End(SyncSender<()>),
 }
 
@@ -103,12 +103,12 @@ impl Lines {
 
 fn write(messages: &Receiver<Message>, lost: &AtomicU64) {
     for message in messages {
-        // Nobody can be told of an error here.
+        // There is nowhere to report an error here.
         match message {
             Message::Line(line) => drop(io::stderr().write_all(&line)),
             Message::End(written) => drop(written.send(())),
         }
-        // A line of the log itself, so that it has its form.
+        // The line is written by the log itself, so that it has the log's form.
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "lines of the log were lost");
@@ -116,7 +116,7 @@ fn write(messages: &Receiver<Message>, lost: &AtomicU64) {
     }
 }
 
-/// One line, sent off when it is dropped.
+/// One line, which is sent when it is dropped.
 struct Line<'a> {
     lines: &'a Lines,
     text: Vec<u8>,

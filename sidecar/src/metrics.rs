@@ -1,4 +1,4 @@
-//! What Prometheus scrapes at `/metrics`.
+//! The metrics that Prometheus scrapes at `/metrics`.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Metrics {
     duration: Family<Name, Histogram, fn() -> Histogram>,
     requests: Family<Status, Counter>,
     evicted: Counter,
-    /// One scrape at a time: each begins anew with the names that there are.
+    /// The lock that allows one scrape at a time: each lists the names again.
     scrape: Mutex<()>,
 }
 
@@ -34,7 +34,7 @@ struct Name {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FetchLabels {
     name: String,
-    /// `ok`, or a word for what went wrong.
+    /// `ok`, or a word for the failure.
     result: &'static str,
 }
 
@@ -44,7 +44,7 @@ struct Status {
 }
 
 impl Metrics {
-    /// Registers all metrics; nothing is counted yet.
+    /// Registers all metrics, with nothing counted.
     pub fn new() -> Metrics {
         let mut registry = Registry::with_prefix("sts_sidecar");
         let valid = Family::default();
@@ -57,7 +57,7 @@ impl Metrics {
             });
         let requests = Family::default();
         let evicted = Counter::default();
-        let help = "Whether there are credentials that are good now";
+        let help = "Whether there are credentials that are valid now";
         registry.register("credentials_valid", help, Family::clone(&valid));
         let help = "When the credentials expire, in Unix time; absent if that is not known, or there are none";
         registry.register_with_unit(
@@ -99,8 +99,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a fetch of `name` that ended at `now`, in seconds since 1970; `failed` is a
-    /// word for what went wrong.
+    /// Counts a fetch of `name` that ended at `now`, in seconds since 1970. `failed` is a word
+    /// for the failure, if it failed.
     pub fn fetched(&self, name: &str, failed: Option<&'static str>, took: Duration, now: u64) {
         let named = Name { name: name.into() };
         self.duration
@@ -121,7 +121,7 @@ impl Metrics {
         self.requests.get_or_create(&Status { status }).inc();
     }
 
-    /// Forgets a name that a reload took away; `results` are all that fetches may have.
+    /// Forgets a name that a reload removed. `results` are all words that a fetch may end with.
     pub fn forget(&self, name: &str, results: impl Iterator<Item = &'static str>) {
         let named = Name { name: name.into() };
         self.duration.remove(&named);
@@ -137,10 +137,10 @@ impl Metrics {
         self.evicted.inc();
     }
 
-    /// All metrics in the text format of OpenMetrics.
+    /// Writes all metrics in the text format of OpenMetrics.
     pub fn text<'a>(&self, names: impl Iterator<Item = Shown<'a>>) -> String {
         let _alone = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-        // Names that a reload took away are no longer shown.
+        // Names that a reload removed are no longer shown.
         self.valid.clear();
         self.expiry.clear();
         for shown in names {
@@ -160,13 +160,13 @@ impl Metrics {
     }
 }
 
-/// What the metrics show of a name.
+/// The values that the metrics show for one name.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     /// The name.
     pub name: &'a str,
-    /// Whether it has credentials that are good now.
+    /// Whether the name has valid credentials now.
     pub is_valid: bool,
-    /// When they expire, in seconds since 1970, if they do.
+    /// When its credentials expire, in seconds since 1970, if they do.
     pub expires: Option<u64>,
 }

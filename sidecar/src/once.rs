@@ -1,4 +1,4 @@
-//! One fetch, for whoever tries credentials and does not serve them.
+//! A single fetch, for programs that try credentials and do not serve them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::providers::{Identity, World, ask_identity};
 use crate::settings::{Settings, SourceSettings, StsSettings};
 use crate::sources::{self, Sources};
 
-/// The sources of the sidecar's settings, to be tried.
+/// The sources of the sidecar's settings, for a trial.
 #[derive(Debug)]
 pub struct Trial {
     settings: Settings,
@@ -22,8 +22,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The sources of a file, or of the environment if there is none. One request may take
-    /// `timeout_ms`; the settings may say less.
+    /// The sources of a file, or of the environment if there is none. `timeout_ms` limits one
+    /// request; the settings may set a lower limit.
     pub fn new(file: Option<&Path>, timeout_ms: u64) -> Result<Trial, String> {
         let timeout = Timeout::default();
         let world = World::new(Environment::of_process()?, &timeout)?;
@@ -41,17 +41,17 @@ impl Trial {
         })
     }
 
-    /// The names that the settings have.
+    /// The names in the settings.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.settings.credentials.keys().map(String::as_str)
     }
 
-    /// The type of the source of a name.
+    /// The type of the source of `name`.
     pub fn kind(&self, name: &str) -> Option<&'static str> {
         self.sources.get(name).map(|source| source.kind())
     }
 
-    /// Fetches the credentials of a name.
+    /// Fetches the credentials of `name`.
     pub async fn fetch(&self, name: &str) -> Result<Credentials, FetchError> {
         let missing = || FetchError::missing(format!("there are no credentials `{name}`"));
         let source = self.sources.get(name).ok_or_else(missing)?;
@@ -65,8 +65,8 @@ impl Trial {
         })
     }
 
-    /// Who STS says that these credentials of a name are: the STS that the name's settings
-    /// say, or else the environment.
+    /// Asks STS whose credentials these are. The STS is that of the settings of `name`, or else
+    /// that of the environment.
     pub async fn identity(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! From the settings of a source to what fetches.
+//! Builds the fetcher of a source from its settings.
 
 mod identity;
 mod metadata;
@@ -20,19 +20,19 @@ use profile::Profile;
 use sts::{AssumeRole, AssumeRoleWithOidc, OIDC_TOKEN_FILE};
 use uri::{CREDENTIALS_URI, CredentialsUri};
 
-/// What fetchers see of the world.
+/// The parts of the world that fetchers use.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Asks others.
+    /// The HTTP client.
     pub client: Arc<Client>,
-    /// The variables.
+    /// The environment's variables.
     pub environment: Arc<Environment>,
-    /// Reads files.
+    /// The reader of files.
     pub aside: Aside,
 }
 
 impl World {
-    /// The world of this environment, in which one request may take as long as `timeout` says.
+    /// The world of an environment. `timeout` limits each request.
     pub fn new(environment: Environment, timeout: &Timeout) -> Result<World, String> {
         let environment = Arc::new(environment);
         let client = Arc::new(Client::new(&environment, timeout)?);
@@ -44,13 +44,13 @@ impl World {
     }
 }
 
-/// What fetches the credentials of a source. `base` are those that `from` names.
+/// Builds the fetcher of a source. `base` is the source that `from` names.
 pub fn build(
     settings: &SourceSettings,
     base: Option<Arc<dyn Fetch>>,
     world: &World,
 ) -> Result<Arc<dyn Fetch>, String> {
-    // Each has one of its own: what hangs for one hangs for no other.
+    // Each fetcher has a reader of its own: a disk that hangs for one hangs for no other.
     let world = &World {
         aside: Aside::default(),
         ..world.clone()
@@ -79,7 +79,7 @@ pub fn build(
     })
 }
 
-/// A key pair, read each time.
+/// A key pair that is read for each fetch.
 #[derive(Clone, Debug)]
 struct KeyPair {
     id: SecretPlace,
@@ -115,7 +115,7 @@ impl Fetch for KeyPair {
     }
 }
 
-/// The AccessKey of the environment, and the token beside it if there is one.
+/// The AccessKey of the environment, with its token if there is one.
 #[derive(Debug)]
 struct Variables(Arc<Environment>);
 
@@ -140,14 +140,14 @@ impl Fetch for Variables {
 const KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
 
-/// The first that is set: the environment, OIDC, the CLI's profile, a credentials
-/// URI, and without any of them the ECS instance. One that is set and fails is not
-/// passed over: what comes after it may be allowed more.
+/// The first source that is set: the environment, OIDC, the CLI's profile, a credentials URI,
+/// and without any of them the ECS instance. A source that is set and fails is not skipped: the
+/// next one may be allowed more.
 #[derive(Debug)]
 struct FirstThatIsSet(World);
 
 impl FirstThatIsSet {
-    /// Says at the start what is wrong with any of them.
+    /// Checks all of them, so that an error is reported at the start.
     fn new(world: &World) -> Result<FirstThatIsSet, String> {
         let unasked = World {
             environment: Arc::new(world.environment.unasked()),
@@ -162,7 +162,7 @@ impl FirstThatIsSet {
         Ok(FirstThatIsSet(world.clone()))
     }
 
-    /// Asks only for the variables of the one that is chosen.
+    /// Reads only the variables of the source that is chosen.
     fn choose(world: &World) -> Result<Box<dyn Fetch>, String> {
         let environment = &world.environment;
         Ok(if environment.has(KEY_ID) || environment.has(KEY_SECRET) {

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::source::Source;
 use crate::sources::Sources;
 
-/// What is served; a reload replaces it.
+/// The state that is served; a reload replaces it.
 #[derive(Debug, Default)]
 pub struct Served {
     /// The sources by name.
@@ -28,7 +28,7 @@ pub struct Served {
     pub token: Option<Secret>,
 }
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Debug)]
 pub struct App {
     served: RwLock<Arc<Served>>,
@@ -36,11 +36,11 @@ pub struct App {
     metadata_tokens: MetadataTokens,
 }
 
-/// The answer to a request.
+/// The response to a request.
 pub type Answer = Response<Full<Bytes>>;
 
 impl App {
-    /// Serves no name yet.
+    /// An application that serves no name yet.
     pub fn new(metrics: Arc<Metrics>) -> Result<App, String> {
         Ok(App {
             served: RwLock::default(),
@@ -49,12 +49,12 @@ impl App {
         })
     }
 
-    /// What is served now.
+    /// The state that is served now.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Serves this from now on; requests under way finish with what was served.
+    /// Serves `served` from now on; requests under way finish with the state before.
     pub fn replace(&self, served: Served) {
         let served = Arc::new(served);
         let mut place = self.served.write().unwrap_or_else(PoisonError::into_inner);
@@ -66,13 +66,13 @@ impl App {
         }
     }
 
-    /// Counts what the sidecar does.
+    /// The metrics of the sidecar.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Answers a request. `has_room` is asked of a caller that may have credentials and
-    /// has to wait for them; whether it may.
+    /// Answers a request. Where the caller may have credentials but has to wait for them,
+    /// `has_room` decides whether it may wait.
     pub async fn answer<B>(&self, request: &Request<B>, has_room: impl FnOnce() -> bool) -> Answer {
         let served = self.served();
         let token = served.token.as_ref().map(|token| token.as_str());
@@ -140,7 +140,7 @@ impl App {
     }
 }
 
-/// Where the metadata server of an ECS instance has credentials.
+/// The path at which the metadata server of an ECS instance serves credentials.
 const ECS: &str = "/latest/meta-data/ram/security-credentials/";
 
 async fn credentials(
@@ -152,7 +152,7 @@ async fn credentials(
     let Some(source) = served.sources.get(name) else {
         return Failure::UnknownName.answer();
     };
-    // Callers whose credentials OSS has rejected ask so.
+    // A caller whose credentials OSS has rejected asks in this way.
     let renewed = headers
         .get(CACHE_CONTROL)
         .is_some_and(|value| value.as_bytes() == b"no-cache");
@@ -168,15 +168,15 @@ async fn credentials(
     }
 }
 
-/// The names, where the metadata server has the role of its instance.
+/// The list of the names. The metadata server has the role of its instance there.
 fn ecs_names(served: &Served) -> Answer {
     let mut names: Vec<&str> = served.sources.keys().map(String::as_str).collect();
-    // Clients take the first for the only one.
+    // Clients take the first name and ignore the others.
     names.sort_unstable_by_key(|name| (*name != "default", *name));
     text("text/plain", names.join("\n"))
 }
 
-/// Hardened clients want a token before they read.
+/// The answer to a request for a metadata token, which hardened clients send first.
 fn metadata_token(headers: &HeaderMap, now: u64, tokens: &MetadataTokens) -> Answer {
     let life = headers.get("x-aliyun-ecs-metadata-token-ttl-seconds");
     let life = life.and_then(|life| life.to_str().ok()?.parse().ok());
@@ -186,11 +186,11 @@ fn metadata_token(headers: &HeaderMap, now: u64, tokens: &MetadataTokens) -> Ans
     }
 }
 
-/// Of a metadata token, in seconds, as on an ECS instance.
+/// The longest life of a metadata token in seconds, as on an ECS instance.
 const LONGEST_LIFE: u64 = 21_600;
 
-/// Whether all names have valid credentials. Callers that may not have them learn
-/// what is wrong in a word.
+/// The answer of `/readyz`: whether all names have valid credentials. A caller that may not
+/// have credentials gets one word as the reason.
 fn ready(served: &Served, in_detail: bool) -> Answer {
     let now = SystemTime::now();
     let mut all = true;
@@ -223,8 +223,8 @@ fn ready(served: &Served, in_detail: bool) -> Answer {
     with_status(status, text("application/json", body.to_string()))
 }
 
-/// The answer of the credentials-URI protocol, which is also that of the ECS
-/// metadata server. A long-lived key has neither token nor expiry.
+/// The answer of the credentials-URI protocol, which is also that of the ECS metadata server. A
+/// long-lived key has neither token nor expiry.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Success<'a> {
@@ -246,8 +246,8 @@ fn success(held: &Held) -> Answer {
         security_token: credential.token.as_ref().map(|token| token.as_str()),
         expiration: held.reported_expiration(SystemTime::now()),
     };
-    // With room enough, so that no copy is left behind; overwritten once it is sent.
-    // What JSON escapes takes two bytes.
+    // The buffer has room enough, so that no copy is left behind, and is overwritten once it is
+    // sent. A character that JSON escapes takes two bytes.
     let token = success.security_token.unwrap_or_default();
     let parts = [success.access_key_id, success.access_key_secret, token];
     let length: usize = parts.map(str::len).iter().sum();
@@ -267,15 +267,15 @@ impl AsRef<[u8]> for Owned {
     }
 }
 
-/// Why a caller gets no credentials.
+/// The reason why a caller gets no credentials.
 enum Failure<'a> {
-    /// The caller may not have any.
+    /// The caller may not have credentials.
     Refused(Refused),
-    /// Too many callers wait.
+    /// Too many callers are waiting.
     Busy,
     /// There is no source of this name.
     UnknownName,
-    /// A metadata token is asked for without a good time to live.
+    /// A request for a metadata token lacks a valid time to live.
     BadTokenLife,
     /// The source has no valid credentials.
     Source {
@@ -296,7 +296,7 @@ impl Failure<'_> {
         }
     }
 
-    /// A word for programs.
+    /// The word for programs.
     fn code(&self) -> &'static str {
         match self {
             Failure::Refused(Refused::Unauthorized) => "Unauthorized",
@@ -316,7 +316,7 @@ impl Failure<'_> {
             }
             Failure::Refused(Refused::Forwarded) => FORWARDED,
             Failure::Refused(Refused::BadMetadataToken) => {
-                "The metadata token has expired or is none of this sidecar's; \
+                "The metadata token has expired or is not one of this sidecar's; \
                  PUT /latest/api/token gives another."
             }
             Failure::Busy => "Too many callers wait for credentials; ask again.",
@@ -359,7 +359,7 @@ const FORWARDED: &str = "Without a token the sidecar serves this machine's own p
      Host must be an address, `localhost` or a name without a dot, and no header may be one of a \
      browser or of a proxy. Set a token for other callers.";
 
-/// `answer`, if the method is one of those.
+/// `answer`, if `method` is one of `methods`.
 fn only(methods: &[Method], method: &Method, answer: Answer) -> Answer {
     if methods.contains(method) {
         return answer;

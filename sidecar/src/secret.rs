@@ -1,4 +1,4 @@
-//! Secrets: where they are, and how they are held.
+//! Secrets: where they are kept, and how they are held.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use crate::file;
 /// A text that is overwritten when it is dropped.
 pub type Secret = Zeroizing<String>;
 
-/// A variable or a file that holds a secret. It is read each time, so that a
-/// file may be replaced while the sidecar runs.
+/// A variable or a file that holds a secret. It is read each time, so that a file may be
+/// replaced while the sidecar runs.
 #[derive(Clone, Debug)]
 pub struct SecretPlace {
-    /// For messages: the name of the setting and of the place.
+    /// The name of the setting and of the place, for messages.
     shown: String,
     place: Place,
 }
@@ -28,7 +28,7 @@ enum Place {
 impl SecretPlace {
     /// The variable `name`, for the setting `field`.
     pub fn variable(field: &str, name: &str) -> SecretPlace {
-        // Somebody may have written the secret where its variable's name belongs.
+        // An operator may have written the secret itself in the place of a variable's name.
         let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         let shown = match name.bytes().all(plain) {
             true => name,
@@ -40,7 +40,7 @@ impl SecretPlace {
         }
     }
 
-    /// The place that the settings name, if any: `<field>_env` or `<field>_file`.
+    /// The place that the settings name, if they name one: `<field>_env` or `<field>_file`.
     pub fn choose(
         field: &str,
         env: Option<&str>,
@@ -57,7 +57,7 @@ impl SecretPlace {
         }
     }
 
-    /// The secret, without white space around it.
+    /// Reads the secret, without white space around it.
     pub fn read(&self, environment: &Environment) -> Result<Secret, String> {
         let shown = &self.shown;
         let text = match &self.place {
@@ -70,14 +70,14 @@ impl SecretPlace {
     }
 }
 
-/// A secret that is one word, without white space around it.
+/// Reads a secret that is one word, without white space around it.
 pub fn plain(text: &str) -> Result<Secret, &'static str> {
     let secret = Zeroizing::new(text.trim().to_owned());
     if secret.is_empty() {
         return Err("is unset or empty");
     }
     if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err("holds spaces or other than ASCII characters");
+        return Err("holds spaces or characters that are not ASCII");
     }
     Ok(secret)
 }

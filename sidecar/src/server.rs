@@ -1,6 +1,6 @@
-//! Connections: how many there may be, and how long each may take. One request a
-//! connection: an idle one would have to be closed some day, just when its caller sends
-//! the next request.
+//! Accepts connections, and limits their number and their time. Each connection has one
+//! request: an idle connection would have to be closed at some time, perhaps just when its
+//! caller sends the next request.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,18 +19,18 @@ use tokio::time::Instant;
 use crate::listener::Listener;
 use crate::routes::App;
 
-/// What callers may take.
+/// The limits on the connections of callers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections that have not yet shown that they may have credentials.
+    /// The number of connections that have not yet shown that they may have credentials.
     pub strangers: usize,
-    /// Connections that may have credentials, and wait or are answered.
+    /// The number of connections that may have credentials, and wait or are being answered.
     pub callers: usize,
 }
 
 impl Limits {
-    /// As many as the limit of open files leaves room for, after it has been raised as
-    /// far as this process may.
+    /// The limits of this process. It raises its limit of open files as far as it may, and uses
+    /// as many as that leaves room for.
     pub fn of_this_process() -> Result<Limits, String> {
         let files = rlimit::increase_nofile_limit(MOST_FILES);
         let files = files.map_err(|error| format!("limit of open files: {error}"))?;
@@ -42,7 +42,7 @@ impl Limits {
         Ok(Limits::of(usize::try_from(files).unwrap_or(usize::MAX)))
     }
 
-    /// `files`: how many may be open. Half are not for connections but for the sources,
+    /// The limits for a process that may open `files` files. Half of them are for the sources,
     /// the log and the runtime, until there are enough for all.
     fn of(files: usize) -> Limits {
         Limits {
@@ -56,21 +56,21 @@ const STRANGERS: usize = 256;
 const CALLERS: usize = 1_024;
 const MOST_FILES: u64 = 4_096;
 const LEAST_FILES: u64 = 64;
-/// A connection is not closed to make room for another before it has had this time.
+/// The time that a connection has at least, before it is closed to make room for another.
 const LEAST_TIME: Duration = Duration::from_millis(50);
-/// For the whole head of a request.
+/// The time for the whole head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// For the caller to take its answer.
+/// The time for the caller to take its answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Of the head of a request, in bytes.
+/// The most bytes of the head of a request.
 const HEAD_SIZE: usize = 16 * 1024;
-/// After SIGTERM: for requests that have begun to come in, and for their answers.
+/// The time after SIGTERM for requests that have begun to arrive, and for their answers.
 const LAST_HEADS: Duration = Duration::from_secs(1);
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// After the system gave no connection, which it will not do at once either.
+/// The pause after the system could not accept a connection, since it is likely to fail again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`; then lets requests under way finish, for a while.
+/// Serves until `stop`; then gives the requests under way a short time to finish.
 pub async fn serve(
     listener: Listener,
     app: Arc<App>,
@@ -93,9 +93,9 @@ pub async fn serve(
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(%error, "no connection taken");
+                        tracing::warn!(%error, "cannot accept a connection");
                     }
-                    // Perhaps there are no files left for it.
+                    // The system may have no files left for it.
                     slots.evict_oldest(&app);
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -120,9 +120,9 @@ pub async fn serve(
             Err(_) if strangers => {
                 strangers = false;
                 let ended = slots.evict_all();
-                tracing::info!(connections = ended, "broken off, without a request");
+                tracing::info!(connections = ended, "connections closed without a request");
             }
-            // Dropped, the rest are broken off.
+            // The remaining connections are dropped, which ends them.
             Err(_) => return,
         }
     }
@@ -154,25 +154,26 @@ async fn converse(
         tokio::time::sleep(ANSWER_TIME).await;
     };
     tokio::select! {
-        // Whatever was wrong with it, its caller knows.
+        // The caller knows what was wrong with its connection.
         _ = connection => {}
         () = slot.evicted.notified() => {}
         () = too_slow => {}
     }
 }
 
-/// The connections by what they may take.
+/// The connections, by the limit that they count for.
 struct Slots {
     limits: Limits,
     state: Mutex<State>,
-    /// A stranger has gone.
+    /// The signal that a stranger has gone.
     freed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Since when it is looked at, if it is, and how to end it; the oldest has the lowest
-    /// number.
+    /// The strangers in the order of their numbers; the oldest has the lowest. Each has the
+    /// time at which its request is first looked at, if it has been, and the signal that ends
+    /// it.
     strangers: BTreeMap<u64, (Option<Instant>, Arc<Notify>)>,
     callers: usize,
     taken: u64,
@@ -191,8 +192,8 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when there is room for one more stranger: with all places taken, the
-    /// oldest goes as soon as it has had its time.
+    /// Returns when there is room for one more stranger. If all places are taken, the oldest is
+    /// closed as soon as it has had its time.
     async fn make_room(&self, app: &App) {
         while self.state().strangers.len() >= self.limits.strangers {
             let wait = self.evict_oldest(app);
@@ -206,7 +207,8 @@ impl Slots {
         }
     }
 
-    /// Ends the oldest stranger, if it has had its time; what it has left of it.
+    /// Closes the oldest stranger if it has had its time; otherwise returns the time that it
+    /// has left.
     fn evict_oldest(&self, app: &App) -> Duration {
         let mut state = self.state();
         let Some(oldest) = state.strangers.first_entry() else {
@@ -214,7 +216,7 @@ impl Slots {
         };
         let left = match oldest.get().0 {
             Some(since) => LEAST_TIME.saturating_sub(since.elapsed()),
-            // Perhaps all of its request is there.
+            // All of its request may have arrived.
             None => LEAST_TIME,
         };
         if left.is_zero() {
@@ -249,7 +251,7 @@ impl Slots {
     }
 }
 
-/// The place of one connection; free again when it is dropped.
+/// The place of one connection; it is free again when this is dropped.
 struct Slot {
     slots: Arc<Slots>,
     number: u64,
@@ -258,7 +260,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Its time begins: what it has sent is looked at from now on.
+    /// Starts the time of the connection: from now on its request is looked at.
     fn begin(&self) {
         let mut state = self.slots.state();
         if let Some((since, _)) = state.strangers.get_mut(&self.number) {
@@ -309,7 +311,7 @@ mod tests {
         let app = App::new(Arc::new(Metrics::new())).unwrap();
         let slots = slots(2, 2);
         let held = [slots.take(), slots.take()];
-        // While nobody has looked at what they sent, they stay.
+        // Strangers stay until their request has been looked at.
         let early = tokio::time::timeout(LEAST_TIME * 10, slots.make_room(&app)).await;
         assert!(early.is_err());
         held.iter().for_each(Slot::begin);
@@ -325,7 +327,7 @@ mod tests {
         };
         assert!(held[0].slots.state().strangers.len() == 1);
         assert!(ended(&held[0]).await && !ended(&held[1]).await);
-        // Evicted, it is not served any more.
+        // A stranger that was closed is not served any more.
         assert!(!held[0].promote() && held[1].promote());
     }
 

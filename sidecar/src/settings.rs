@@ -23,12 +23,12 @@ pub use source::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// An address and port, or `unix:` and a path.
+    /// The place to listen: an address and port, or `unix:` and a path.
     #[serde(default = "default_listen")]
     pub listen: String,
-    /// The mode of a Unix socket: octal, as for chmod.
+    /// The mode of a Unix socket, in octal, as for chmod.
     pub socket_mode: Option<String>,
-    /// How long one request to a source may take, in milliseconds.
+    /// The time that one request to a source may take, in milliseconds.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
     /// The bearer token that callers must show.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub credentials: BTreeMap<String, SourceSettings>,
 }
 
-/// Where the bearer token is: in a variable or in a file.
+/// The place of the bearer token: a variable or a file.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct TokenSettings {
     /// The variable that holds the token.
@@ -48,14 +48,14 @@ pub struct TokenSettings {
 }
 
 impl Settings {
-    /// Reads a file; a message begins with its path.
+    /// Reads the settings from a file; an error message begins with its path.
     pub fn from_file(path: &Path, environment: &Environment) -> Result<Settings, String> {
         let shown = path.display();
         let text = file::read(path).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
         Settings::parse(&text, environment).map_err(|problem| format!("{shown}: {problem}"))
     }
 
-    /// Reads the text of a file; a message names the field or the line.
+    /// Parses the text of a settings file; an error message names the field or the line.
     pub fn parse(text: &str, environment: &Environment) -> Result<Settings, String> {
         // The excerpt that the error's Display shows may hold a secret that
         // somebody wrote into the file.
@@ -71,7 +71,8 @@ impl Settings {
             return Err("credentials: has no entry; add [credentials.default]".into());
         }
         for (name, source) in &mut settings.credentials {
-            // Compared by a reload, so that a policy changed in its file counts.
+            // A reload compares this text, so that it notices a policy that changed in its
+            // file.
             source
                 .read_policy()
                 .map_err(|problem| format!("credentials.{name}.{problem}"))?;
@@ -90,7 +91,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings without a file: one name, `default`.
+    /// The settings without a file: one source with the name `default`.
     pub fn from_environment(environment: &Environment) -> Result<Settings, String> {
         let key = KeySettings::default();
         let owned = |name: &str| environment.get(name).map(str::to_owned);
@@ -127,8 +128,8 @@ impl Settings {
         })
     }
 
-    /// Where to listen; an address that other machines may reach is refused if
-    /// callers need no token.
+    /// The place to listen. An address that other machines may reach is refused if callers need
+    /// no token.
     pub fn place(&self, has_token: bool) -> Result<Listen, String> {
         Listen::new(&self.listen, self.socket_mode.as_deref(), has_token)
     }
@@ -152,7 +153,7 @@ impl Settings {
 }
 
 impl TokenSettings {
-    /// Where the token is, if callers need one.
+    /// The place of the token, if callers need one.
     pub fn place(&self) -> Result<Option<SecretPlace>, String> {
         SecretPlace::choose("token", self.token_env.as_deref(), self.token_file.as_ref())
     }
@@ -166,8 +167,7 @@ fn default_timeout() -> u64 {
     10_000
 }
 
-/// A message of the reader of TOML, without the text that it found where another type
-/// belongs: it may be a secret.
+/// The message of the TOML reader, without the value that has a wrong type: it may be a secret.
 fn without_values(message: &str) -> String {
     let cut = message.split_once("string \"").and_then(|(before, rest)| {
         let (_, after) = rest.rsplit_once('"')?;
@@ -176,7 +176,7 @@ fn without_values(message: &str) -> String {
     cut.unwrap_or_else(|| message.to_owned())
 }
 
-/// Whether a text is a name: of credentials here, and of a role in RAM.
+/// Whether a text is a valid name, of credentials here or of a role in RAM.
 pub fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
@@ -384,7 +384,7 @@ mod tests {
             ),
             (
                 with_key("policy_file = \"/dev/null\""),
-                "credentials.a.policy_file: /dev/null: is no file",
+                "credentials.a.policy_file: /dev/null: is not a regular file",
             ),
             (
                 "[credentials.a]\ntype = \"assume_role_with_oidc\"\npolicy = \"[\"".into(),
@@ -414,7 +414,7 @@ mod tests {
         format!("[credentials.a]\n{text}\n{KEY}")
     }
 
-    /// Each text is refused with a message that holds this.
+    /// Checks that each text is refused, with a message that holds the given words.
     fn refused<const N: usize>(cases: [(String, &str); N]) {
         for (text, want) in cases {
             let problem = parse(&text).expect_err(&text);

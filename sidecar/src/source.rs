@@ -1,8 +1,8 @@
-//! The credentials of one name: held, refreshed ahead of their end, fetched by
-//! one at a time, and served as long as they are valid, whatever their source
-//! does.
+//! The credentials of one name. One fetch runs at a time. The credentials are refreshed ahead
+//! of their end, and served as long as they are valid, even if their source fails.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::held::{Held, unix};
 use crate::metrics::Metrics;
+use crate::schedule::Schedule;
 use crate::settings::SourceSettings;
 
 /// The credentials of one name.
@@ -21,31 +22,24 @@ pub struct Source {
     provider: Arc<dyn Fetch>,
     metrics: Arc<Metrics>,
     state: RwLock<State>,
-    /// Whether a reload has taken the name away.
+    /// Whether a reload has removed the name.
     is_retired: AtomicBool,
-    /// Locked while a fetch is under way: the others wait for its result.
+    /// The lock that a fetch holds while it is under way: the others wait for its result.
     fetching: Arc<Mutex<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct State {
     held: Option<Arc<Held>>,
-    failed: Option<Failed>,
+    /// Why the last fetch failed, if it did.
+    problem: Option<FetchError>,
+    schedule: Schedule,
     /// When a caller last asked for renewed credentials and caused a fetch.
     renewed_at: Option<Instant>,
 }
 
-#[derive(Clone, Debug)]
-struct Failed {
-    at: Instant,
-    error: FetchError,
-    /// Failures in a row.
-    count: u32,
-}
-
 impl Source {
-    /// A source that holds nothing yet. `settings` are those that `provider` was
-    /// built from.
+    /// A source that holds nothing yet. `provider` was built from `settings`.
     pub fn new(
         name: &str,
         settings: &SourceSettings,
@@ -63,12 +57,12 @@ impl Source {
         }
     }
 
-    /// The name that callers ask for.
+    /// The name of the source, which callers ask for.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The type of the source, in a word for messages.
+    /// The type of the source, for messages.
     pub fn kind(&self) -> &'static str {
         self.settings.kind()
     }
@@ -78,8 +72,8 @@ impl Source {
         &self.settings
     }
 
-    /// Credentials that are valid now, fetched if need be. While the source
-    /// fails, the old ones serve as long as they are valid.
+    /// Credentials that are valid now, fetched if need be. While the source fails, the old ones
+    /// are served as long as they are valid.
     pub async fn credential(self: &Arc<Source>, ask: Ask) -> Result<Arc<Held>, FetchError> {
         let asked_at = Instant::now();
         if let Some(held) = self.valid(SystemTime::now())
@@ -88,45 +82,54 @@ impl Source {
             return Ok(held);
         }
         let turn = Arc::clone(&self.fetching).lock_owned().await;
-        // Whoever began to fetch meanwhile has done it for this caller too.
+        // A caller that began to fetch meanwhile has done it for this one, too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
             && (ask == Ask::Valid || held.at >= asked_at)
         {
             return Ok(held);
         }
-        let state = self.state();
-        if let Some(failed) = state.failed
-            && failed.at.elapsed() < FAILURE_HOLDS
+        let State {
+            problem, schedule, ..
+        } = self.state();
+        let (valid, instant) = (self.valid(now), Instant::now());
+        let is_held_off = match ask == Ask::Renewed && valid.is_some() {
+            true => schedule.is_held_off_from_renewal(instant),
+            false => schedule.is_held_off(instant),
+        };
+        if let Some(problem) = problem
+            && is_held_off
         {
-            return self.valid(now).ok_or(failed.error);
+            return valid.ok_or(problem);
         }
         let result = self.fetch_in_turn(turn, ask).await;
         result.or_else(|error| self.valid(SystemTime::now()).ok_or(error))
     }
 
-    /// What it holds, if that is valid: for those who must not cause a fetch.
+    /// The credentials that are held, if they are valid: for callers that must not cause a
+    /// fetch.
     pub fn valid(&self, now: SystemTime) -> Option<Arc<Held>> {
         self.state()
             .held
             .filter(|held| held.credential.is_valid(now))
     }
 
-    /// Why the last fetch failed, if it did.
+    /// The error of the last fetch, if it failed.
     pub fn problem(&self) -> Option<FetchError> {
-        self.state().failed.map(|failed| failed.error)
+        self.state().problem
     }
 
-    /// A reload has taken the name away: the metrics forget it.
+    /// Marks the name as removed by a reload, so that the metrics forget it.
     pub fn retire(&self) {
         self.is_retired.store(true, Ordering::SeqCst);
         self.forget();
     }
 
-    /// Refreshes ahead, without end.
+    /// Refreshes the credentials ahead of their end, for ever.
     pub async fn maintain(self: Arc<Source>) {
         loop {
-            // In steps, since the end of what is held may come nearer all at once.
+            // The wait is in steps, since a changed clock may move the end of the credentials
+            // closer.
             tokio::time::sleep(self.until_due().min(LONGEST_STEP)).await;
             if !self.until_due().is_zero() {
                 continue;
@@ -139,27 +142,16 @@ impl Source {
         }
     }
 
-    /// By the monotonic clock, which nobody sets but which stands still while a machine
-    /// sleeps; so the wall clock has a word too.
+    /// The time until the next fetch. The monotonic clock measures it. Nobody sets that clock,
+    /// but it stands still while a machine sleeps; so the wall clock counts, too.
     fn until_due(&self) -> Duration {
-        let State { held, failed, .. } = self.state();
-        let due = held.map_or(Duration::ZERO, |held| {
-            let wait = if held.is_ageing(SystemTime::now()) {
-                SHORTEST_WAIT
-            } else {
-                held.refresh_after.max(SHORTEST_WAIT)
-            };
-            wait.saturating_sub(held.at.elapsed())
-        });
-        let held_off = failed.map_or(Duration::ZERO, |failed| {
-            let backoff = FAILURE_HOLDS * 2_u32.pow(failed.count.min(8));
-            backoff.min(MAX_BACKOFF).saturating_sub(failed.at.elapsed())
-        });
-        due.max(held_off)
+        let State { held, schedule, .. } = self.state();
+        let is_ageing = held.is_some_and(|held| held.is_ageing(SystemTime::now()));
+        schedule.until_due(Instant::now(), is_ageing)
     }
 
-    /// Fetches in a task of its own: a caller that leaves breaks off nothing that
-    /// others wait for.
+    /// Fetches in a task of its own: a caller that leaves does not stop a fetch that others
+    /// wait for.
     async fn fetch_in_turn(
         self: &Arc<Source>,
         turn: OwnedMutexGuard<()>,
@@ -175,7 +167,7 @@ impl Source {
         task.await.unwrap_or_else(broken_off)
     }
 
-    /// Asks the provider once and keeps the result; only with `fetching` locked.
+    /// Asks the provider once and keeps the result; the caller holds the lock `fetching`.
     async fn fetch_once(&self, ask: Ask) -> Result<Arc<Held>, FetchError> {
         let begin = Instant::now();
         let result = self.provider.fetch(Ask::Valid).await;
@@ -183,7 +175,7 @@ impl Source {
         let now = unix(SystemTime::now());
         self.metrics
             .fetched(&self.name, failed, begin.elapsed(), now);
-        // In this order, so that nothing is left of a name that is taken away meanwhile.
+        // The order matters: nothing must be left of a name that is removed meanwhile.
         if self.is_retired.load(Ordering::SeqCst) {
             self.forget();
         }
@@ -200,7 +192,7 @@ impl Source {
         self.metrics.forget(&self.name, failed.chain(["ok"]));
     }
 
-    /// `begin`: of the fetch.
+    /// Keeps the result of a fetch that began at `begin`.
     fn keep(
         &self,
         result: Result<Credential, FetchError>,
@@ -215,21 +207,19 @@ impl Source {
                     expires = held.expiration(),
                     "credentials fetched"
                 );
+                state.schedule.succeed(begin, held.life, random());
                 state.held = Some(Arc::clone(&held));
-                state.failed = None;
+                state.problem = None;
                 Ok(held)
             }
             Err(error) => {
-                let last = state.failed.take();
-                // The metrics count the same problem again.
-                if last.as_ref().is_none_or(|last| last.error != error) {
+                // The metrics count the same problem again; the log does not.
+                if state.problem.as_ref() != Some(&error) {
                     tracing::warn!(name = self.name, %error, "credentials not fetched");
                 }
-                state.failed = Some(Failed {
-                    at: Instant::now(),
-                    error: error.clone(),
-                    count: last.map_or(0, |last| last.count.saturating_add(1)),
-                });
+                let failure = error.cause.failure();
+                state.schedule.fail(Instant::now(), failure, random());
+                state.problem = Some(error.clone());
                 Err(error)
             }
         }
@@ -250,21 +240,20 @@ impl State {
     }
 }
 
-const BROKEN_OFF: &str = "the fetch was broken off";
-/// A failure is the answer for this long, so that many callers make one fetch.
-const FAILURE_HOLDS: Duration = Duration::from_millis(500);
-/// Callers that ask for renewed credentials share one fetch for this long. That
-/// the held ones are young is not enough: refreshed ahead, they may have been
-/// revoked together with those that the caller had.
+const BROKEN_OFF: &str = "the fetch was interrupted";
+/// The time that callers which ask for renewed credentials share one fetch. That the held
+/// credentials are young is not enough: if they were refreshed ahead, they may have been
+/// revoked together with those of the caller.
 const JUST_RENEWED: Duration = Duration::from_secs(1);
-/// A refresh comes no sooner after the last fetch, however short a token's life.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// The clock of the end of credentials is looked at this often.
+/// The longest time between two looks at the clock for the end of credentials.
 const LONGEST_STEP: Duration = Duration::from_secs(30);
-/// A source that fails is tried again at least this often.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// For what stands on these credentials.
+/// A random number. It spreads fetches, and protects nothing.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A source serves as the base of another one.
 impl Fetch for Arc<Source> {
     fn fetch(&self, ask: Ask) -> Fetching<'_> {
         Box::pin(async move {
@@ -278,5 +267,48 @@ impl Fetch for Arc<Source> {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Source({}, {})", self.name, self.kind())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::schedule::Failure;
+
+    /// Counts who asks, and gives nothing.
+    #[derive(Debug, Default)]
+    struct Failing(AtomicUsize);
+
+    impl Fetch for Failing {
+        fn fetch(&self, _: Ask) -> Fetching<'_> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let code = "Throttling.User".into();
+            let refused = Cause::Refused {
+                code,
+                request_id: None,
+                date: None,
+            };
+            let error = FetchError {
+                step: None,
+                cause: refused,
+            };
+            Box::pin(async { Err(error) })
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_do_not_ask_a_source_that_has_too_many() {
+        let provider = Arc::new(Failing::default());
+        let metrics = Arc::new(Metrics::new());
+        let asked: Arc<dyn Fetch> = Arc::clone(&provider) as _;
+        let settings = SourceSettings::Environment {};
+        let source = Arc::new(Source::new("default", &settings, asked, &metrics));
+        for ask in [Ask::Valid, Ask::Renewed, Ask::Valid] {
+            let error = source.credential(ask).await.unwrap_err();
+            assert_eq!(error.cause.failure(), Failure::Throttled, "each learns why");
+        }
+        assert_eq!(provider.0.load(Ordering::SeqCst), 1);
     }
 }

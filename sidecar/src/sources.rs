@@ -13,8 +13,8 @@ use crate::source::Source;
 /// The sources by name.
 pub type Sources = HashMap<String, Arc<Source>>;
 
-/// Builds a source for each name; one of `known` whose settings have not
-/// changed stays as it is, with what it holds.
+/// Builds a source for each name. A source of `known` whose settings have not changed is kept,
+/// with the credentials that it holds.
 pub fn build(
     settings: &BTreeMap<String, SourceSettings>,
     world: &World,
@@ -43,8 +43,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The base of a source is built first; the settings are checked for
-    /// circles when they are read.
+    /// Builds a source after its base. The settings are checked for circles when they are read.
     fn source(&mut self, name: &str) -> Result<Arc<Source>, String> {
         if let Some(source) = self.built.get(name) {
             return Ok(Arc::clone(source));

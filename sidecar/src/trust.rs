@@ -1,4 +1,5 @@
-//! What servers are trusted by TLS: the sources of credentials, and whoever the doctor asks.
+//! The certificate authorities that TLS trusts: for the sources of credentials and for
+//! `doctor`.
 
 use std::sync::Arc;
 
@@ -6,12 +7,12 @@ use rustls::client::WantsClientCert;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
-/// The authorities that this machine trusts.
+/// The certificate authorities that this machine trusts.
 pub fn authorities_of_this_machine() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
-/// The way to a client of TLS that trusts these authorities, and how many of them can be
+/// The builder of a TLS client that trusts `authorities`, and the number of those that could be
 /// read.
 pub fn trusting(
     authorities: Vec<CertificateDer<'static>>,

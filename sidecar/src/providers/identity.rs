@@ -1,4 +1,4 @@
-//! STS GetCallerIdentity: whose credentials these are. No policy need allow it.
+//! STS GetCallerIdentity: reports whose credentials these are. It needs no permission.
 
 use std::time::SystemTime;
 
@@ -13,14 +13,14 @@ use crate::client::Way;
 use crate::credential::{Cause, Credential, FetchError};
 use crate::held::unix;
 
-/// Who STS says that somebody is.
+/// The identity that STS reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The account's number.
+    /// The number of the account.
     pub account: String,
-    /// The user or the role, and the session.
+    /// The user, or the role and the session.
     pub arn: String,
-    /// STS's clock, in seconds since 1970, if it told.
+    /// The clock of STS, in seconds since 1970, if the answer has a date.
     pub date: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ pub async fn ask(
     let now = unix(SystemTime::now());
     let query = signed_query(ACTION, credential, &Vec::new(), now, &nonce()?);
     let request = Request::post(format!("{endpoint}/?{query}")).body(Full::new(Bytes::new()));
-    let request = request.map_err(|_| FetchError::missing("sts_endpoint: is no address"))?;
+    let request = request.map_err(|_| FetchError::missing("sts_endpoint: is not an address"))?;
     let answer = world.client.send(Way::ByProxy, ACTION, request).await?;
     let body: Result<Body, _> = serde_json::from_slice(&answer.body);
     let body = body.ok().filter(Body::is_plain);
@@ -54,7 +54,7 @@ struct Body {
 }
 
 impl Body {
-    /// Whether it holds nothing but what names are made of.
+    /// Whether it holds only characters that names are made of.
     fn is_plain(&self) -> bool {
         let is_of_arn = |b: u8| b.is_ascii_alphanumeric() || b":/._-@*=,+".contains(&b);
         (1..=32).contains(&self.account_id.len())

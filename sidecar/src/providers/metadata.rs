@@ -14,17 +14,17 @@ use crate::settings::{EcsSettings, check_url, is_name};
 /// Asks the metadata server.
 #[derive(Debug)]
 pub struct Metadata {
-    /// Without a slash at its end.
+    /// The address of the server, without a slash at its end.
     endpoint: String,
     role: Option<String>,
-    /// Whether to insist on a token.
+    /// Whether a token is required.
     hardened: bool,
     is_disabled: bool,
     client: Arc<Client>,
 }
 
 impl Metadata {
-    /// What the settings leave open is as the environment says.
+    /// A fetcher with these settings; the environment fills in what they leave open.
     pub fn new(settings: &EcsSettings, world: &World) -> Result<Metadata, String> {
         let environment = &world.environment;
         let place = settings.endpoint.as_ref().map_or(ENDPOINT, |_| "endpoint");
@@ -53,7 +53,7 @@ impl Metadata {
         let token = match self.token().await {
             Ok(token) => Some(token),
             Err(error) if self.hardened => return Err(error),
-            // An old server, which knows no tokens.
+            // The server is an old one, which knows no tokens.
             Err(_) => None,
         };
         let role = match &self.role {
@@ -87,7 +87,9 @@ impl Metadata {
     async fn send(&self, request: http::request::Builder) -> Result<SourceAnswer, FetchError> {
         let request = request.body(Full::new(Bytes::new()));
         let request = request.map_err(|_| {
-            FetchError::missing("endpoint or role_name: make no address of the metadata server")
+            FetchError::missing(
+                "endpoint or role_name: do not form an address of the metadata server",
+            )
         })?;
         let step = format!("{} {}", request.method(), request.uri().path());
         self.client.send(Way::Direct, &step, request).await
@@ -100,13 +102,13 @@ impl Fetch for Metadata {
     }
 }
 
-/// In seconds, as Alibaba's SDKs ask for it.
+/// The life of a token in seconds, as Alibaba Cloud's SDKs ask for it.
 const TOKEN_LIFE: &str = "21600";
 
 const ENDPOINT: &str = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT";
 const ROLE: &str = "ALIBABA_CLOUD_ECS_METADATA";
 
-/// The first line of an answer, if it is such a word.
+/// The first line of an answer, if `is_word` accepts it.
 fn line(answer: &SourceAnswer, is_word: impl Fn(&str) -> bool) -> Result<String, FetchError> {
     let first = answer.body.split(|byte| *byte == b'\n').next();
     let first = std::str::from_utf8(first.unwrap_or_default().trim_ascii());

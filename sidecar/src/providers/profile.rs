@@ -1,6 +1,5 @@
-//! Profiles of the Aliyun CLI, read as Alibaba's SDK for Go reads them. What
-//! is not understood is an error: a setting that is passed over may be the one that
-//! narrows what the credentials may do.
+//! Profiles of the Aliyun CLI, read as Alibaba Cloud's SDK for Go reads them. An unknown field
+//! is an error: it may be the one that narrows what the credentials may do.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -20,7 +19,7 @@ use crate::settings::{
     StsSettings, check_policy,
 };
 
-/// A profile of the CLI's file, read each time.
+/// A profile of the CLI's file, which is read for each fetch.
 #[derive(Debug)]
 pub struct Profile {
     file: Option<PathBuf>,
@@ -30,8 +29,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// `file`: the one in the home folder unless given; `name`: the one that the
-    /// environment or the file names unless given.
+    /// The profile `name` of `file`. Without `file` it is the one in the home folder; without
+    /// `name`, the one that the environment or the file names.
     pub fn new(
         file: Option<PathBuf>,
         name: Option<&str>,
@@ -75,8 +74,8 @@ fn in_home(environment: &Environment) -> Option<PathBuf> {
     Some(home.join(".aliyun/config.json"))
 }
 
-/// Whether there is a file of the CLI that nobody told to leave alone. One that cannot be
-/// looked at is there.
+/// Whether the CLI's file exists and may be used: a variable can switch it off. A file that
+/// cannot be looked at counts as existing.
 pub fn is_set(environment: &Environment) -> Result<bool, String> {
     let is_there = |path: PathBuf| {
         let looked = std::fs::symlink_metadata(path).map_err(|error| error.kind());
@@ -97,7 +96,7 @@ const DISABLED: &str = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED";
 struct File {
     #[serde(default)]
     current: String,
-    /// Not read further: what is odd about one does not matter to another.
+    /// Each profile is kept as it is: an error in one does not matter to another.
     #[serde(default)]
     profiles: Vec<Map<String, Value>>,
 }
@@ -152,10 +151,10 @@ const OTHER_FIELDS: [&str; 21] = [
     "sts_expiration",
     "verified",
 ];
-/// The same, for the modes CloudSSO and OAuth.
+/// The prefixes of such fields, for the modes CloudSSO and OAuth.
 const OTHER_PREFIXES: [&str; 2] = ["cloud_sso_", "oauth_"];
 
-/// The modes that are understood.
+/// The modes that this program supports.
 const MODES: [&str; 7] = [
     "AK",
     "StsToken",
@@ -165,11 +164,11 @@ const MODES: [&str; 7] = [
     "OIDC",
     "CredentialsURI",
 ];
-/// More profiles than this in a row are a circle.
+/// The most profiles in a row; more are a circle.
 const MAX_DEPTH: usize = 8;
 
 impl File {
-    /// What fetches for a profile; `depth`: how many profiles lead here.
+    /// The fetcher of the profile `name`. `depth` is the number of profiles that lead here.
     fn fetcher(&self, name: &str, world: &World, depth: usize) -> Result<Arc<dyn Fetch>, String> {
         let shown = name.escape_debug();
         let mut profiles = self.profiles.iter();
@@ -233,12 +232,12 @@ impl File {
 }
 
 impl Fields {
-    /// Takes null for what is not given, as the CLI does.
+    /// Reads the fields of a profile. Null means not given, as it does for the CLI.
     fn read(profile: &Map<String, Value>) -> Result<Fields, String> {
         let mut given = Map::new();
         for (name, value) in profile.iter().filter(|(_, value)| !value.is_null()) {
             given.insert(name.clone(), value.clone());
-            // Each alone, so that the one that is odd can be named, and its value is not.
+            // Each field is read alone, so that a message can name it without its value.
             let alone = Map::from_iter([(name.clone(), value.clone())]);
             if serde_json::from_value::<Fields>(alone.into()).is_err() {
                 return Err(format!("{}: is of another type", name.escape_debug()));
@@ -247,7 +246,7 @@ impl Fields {
         serde_json::from_value(given.into()).map_err(|_| "cannot be read".into())
     }
 
-    /// The mode in the CLI's own spelling, which it does not insist on.
+    /// The mode in the CLI's own spelling; the CLI accepts other spellings, too.
     fn mode(&self) -> &str {
         let mut known = MODES.into_iter();
         let known = known.find(|mode| mode.eq_ignore_ascii_case(&self.mode));
@@ -325,7 +324,7 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// A key that the file holds itself.
+/// A key that is written in the file itself.
 #[derive(Debug)]
 struct Fixed(Credential);
 

@@ -1,6 +1,6 @@
-//! STS: AssumeRole and AssumeRoleWithOIDC, version 2015-04-01, in the form of
-//! Alibaba's SDK for Go: a POST whose query says who asks and whose body says what
-//! for, with a signature over both.
+//! STS: AssumeRole and AssumeRoleWithOIDC, version 2015-04-01, in the form of Alibaba Cloud's
+//! SDK for Go. It is a POST; the query names the caller, the body holds the parameters, and a
+//! signature covers both.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,32 +28,32 @@ use crate::held::unix;
 use crate::secret;
 use crate::settings::{AssumeRoleSettings, OidcSettings, SessionSettings};
 
-/// The token of a role, for whoever may assume it.
+/// The token of a role that the credentials `caller` may assume.
 #[derive(Debug)]
 pub struct AssumeRole {
     session: Session,
     external_id: Option<String>,
     caller: Arc<dyn Fetch>,
-    /// The last use of the caller's credentials was refused; perhaps they were revoked.
+    /// Whether the last use of the caller's credentials was refused; they may be revoked.
     failed: AtomicBool,
     client: Arc<Client>,
 }
 
-/// What both actions ask for.
+/// The parameters that both actions share.
 #[derive(Debug)]
 struct Session {
-    /// With its scheme, and without a slash at its end.
+    /// The address of STS, with its scheme and without a slash at its end.
     endpoint: String,
     role_arn: String,
-    /// What RAM's logs show.
+    /// The session name, which RAM's logs show.
     name: String,
     policy: Option<String>,
-    /// In seconds.
+    /// The life of the token in seconds.
     duration: Option<String>,
 }
 
 impl AssumeRole {
-    /// `caller` may assume the role.
+    /// A fetcher for a role that `caller` may assume.
     pub fn new(
         settings: &AssumeRoleSettings,
         caller: Arc<dyn Fetch>,
@@ -87,7 +87,7 @@ impl AssumeRole {
         let query = signed_query("AssumeRole", &caller, &form, now, &nonce()?);
         let client = &self.client;
         let assumed = self.session.send(client, "AssumeRole", &query, &form).await;
-        // Whoever gives no answer says nothing about the caller's credentials.
+        // A missing answer says nothing about the caller's credentials.
         let refused = |error: &FetchError| matches!(error.cause, Cause::Refused { .. });
         let is_refused = assumed.as_ref().is_err_and(refused);
         self.failed.store(is_refused, Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl Fetch for AssumeRole {
     }
 }
 
-/// The token of a role, for whoever has an OIDC token: RRSA of ACK.
+/// The token of a role, by an OIDC token: RRSA of ACK.
 #[derive(Debug)]
 pub struct AssumeRoleWithOidc {
     session: Session,
@@ -112,7 +112,7 @@ pub struct AssumeRoleWithOidc {
 }
 
 impl AssumeRoleWithOidc {
-    /// What the settings leave open is as the environment says.
+    /// A fetcher with these settings; the environment fills in what they leave open.
     pub fn new(settings: &OidcSettings, world: &World) -> Result<AssumeRoleWithOidc, String> {
         let environment = &world.environment;
         let mut session = settings.session.clone();
@@ -178,16 +178,16 @@ impl Fetch for AssumeRoleWithOidc {
     }
 }
 
-/// The variable that names the file with the token.
+/// The variable that names the file with the OIDC token.
 pub const OIDC_TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const NEEDS: &str = "needs role_arn, oidc_provider_arn and oidc_token_file, or the variables \
                      ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and \
                      ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const VERSION: &str = "2015-04-01";
-/// What RAM's logs show of sessions that the settings do not name.
+/// The session name, in RAM's logs, where the settings give none.
 const SESSION_NAME: &str = "oss-origin-auth";
 
-/// The parameters of an action that stand in the body.
+/// The parameters of an action that are sent in the body.
 pub type Form<'a> = Vec<(&'static str, &'a str)>;
 
 impl Session {
@@ -227,13 +227,14 @@ impl Session {
         let request = Request::post(format!("{}/?{query}", self.endpoint))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(body));
-        let request = request.map_err(|_| FetchError::missing("sts_endpoint: is no address"))?;
+        let request =
+            request.map_err(|_| FetchError::missing("sts_endpoint: is not an address"))?;
         read(&client.send(Way::ByProxy, action, request).await?)
     }
 }
 
-/// The query of an action, signed as RPC style wants it: an HMAC-SHA1 over the
-/// method and all parameters, those of the body too, in the order of their names.
+/// The query of an action, signed in RPC style: an HMAC-SHA1 over the method and all
+/// parameters, those of the body too, in the order of their names.
 pub fn signed_query(
     action: &str,
     caller: &Credential,
@@ -267,7 +268,7 @@ pub fn signed_query(
     encoded(&query)
 }
 
-/// So that no two requests have the same signature.
+/// A random number, so that no two requests have the same signature.
 pub fn nonce() -> Result<String, FetchError> {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);

@@ -1,5 +1,5 @@
-//! A server of the credentials-URI protocol, whose answer is also that of the
-//! metadata server of an ECS instance.
+//! A server of the credentials-URI protocol. The metadata server of an ECS instance answers in
+//! the same form.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::client::{self, Client, SourceAnswer, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::settings::check_url;
 
-/// Asks one address.
+/// A fetcher that asks one address.
 #[derive(Debug)]
 pub struct CredentialsUri {
     uri: Option<String>,
@@ -21,7 +21,7 @@ pub struct CredentialsUri {
 }
 
 impl CredentialsUri {
-    /// Asks `uri`, or else the one that the environment names.
+    /// A fetcher that asks `uri`, or else the address in the environment.
     pub fn new(uri: Option<&str>, world: &World) -> Result<CredentialsUri, String> {
         let place = if uri.is_some() {
             "uri"
@@ -41,14 +41,14 @@ impl CredentialsUri {
             FetchError::missing("needs uri, or the variable ALIBABA_CLOUD_CREDENTIALS_URI")
         })?;
         let request = Request::get(uri).body(Full::new(Bytes::new()));
-        let request = request.map_err(|_| FetchError::missing("uri: is no address"))?;
-        // What comes back is a secret; a proxy has no business with it.
+        let request = request.map_err(|_| FetchError::missing("uri: is not an address"))?;
+        // The answer holds a secret, so it must not pass a proxy.
         let step = format!("GET {}", request.uri().path());
         read(&self.client.send(Way::Direct, &step, request).await?)
     }
 }
 
-/// The variable with the address.
+/// The variable that holds the address.
 pub const CREDENTIALS_URI: &str = "ALIBABA_CLOUD_CREDENTIALS_URI";
 
 impl Fetch for CredentialsUri {
@@ -57,7 +57,7 @@ impl Fetch for CredentialsUri {
     }
 }
 
-/// The credentials of an answer. Without a token they are a long-lived key.
+/// Reads the credentials of an answer. Without a token they are a long-lived key.
 pub fn read(answer: &SourceAnswer) -> Result<Credential, FetchError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]

@@ -1,10 +1,10 @@
-//! Where the sidecar listens.
+//! The setting that says where the sidecar listens.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// A place to listen.
+/// A place to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// An address and port.
@@ -19,8 +19,8 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// Reads the settings `listen` and `socket_mode`. An address that other
-    /// machines may reach is refused if callers need no token.
+    /// Reads the settings `listen` and `socket_mode`. An address that other machines may reach
+    /// is refused if callers need no token.
     pub fn new(listen: &str, socket_mode: Option<&str>, has_token: bool) -> Result<Listen, String> {
         if let Some(path) = listen.strip_prefix("unix:") {
             let mode = socket_mode.unwrap_or("0600");
@@ -44,7 +44,7 @@ impl Listen {
         })?;
         if !address.ip().is_loopback() && !has_token {
             return Err(format!(
-                "listen: {address} may be reached by other machines, and whoever reaches it gets \
+                "listen: {address} may be reached by other machines, and anyone who reaches it gets \
                  the credentials; listen on 127.0.0.1 or a Unix socket, or set token_file or \
                  token_env, and the same token in the filter's `token_env`"
             ));

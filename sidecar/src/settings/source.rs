@@ -10,18 +10,18 @@ use crate::environment::Environment;
 use crate::file;
 use crate::secret::SecretPlace;
 
-/// Where the credentials of a name come from.
+/// The source of the credentials of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SourceSettings {
     /// A long-lived key pair, served as it is.
     Static {
-        /// Where the key pair is.
+        /// The place of the key pair.
         #[serde(flatten)]
         key: KeySettings,
     },
-    /// ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and, if it is set,
-    /// ALIBABA_CLOUD_SECURITY_TOKEN.
+    /// The AccessKey in ALIBABA_CLOUD_ACCESS_KEY_ID and …_SECRET, with the token in
+    /// ALIBABA_CLOUD_SECURITY_TOKEN if it is set.
     Environment {},
     /// STS AssumeRole, with a key pair or with the credentials of another name.
     AssumeRole(AssumeRoleSettings),
@@ -31,7 +31,7 @@ pub enum SourceSettings {
     EcsRamRole(EcsSettings),
     /// Another server of the credentials-URI protocol.
     CredentialsUri {
-        /// The address to ask; ALIBABA_CLOUD_CREDENTIALS_URI unless given.
+        /// The address of the server; ALIBABA_CLOUD_CREDENTIALS_URI unless given.
         uri: Option<String>,
     },
     /// A profile of the Aliyun CLI.
@@ -41,7 +41,7 @@ pub enum SourceSettings {
         /// The name of the profile; the current one unless given.
         profile: Option<String>,
     },
-    /// The first that is set: the environment, OIDC, the CLI's profile, a credentials
+    /// The first source that is set: the environment, OIDC, the CLI's profile, a credentials
     /// URI; without any of them the ECS instance.
     Default {},
 }
@@ -53,45 +53,45 @@ pub struct AssumeRoleSettings {
     /// The key pair that assumes the role, unless `from` is given.
     #[serde(flatten)]
     pub key: KeySettings,
-    /// Which STS to ask.
+    /// The STS to use.
     #[serde(flatten)]
     pub sts: StsSettings,
-    /// What the token is to be.
+    /// The properties of the token.
     #[serde(flatten)]
     pub session: SessionSettings,
-    /// The role.
+    /// The ARN of the role.
     pub role_arn: String,
     /// The name whose credentials assume the role.
     pub from: Option<String>,
-    /// What the role's trust policy may ask for.
+    /// The external id, which the role's trust policy may require.
     pub external_id: Option<String>,
 }
 
-/// What the token of a role is to be.
+/// The properties of the token of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct SessionSettings {
-    /// What RAM's logs show of the session.
+    /// The name of the session, which RAM's logs show.
     pub session_name: Option<String>,
     /// A session policy, which narrows what the role may do.
     pub policy: Option<String>,
     /// A file with the session policy.
     pub policy_file: Option<PathBuf>,
-    /// How long the token is to live; STS chooses unless given.
+    /// The life of the token in seconds; STS chooses it unless given.
     pub duration_seconds: Option<u64>,
 }
 
-/// The settings of a role that is assumed with an OIDC token. Where one is not
-/// given, the variable that ACK sets for a pod is read.
+/// The settings of a role that is assumed with an OIDC token. The variables that ACK sets for a
+/// pod stand in for settings that are not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OidcSettings {
-    /// Which STS to ask.
+    /// The STS to use.
     #[serde(flatten)]
     pub sts: StsSettings,
-    /// What the token is to be.
+    /// The properties of the token.
     #[serde(flatten)]
     pub session: SessionSettings,
-    /// The role; ALIBABA_CLOUD_ROLE_ARN unless given.
+    /// The ARN of the role; ALIBABA_CLOUD_ROLE_ARN unless given.
     pub role_arn: Option<String>,
     /// The OIDC provider; ALIBABA_CLOUD_OIDC_PROVIDER_ARN unless given.
     pub oidc_provider_arn: Option<String>,
@@ -103,28 +103,28 @@ pub struct OidcSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EcsSettings {
-    /// The role; the instance's own unless given.
+    /// The name of the role; the instance's own unless given.
     pub role_name: Option<String>,
-    /// Whether to insist on a metadata token.
+    /// Whether a metadata token is required.
     #[serde(default)]
     pub hardened: bool,
     /// The metadata server; `http://100.100.100.200` unless given.
     pub endpoint: Option<String>,
 }
 
-/// Which STS to ask: by its host, or by its region.
+/// The STS to use, by its host or by its region.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct StsSettings {
-    /// The host.
+    /// The host of STS.
     pub sts_endpoint: Option<String>,
-    /// The region id.
+    /// The id of the region.
     pub sts_region: Option<String>,
-    /// Whether to ask the region's host for VPCs;
-    /// ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED unless given.
+    /// Whether to use the region's host for VPCs; ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED unless
+    /// given.
     pub sts_vpc: Option<bool>,
 }
 
-/// Where a key pair is: each part in a variable or in a file.
+/// The place of a key pair: a variable or a file for each part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct KeySettings {
     /// The variable that holds the AccessKey id.
@@ -138,7 +138,7 @@ pub struct KeySettings {
 }
 
 impl SourceSettings {
-    /// The setting `type`, in a word for messages.
+    /// The setting `type`, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             SourceSettings::Static { .. } => "static",
@@ -152,7 +152,7 @@ impl SourceSettings {
         }
     }
 
-    /// The name whose credentials this source needs, if it needs any.
+    /// The name whose credentials this source uses, if it uses any.
     pub fn base(&self) -> Option<&str> {
         match self {
             SourceSettings::AssumeRole(settings) => settings.from.as_deref(),
@@ -160,7 +160,7 @@ impl SourceSettings {
         }
     }
 
-    /// Puts the text of a session policy in the place of its file's name.
+    /// Reads the session policy from its file, and replaces the file's name by the text.
     pub fn read_policy(&mut self) -> Result<(), String> {
         match self {
             SourceSettings::AssumeRole(settings) => settings.session.read_policy(),
@@ -169,8 +169,8 @@ impl SourceSettings {
         }
     }
 
-    /// Refuses what can be known to be wrong without asking anybody; the
-    /// message begins with the field.
+    /// Refuses settings that are wrong for certain, without any request; the error message
+    /// begins with the field.
     pub fn check(&self, environment: &Environment) -> Result<(), String> {
         match self {
             SourceSettings::Static { key } => key.check(environment),
@@ -211,7 +211,7 @@ impl SessionSettings {
     }
 }
 
-/// Refuses a session policy that is no JSON; the message begins with `place`.
+/// Refuses a session policy that is not JSON; the error message begins with `place`.
 pub fn check_policy(place: &str, policy: Option<&str>) -> Result<(), String> {
     let Some(policy) = policy else {
         return Ok(());
@@ -233,7 +233,7 @@ impl AssumeRoleSettings {
         self.check_role(environment)
     }
 
-    /// Refuses what is wrong whoever assumes the role.
+    /// Checks the settings that do not depend on who assumes the role.
     pub fn check_role(&self, environment: &Environment) -> Result<(), String> {
         check_role_arn(&self.role_arn)?;
         self.session.check()?;
@@ -250,8 +250,8 @@ impl OidcSettings {
 }
 
 impl StsSettings {
-    /// The address of the STS to ask, without a slash at its end: that of the settings,
-    /// or else that of the environment, or else the one for all regions.
+    /// The address of the STS, without a slash at its end: that of the settings, or else that
+    /// of the environment, or else the one for all regions.
     pub fn endpoint(&self, environment: &Environment) -> Result<String, String> {
         let vpc = || match self.sts_vpc {
             Some(vpc) => Ok(vpc),
@@ -296,7 +296,7 @@ fn regional(place: &str, region: &str, vpc: bool) -> Result<String, String> {
     Ok(format!("https://{service}.{region}.aliyuncs.com"))
 }
 
-/// A host is asked by HTTPS unless it says otherwise.
+/// The address of a host, which is asked by HTTPS unless it names another scheme.
 fn endpoint(place: &str, text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
     let whole = match text.contains("://") {
@@ -315,7 +315,7 @@ fn endpoint(place: &str, text: &str) -> Result<String, String> {
 }
 
 impl KeySettings {
-    /// Where the AccessKey id is; ALIBABA_CLOUD_ACCESS_KEY_ID unless given.
+    /// The place of the AccessKey id; ALIBABA_CLOUD_ACCESS_KEY_ID unless given.
     pub fn id(&self) -> Result<SecretPlace, String> {
         let (env, file) = (self.access_key_id_env.as_deref(), &self.access_key_id_file);
         let place = SecretPlace::choose("access_key_id", env, file.as_ref())?;
@@ -324,8 +324,7 @@ impl KeySettings {
         }))
     }
 
-    /// Where the AccessKey secret is; ALIBABA_CLOUD_ACCESS_KEY_SECRET unless
-    /// given.
+    /// The place of the AccessKey secret; ALIBABA_CLOUD_ACCESS_KEY_SECRET unless given.
     pub fn secret(&self) -> Result<SecretPlace, String> {
         let env = self.access_key_secret_env.as_deref();
         let file = self.access_key_secret_file.as_ref();
@@ -349,8 +348,8 @@ fn check_role_arn(arn: &str) -> Result<(), String> {
     Err("role_arn: must be of the form acs:ram::<account>:role/<name>".into())
 }
 
-/// Refuses what is no address; the message begins with the field. It does not hold the
-/// address, in which somebody may have written a password.
+/// Refuses a text that is not an address. The error message begins with the field. It does not
+/// hold the address, which may contain a password.
 pub fn check_url(field: &str, url: Option<&str>) -> Result<(), String> {
     if url.is_none_or(|url| address::parse(url).is_some()) {
         return Ok(());
