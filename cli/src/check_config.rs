@@ -1,4 +1,4 @@
-//! Checking a configuration before Envoy sees it.
+//! The command `check-config`: checks a configuration before Envoy loads it.
 
 use std::io::{self, Read};
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ pub struct Options {
     json: bool,
 }
 
-/// Prints all findings.
+/// Checks the files and prints all findings.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     if options.files.iter().filter(|name| *name == "-").count() > 1 {
         return Err("`-` stands for the standard input, which can be read once".into());
@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
 /// The exit status; 2 stands for wrong arguments.
 const ONLY_WARNINGS: u8 = 3;
 
-/// How findings name a file, and what it holds.
+/// Reads a file; returns the name that findings give it, and its text.
 fn read(name: &str) -> Result<(String, String), String> {
     let mut text = String::new();
     match name {
@@ -71,7 +71,7 @@ fn read(name: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Prints a line for each finding, and one for the whole.
+/// Prints a line for each finding, and a summary line.
 fn print(report: &Report, files: &[String]) {
     for finding in &report.findings {
         show(&line(finding));
@@ -98,7 +98,7 @@ fn print(report: &Report, files: &[String]) {
     ));
 }
 
-/// A finding, with its file before it.
+/// The line of a finding; it begins with the file.
 fn line(finding: &Finding) -> String {
     match &finding.place.file {
         Some(file) => format!("{file}: {finding}"),

@@ -1,4 +1,4 @@
-//! `oss-origin-auth`: everything that a person runs who has the filter in an Envoy.
+//! The command `oss-origin-auth`: the sidecar, and the tools for a person who runs the filter.
 
 mod check_config;
 mod doctor;
@@ -37,8 +37,7 @@ struct OldOptions {
     sidecar: sts_sidecar::Options,
 }
 
-/// The sidecar's name when it was a program of its own; of releases, the architecture
-/// stood behind it.
+/// The sidecar's name when it was a program of its own. Releases added the architecture to it.
 const OLD_NAME: &str = "sts-sidecar";
 
 fn main() -> ExitCode {
@@ -65,5 +64,20 @@ fn main() -> ExitCode {
     })
 }
 
-/// The exit status, as that of clap.
+/// The exit status for wrong arguments, as clap has it.
 const WRONG_ARGUMENTS: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_in_the_documents_is_known() {
+        testkit::documents::check_commands("oss-origin-auth", |arguments| {
+            let error = Options::command().try_get_matches_from(arguments).err()?;
+            Some((format!("{:?}", error.kind()), error.to_string()))
+        });
+    }
+}

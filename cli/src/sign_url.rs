@@ -1,4 +1,4 @@
-//! Signs a URL as Alibaba's CDN has it verified, and as the filter's `url_signing` does.
+//! The command `sign-url`: signs a URL as Alibaba CDN and the filter's `url_signing` verify it.
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -23,30 +23,30 @@ pub struct Options {
     /// The environment variable with the key
     #[arg(long, value_name = "NAME")]
     key_env: String,
-    /// From when on the URL is good for `valid_seconds`, in seconds since 1970; now, if it
-    /// is not given
+    /// The time from which the URL is valid for `valid_seconds`, in seconds since 1970; now, if
+    /// it is not given
     #[arg(long, value_name = "UNIX")]
     time: Option<u64>,
-    /// Of type A: what makes URLs of the same time differ
+    /// Type A: a text that makes URLs of the same time differ
     #[arg(long)]
     rand: Option<String>,
-    /// Of type A: who the URL is for
+    /// Type A: the user that the URL is for
     #[arg(long)]
     uid: Option<String>,
-    /// Of type F: as in `url_signing`
+    /// Type F: the setting of this name in `url_signing`
     #[arg(long, value_name = "NAME")]
     signature_parameter: Option<String>,
-    /// Of type F: as in `url_signing`
+    /// Type F: the setting of this name in `url_signing`
     #[arg(long, value_name = "NAME")]
     time_parameter: Option<String>,
-    /// Of type F: as in `url_signing`
+    /// Type F: the setting of this name in `url_signing`
     #[arg(long, value_parser = word::<TimeFormat>())]
     time_format: Option<TimeFormat>,
     /// https://host/path?query, or /path?query; percent-encoded, as clients send it
     url: String,
 }
 
-/// One of the words that the filter knows.
+/// A parser of one of the words that the filter knows.
 fn word<T: Word + Clone + Send + Sync + 'static>() -> impl TypedValueParser<Value = T> {
     let words = PossibleValuesParser::new(T::WORDS);
     words.try_map(|word| T::of(&word).ok_or("it is not known"))
@@ -82,14 +82,14 @@ fn signed(
              digits of them"
         )
     })?;
-    // So nothing is printed that the filter refuses.
+    // A URL that the filter would refuse is not printed.
     match signing.check(signed.as_bytes(), time) {
         Ok(passed) if *passed.path == *target.as_bytes() => Ok([host, &signed, fragment].concat()),
         _ => Err("URL: it has a parameter of the signature already; take it out".to_owned()),
     }
 }
 
-/// The form that the options say.
+/// The URL signing that the options describe.
 fn signing(options: &Options, key: &str) -> Result<UrlSigning> {
     let kind = options.kind;
     let keys = Keys {
@@ -123,7 +123,7 @@ fn signing(options: &Options, key: &str) -> Result<UrlSigning> {
     Ok(signing)
 }
 
-/// `rand-uid` of type A; the CDN's own examples have zeros.
+/// The part `rand-uid` of type A; in the CDN's own examples it is zeros.
 fn salt(options: &Options) -> Result<String> {
     let part = |argument, given: &Option<String>| match of_type(
         argument,
@@ -137,7 +137,7 @@ fn salt(options: &Options) -> Result<String> {
     Ok([part("--rand", &options.rand)?, part("--uid", &options.uid)?].join("-"))
 }
 
-/// An argument that belongs to one type.
+/// An argument that only one type has.
 fn of_type<T>(argument: &str, given: Option<T>, of: UrlType, kind: UrlType) -> Result<Option<T>> {
     match given {
         Some(_) if of != kind => Err(format!(
@@ -148,7 +148,7 @@ fn of_type<T>(argument: &str, given: Option<T>, of: UrlType, kind: UrlType) -> R
     }
 }
 
-/// An argument of letters, digits and some other characters.
+/// An argument that may have letters, digits and `others`.
 fn plain(argument: &str, given: String, others: &str) -> Result<String> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
     match !given.is_empty() && given.chars().all(fits) {
@@ -159,7 +159,7 @@ fn plain(argument: &str, given: String, others: &str) -> Result<String> {
     }
 }
 
-/// The scheme with the host, the path with its query, and the fragment.
+/// Splits a URL into the scheme with the host, the path with its query, and the fragment.
 fn parts(url: &str) -> Result<(&str, &str, &str)> {
     let begin = match url.split_once("://") {
         _ if url.starts_with('/') => 0,
@@ -199,16 +199,16 @@ fn parts(url: &str) -> Result<(&str, &str, &str)> {
     }
 }
 
-/// Whether what stands behind a `%` begins with two hexadecimal digits.
+/// Whether a text, which follows a `%`, begins with two hexadecimal digits.
 fn is_encoded(rest: &str) -> bool {
     let digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit);
     digits.count() == 2
 }
 
-/// Type B's times have no seconds.
+/// The seconds of a minute: the times of type B have no seconds.
 const MINUTE: u64 = 60;
 
-/// What clients encode by themselves, or change.
+/// The characters that clients encode by themselves, or change.
 const ENCODED: &str = "\"<>\\^`{|}";
 
 #[cfg(test)]
@@ -227,7 +227,7 @@ mod tests {
     const KEY: &str = "aliyuncdnexp1234";
     const MORNING: &str = "1439596800";
 
-    /// What is printed for these arguments, at the time 1735689600.
+    /// Signs with these arguments at the time 1735689600.
     fn sign(arguments: &str) -> Result<String> {
         let words = ["sign-url"].into_iter().chain(arguments.split('|'));
         let given = arguments.contains("--key-env");

@@ -36,7 +36,7 @@ fn the_old_name_does_what_it_did_and_says_the_new_one() {
     }
     let said = String::from_utf8_lossy(&new.stderr);
     assert!(
-        new.status.success() && !said.contains("name goes"),
+        new.status.success() && !said.contains("removes this name"),
         "{new:?}"
     );
     let table = String::from_utf8_lossy(&new.stdout);

@@ -1,21 +1,21 @@
-//! What requests are signed with, and texts that show themselves to nobody.
+//! Credentials, and texts that are kept secret.
 
 use std::fmt;
 
 /// An AccessKey pair, with a security token if STS issued it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Names the key; no secret.
+    /// The AccessKey id, which is not a secret.
     pub access_key_id: String,
-    /// Signs.
+    /// The AccessKey secret.
     pub access_key_secret: Secret,
-    /// What STS issued with the key.
+    /// The security token that STS issued with the key.
     pub security_token: Option<Secret>,
-    /// Seconds since 1970; `None` for an AccessKey that does not expire.
+    /// The time of expiry, in seconds since 1970; `None` for an AccessKey that does not expire.
     pub expires_at: Option<u64>,
 }
 
-/// Shows no secret, and of the key id only its kind (`LTAI…`, `STS.…`) and end.
+/// Shows no secret, and only the kind (`LTAI…`, `STS.…`) and the end of the key id.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("Credentials")
@@ -26,7 +26,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Whether a request may be signed at `now`, in milliseconds.
+    /// Whether a request may be signed at `now`, in milliseconds since 1970.
     pub fn is_usable(&self, now: u64, clock_margin: u64) -> bool {
         match self.expires_at {
             Some(expires_at) => now + clock_margin < expires_at * 1000,
@@ -34,13 +34,14 @@ impl Credentials {
         }
     }
 
-    /// Whether it is a key of STS (its id begins with `STS.`) without the token that belongs to
-    /// it. OSS refuses these with EC 0002-00000003.
+    /// Whether this is a key of STS (its id begins with `STS.`) without its security token. OSS
+    /// refuses such a key with EC 0002-00000003.
     pub fn lacks_token(&self) -> bool {
         self.security_token.is_none() && self.access_key_id.starts_with("STS.")
     }
 
-    /// `STS.…abcd`: enough to tell two keys apart in a log.
+    /// The masked key id, such as `STS.…abcd`, which is enough to distinguish two keys in a
+    /// log.
     pub fn masked_id(&self) -> String {
         let id = &self.access_key_id;
         match (
@@ -53,17 +54,17 @@ impl Credentials {
     }
 }
 
-/// A text that only [`Secret::expose`] gives out.
+/// A secret text, which only [`Secret::expose`] reveals.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text in.
+    /// A secret of this text.
     pub fn new(text: impl Into<String>) -> Secret {
         Secret(text.into())
     }
 
-    /// For signing and for shared data; never for a message.
+    /// The text itself, for signing and for shared data, never for a message.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
-//! JSON as the filter needs it: values without floats, and no object with a
-//! field twice. (`serde_json`'s own value brings the printing of floats and
-//! the errors of every type with it, some 30 KB of the module.)
+//! A small JSON parser: no floats, and no object that has a field twice. (`serde_json`'s own
+//! value type would add the formatting of floats and the errors of every type, some 30 KB of
+//! the module.)
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,28 +11,28 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// `null`
+    /// The value `null`.
     Null,
-    /// `true` or `false`
+    /// The value `true` or `false`.
     Bool(bool),
-    /// `None` if it is no whole number from 0 to 2^53.
+    /// A number; `None` if it is not an integer from 0 to 2^53.
     Number(Option<u64>),
     /// A string.
     Text(String),
     /// An array.
     List(Vec<Value>),
-    /// An object, none of whose fields was given twice.
+    /// An object that has no field twice.
     Object(Object),
 }
 
 /// The fields of an object.
 pub type Object = BTreeMap<String, Value>;
 
-/// Why a text is no document.
+/// The reason why a text is not a valid document.
 #[derive(Debug)]
 pub struct ParseError {
     error: serde_json::Error,
-    /// The field that was given twice, if that is why.
+    /// The field that was given twice, if that is the reason.
     twice: Option<String>,
 }
 
@@ -41,14 +41,14 @@ impl fmt::Display for ParseError {
         let Some(name) = &self.twice else {
             return self.error.fmt(f);
         };
-        // The error is at the colon behind the field.
+        // The error is reported at the colon after the field.
         let (line, column) = (self.error.line(), self.error.column().saturating_sub(1));
         write!(f, "`{name}` is given twice at line {line} column {column}")
     }
 }
 
-/// Parses a document. An object that has a field twice is an error: `serde_json`
-/// keeps the last, so that a second route of one name would silently win.
+/// Parses a document. An object that has a field twice is an error: `serde_json` keeps the
+/// last, so the second of two routes of the same name would silently win.
 pub fn parse(text: &[u8]) -> Result<Value, ParseError> {
     let twice = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(Value::Number(None))
     }
 
-    /// Envoy turns numbers of a `Struct` into floats: `5.0` is whole.
+    /// Accepts `5.0` as an integer: Envoy converts the numbers of a `Struct` to floats.
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         let whole = value.fract() == 0.0 && (0.0..=MAX_WHOLE as f64).contains(&value);
         Ok(Value::Number(whole.then_some(value as u64)))
@@ -119,9 +119,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut fields = Object::new();
         while let Some(name) = entries.next_key::<String>()? {
             if fields.contains_key(&name) {
-                // No error of serde's, since with those comes the code that reads
-                // a line and column back out of a text. What is left of the object
-                // makes serde_json end here, with an error of its own.
+                // An error of serde's would link the code that parses a line and column from a
+                // text. Instead, the rest of the object makes serde_json stop here with an
+                // error of its own.
                 self.twice.set(Some(name));
                 break;
             }

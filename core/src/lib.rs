@@ -1,4 +1,4 @@
-//! What oss-origin-auth decides, for any host: bytes in, actions out.
+//! The decisions of oss-origin-auth, for any host: events in, actions out.
 //!
 //! ```text
 //!  exchange     one attempt at one request: events in, actions out
@@ -26,10 +26,9 @@
 //!  json, words
 //! ```
 //!
-//! A room uses those below it, and none above it. Nothing here is of a certain host: an
-//! adapter turns its host's callbacks into [`exchange::Event`]s, carries out the
-//! [`exchange::Action`]s, and implements [`host::Host`]. `docs/DESIGN.md` says why it is
-//! as it is.
+//! Each module uses only those below it. Nothing here depends on a particular host: an adapter
+//! turns its host's callbacks into [`exchange::Event`]s, performs the [`exchange::Action`]s,
+//! and implements [`host::Host`]. `docs/DESIGN.md` explains the design.
 
 #![warn(missing_docs)]
 

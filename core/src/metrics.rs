@@ -1,4 +1,4 @@
-//! The names of all that is counted and measured.
+//! The names of all statistics.
 
 use crate::access::Key;
 use crate::fetch::answer::FetchOutcome;
@@ -7,23 +7,23 @@ use crate::policy::reply::Reason;
 use crate::words::{Word, words};
 
 words! {
-    /// How requests left.
+    /// How a request was forwarded.
     pub enum Leaving {
-        /// With a signature of ours.
+        /// The request was signed by the filter.
         Signed = "signed",
-        /// Without one, as the settings say.
+        /// The request was forwarded unsigned, as the settings say.
         Unsigned = "unsigned",
     }
 }
 
-/// What is counted.
+/// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Requests that left.
+    /// Requests that were forwarded.
     Requests(Leaving),
-    /// Requests that were answered here.
+    /// Requests that got a local reply.
     Refused(Reason),
-    /// Requests whose URL this key has signed.
+    /// Requests whose URL was signed with this key.
     UrlKeys(Key),
     /// Errors of OSS.
     OssErrors(Cause),
@@ -31,18 +31,19 @@ pub enum Counter {
     Callouts(FetchOutcome),
 }
 
-/// What is measured.
+/// A gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge<'a> {
-    /// 1 while there are good credentials of this name, else 0.
+    /// Whether there are usable credentials of this name: 1 or 0.
     Valid(&'a str),
-    /// Until the end of the credentials of this name.
+    /// The seconds until the credentials of this name expire.
     SecondsLeft(&'a str),
-    /// How far this machine's clock is off that of OSS, in seconds, where OSS has said so.
+    /// The difference between this machine's clock and OSS's, in seconds, where OSS has
+    /// reported one.
     ClockCorrection,
 }
 
-/// All counters, for a host that must know them from the start.
+/// All counters, for a host that must define them in advance.
 pub fn counters() -> impl Iterator<Item = Counter> {
     let leaving = Leaving::ALL.iter().copied().map(Counter::Requests);
     leaving
@@ -74,7 +75,7 @@ pub fn gauge_name(gauge: Gauge) -> String {
     [PREFIX, group, account].concat()
 }
 
-/// The histogram of the times that requests have waited for credentials, in milliseconds.
+/// The name of the histogram of waits for credentials, in milliseconds.
 pub const WAITS: &str = "oss_origin_auth.wait_ms";
 
 const PREFIX: &str = "oss_origin_auth.";

@@ -1,9 +1,9 @@
-//! Closed sets whose members have a word that programs see: in a setting, a header, a
-//! statistic. The compiler knows all of them, and so do the tests of the documents.
+//! Closed sets whose members have a word that programs read: in a setting, a header or a
+//! statistic. The compiler knows all members, and so do the tests of the documents.
 
-/// A member of a closed set; the first is the default.
+/// A member of a closed set; the first one is the default.
 pub trait Word: Copy + Default + PartialEq + 'static {
-    /// Every member, in the order of its declaration.
+    /// All members, in the order of their declaration.
     const ALL: &'static [Self];
     /// The words of [`Word::ALL`], in the same order.
     const WORDS: &'static [&'static str];
@@ -11,7 +11,7 @@ pub trait Word: Copy + Default + PartialEq + 'static {
     /// The word of this member.
     fn word(self) -> &'static str;
 
-    /// The member of this word.
+    /// The member with this word.
     fn of(word: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -34,7 +34,7 @@ macro_rules! words {
         }
 
         impl Default for $name {
-            /// The first.
+            /// The first member.
             fn default() -> $name {
                 $name::$first
             }
@@ -61,11 +61,11 @@ mod tests {
     use super::*;
 
     words! {
-        /// Two.
+        /// An enum with two members.
         pub enum Two {
-            /// The first.
+            /// The first member.
             First = "first",
-            /// The other.
+            /// The second member.
             Second = "second",
         }
     }

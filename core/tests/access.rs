@@ -265,7 +265,7 @@ fn metadata_alone_checks_nobody<W: World>() {
                 assert!(!passes);
                 assert_eq!(refusal.reason, Reason::RouteMisconfigured);
                 let log = world.first(|node| node.logged());
-                assert!(log.contains("route metadata.access: checks who may read, of which"));
+                assert!(log.contains("route metadata.access: restricts who may read"));
             }
             seen => assert!(passes, "{seen:?}"),
         }

@@ -156,10 +156,10 @@ fn happens_to(world: &mut Solo, streams: &mut Streams, stream: u32, what: ToStre
             assert!(matches!(seen, Seen::Passes(_)));
         }
         ToStream::Gone => {
-            let (minds, before) = (node.minds_its_end(stream), format!("{:?}", node.worker));
+            let (is_needed, before) = (node.needs_gone(stream), format!("{:?}", node.worker));
             let seen = node.on(stream, Event::Gone);
-            // Whoever is not told of an end that means nothing misses nothing.
-            if !minds {
+            // An end that is not needed changes nothing.
+            if !is_needed {
                 assert_eq!(before, format!("{:?}", node.worker));
                 assert_eq!(seen, Seen::Passes(Edited::default()));
             }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use oss_origin_auth_core::oss::error::{
-    Alert, Cause, ErrorResponse, Verdict, diagnose, header_xml, help, judge, xml_header,
+    Alert, Cause, ErrorResponse, Verdict, diagnose, header_xml, help, verdict, xml_header,
 };
 use oss_origin_auth_core::words::Word;
 
@@ -249,7 +249,7 @@ fn the_credentials_are_to_blame_for_what_they_are() {
             true => Verdict::Rejected(Cause::of(word).unwrap()),
             false => Verdict::Innocent,
         };
-        assert_eq!(judge(&error), want, "{word}");
+        assert_eq!(verdict(&error), want, "{word}");
     }
 }
 
@@ -315,7 +315,7 @@ fn garbage_has_a_cause_too() {
                 let ec = &garbage;
                 let error = ErrorResponse { status, ec, xml };
                 assert!(!diagnose(&error).word().is_empty());
-                judge(&error);
+                verdict(&error);
                 help(ec);
             }
         }

@@ -107,7 +107,7 @@ fn what_is_too_much_is_said_and_not_corrected<W: World>() {
     let first = ask(&mut world);
     let second = refuse(&mut world, first, far);
     let log = world.first(Node::logged);
-    assert!(log.contains("too much to be corrected"), "{log}");
+    assert!(log.contains("too large to correct"), "{log}");
     assert_eq!(signed_at(&mut world, second), NOW);
     world.pass(2_000);
     assert_eq!(

@@ -153,9 +153,11 @@ fn account(accounts: &mut Accounts) -> &mut Account {
 /// The holder of the fetch that this worker must make, and whether it wants no copy.
 fn begin(accounts: &mut Accounts, now: u64, view: &mut View) -> Option<(u64, bool)> {
     let fetches = accounts.begin(&Wanted::All, now, view);
-    let mut fetches = fetches
-        .iter()
-        .map(|Fetch { holder, anew, .. }| (*holder, *anew));
+    let mut fetches = fetches.iter().map(
+        |Fetch {
+             holder, no_cache, ..
+         }| (*holder, *no_cache),
+    );
     fetches.next()
 }
 

@@ -41,7 +41,7 @@ fn the_line_has_all_that_it_takes_to_find_the_request<W: World>() {
     let log = logged::<W>(denied("0003-00000101", ""));
     let want = "Warn: OSS refused: bucket_policy (settings defaults, bucket my-bucket, \
                 credentials default, request id 5C3D9175B6FC201293AD0001, EC 0003-00000101, \
-                code AccessDenied): look at the Deny in the bucket's policy and its conditions \
+                code AccessDenied): check the Deny in the bucket's policy and its conditions \
                 (SourceVpc, SourceIp).";
     assert_eq!(log, want);
 }
@@ -85,12 +85,12 @@ fn an_expired_token_that_was_thought_good_is_told_with_the_times<W: World>() {
             .clone()
             .header("date", "Fri, 05 Dec 2025 16:00:00 GMT"),
     );
-    let times = "The token's end is Fri, 05 Dec 2025 15:48:03 GMT; the time of OSS is Fri, 05 Dec \
-                 2025 16:00:00 GMT, and here Fri, 05 Dec 2025 14:48:03 GMT.";
+    let times = "The token expires at Fri, 05 Dec 2025 15:48:03 GMT; OSS's time is Fri, 05 Dec 2025 \
+                 16:00:00 GMT, this machine's is Fri, 05 Dec 2025 14:48:03 GMT.";
     assert!(log.contains(times), "{log}");
     let log = logged::<W>(answer.header("date", "sesame"));
     assert!(
-        log.contains("the time of OSS is not known, and here Fri"),
+        log.contains("OSS's time is not known, this machine's is Fri"),
         "{log}"
     );
     // Of other causes the times say nothing.

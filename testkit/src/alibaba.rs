@@ -13,13 +13,13 @@ use crate::tools;
 pub const BUCKET: &str = "demo-bucket";
 pub const REGION: &str = "cn-hangzhou";
 pub const ENDPOINT: &str = "oss-cn-hangzhou-internal.aliyuncs.com";
-/// The bucket's at the endpoint.
+/// The host of the bucket at its endpoint.
 pub const HOST: &str = "demo-bucket.oss-cn-hangzhou-internal.aliyuncs.com";
 
 #[derive(Debug)]
 pub struct FakeAlibaba {
     pub oss_port: u16,
-    /// OSS by TLS, if it was started with a certificate.
+    /// The port of OSS by TLS, if it was started with a certificate.
     pub oss_tls_port: Option<u16>,
     pub sts_tls_port: Option<u16>,
     pub sts_port: u16,
@@ -27,7 +27,7 @@ pub struct FakeAlibaba {
     pub process: Process,
 }
 
-/// An error of OSS that can be planted: a row of the tables in testkit/fakes.
+/// An error of OSS that can be planted, which is a row of the tables in testkit/fakes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub name: String,
@@ -36,7 +36,7 @@ pub struct Fault {
     pub ec: String,
 }
 
-/// All that a role may do that `docs/ALIBABA-SETUP.md` sets up.
+/// The operations that the role of `docs/ALIBABA-SETUP.md` may do.
 pub const READ_ONLY: [&str; 1] = ["GetObject"];
 
 /// A request as the fake OSS saw it.
@@ -55,7 +55,7 @@ impl FakeAlibaba {
         FakeAlibaba::start_with(&[])
     }
 
-    /// With OSS and STS by TLS, too; the certificate and its key in one PEM file.
+    /// Starts OSS and STS, by TLS, too. The certificate and its key are in one PEM file.
     pub fn start_with_tls(certificate: &Path) -> FakeAlibaba {
         FakeAlibaba::start_with(&["--tls-certificate", &certificate.display().to_string()])
     }
@@ -68,8 +68,8 @@ impl FakeAlibaba {
             .args(["--bucket", BUCKET, "--region", REGION])
             .args(arguments);
         let mut process = Process::start("fake-alibaba", &mut command);
-        // Not by trying its ports: a connection that ends without a request
-        // would be the first thing that the servers see.
+        // The ports are not tried: a connection that ends without a request would be the first
+        // thing that the servers see.
         let ports: Value = process.wait_for_output("the fake OSS", |output| {
             let mut lines = output.split_inclusive('\n');
             let line = lines.find_map(|line| line.strip_prefix("ready "))?;
@@ -97,14 +97,14 @@ impl FakeAlibaba {
         );
     }
 
-    /// An object of which `more` says what is special, by any of `content_type`, `headers`
-    /// (an object), `storage_class` (`Archive`: a GET is refused), `encrypted` (`KMS`: not
-    /// for keys whose state is `kms`), `kms_state` (of its key: `disabled`,
-    /// `pending_deletion`, `key_not_found` or `not_activated`), `redirect` (a URL: 302),
-    /// `mirror_failed` (424), and of
-    /// the body: `pace` (bytes per second), `stall` (`{"at": byte, "seconds": s}`) and `cut`
-    /// (the byte at which the connection ends; `cuts`: so often, else each time). With `size`
-    /// in place of a content: so many bytes that are nowhere stored, those of [`generated`].
+    /// Stores an object. `more` may set its special properties: `content_type`, `headers` (an
+    /// object), `storage_class` (`Archive`: a GET is refused), `encrypted` (`KMS`: not for keys
+    /// whose state is `kms`), `kms_state` (of its key: `disabled`, `pending_deletion`,
+    /// `key_not_found` or `not_activated`), `redirect` (a URL: 302), `mirror_failed` (424); and
+    /// for the body: `pace` (bytes per second), `stall` (`{"at": byte, "seconds": s}`), `cut`
+    /// (the byte at which the connection ends) and `cuts` (the number of answers that are cut;
+    /// all by default). With `size` in place of a content, the object has so many bytes of
+    /// [`generated`], which are not stored.
     pub fn put_object(&self, key: impl AsRef<[u8]>, content: impl AsRef<[u8]>, more: Value) {
         let mut command = json!({"command": "put", "bucket": BUCKET, "key": hex(key.as_ref())});
         for (name, value) in more.as_object().expect("an object") {
@@ -118,7 +118,7 @@ impl FakeAlibaba {
         self.control(command);
     }
 
-    /// Makes OSS and STS know a key; `expires` in seconds since 1970.
+    /// Adds a key to OSS and STS; `expires` is in seconds since 1970.
     pub fn add_key(&self, id: &str, secret: &str, token: Option<&str>, expires: Option<u64>) {
         self.control(
             json!({"command": "key", "id": id, "secret": secret, "token": token,
@@ -126,7 +126,7 @@ impl FakeAlibaba {
         );
     }
 
-    /// Makes them know the key of a role's session, with a token, and without an end.
+    /// Adds the key of a role's session, with a token that does not expire.
     pub fn add_session(&self, id: &str, secret: &str, token: &str, role: &str) {
         self.control(
             json!({"command": "key", "id": id, "secret": secret, "token": token, "role": role}),
@@ -137,15 +137,16 @@ impl FakeAlibaba {
         self.control(json!({"command": "role", "arn": arn, "external_id": external_id}));
     }
 
-    /// `ok`, `revoked`, `denied` or `kms` (it may not use KMS).
+    /// Sets the state of a key: `ok`, `revoked`, `denied` or `kms` (it may not use KMS).
     pub fn set_key_state(&self, id: &str, state: &str) {
         self.control(json!({"command": "state", "id": id, "state": state}));
     }
 
-    /// From now on requests that are signed well meet this fault ([`FakeAlibaba::faults`]);
-    /// `scope` may say which: `key` (its text; empty: the bucket's own), `methods`,
-    /// `operations` (as policies name them, `GetBucketInfo`), `times` (how often); and `form`,
-    /// how the error comes, as the setting `refusal` says. Of several, the last one counts.
+    /// Plants a fault ([`FakeAlibaba::faults`]), which correctly signed requests meet from now
+    /// on. `scope` may limit it: `key` (the object's key; empty for the bucket itself),
+    /// `methods`, `operations` (as in policies: `GetBucketInfo`) and `times` (the number of
+    /// requests). Its `form` changes how the error is sent, like the setting `refusal`. The
+    /// last fault that fits counts.
     pub fn plant(&self, fault: &str, scope: Value) {
         let mut command = json!({"command": "fault", "name": fault});
         for (name, value) in scope.as_object().expect("an object") {
@@ -157,12 +158,12 @@ impl FakeAlibaba {
         self.control(command);
     }
 
-    /// Nothing is planted any more.
+    /// Removes all planted faults.
     pub fn clear_faults(&self) {
         self.control(json!({"command": "fault"}));
     }
 
-    /// Every fault that the fake knows.
+    /// All faults that the fake knows.
     pub fn faults(&self) -> Vec<Fault> {
         let answer = self.control(json!({"command": "faults"}));
         let text = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
@@ -177,33 +178,34 @@ impl FakeAlibaba {
             .collect()
     }
 
-    /// What a key (its id), or every session of a role (its ARN), may do, and nothing else:
-    /// `GetObject`, `ListObjects`, `GetObjectAcl`, `GetBucketAcl`, `GetBucketLocation`,
-    /// `GetBucketInfo`, `PutObject`, `DeleteObject`, … Of whom nothing was said may do all.
+    /// Allows a key (by its id), or every session of a role (by its ARN), only these
+    /// operations: `GetObject`, `ListObjects`, `GetObjectAcl`, `GetBucketAcl`,
+    /// `GetBucketLocation`, `GetBucketInfo`, `PutObject`, `DeleteObject`, … All others may do
+    /// everything.
     pub fn allow(&self, id: &str, operations: &[&str]) {
         self.control(json!({"command": "rights", "id": id, "allow": operations}));
     }
 
-    /// They may do all again.
+    /// Allows a key or a role all operations again.
     pub fn allow_all(&self, id: &str) {
         self.control(json!({"command": "rights", "id": id}));
     }
 
-    /// They may read objects: [`READ_ONLY`].
+    /// Allows a key or a role to read objects: [`READ_ONLY`].
     pub fn read_only(&self, id: &str) {
         self.allow(id, &READ_ONLY);
     }
 
-    /// Narrows what a token may by the policy of its session (RAM's JSON); null: no more.
+    /// Limits a token by the policy of its session (RAM's JSON); null removes the limit.
     pub fn set_session_policy(&self, id: &str, policy: &Value) {
         let policy = (!policy.is_null()).then(|| policy.to_string());
         self.control(json!({"command": "policy", "id": id, "policy": policy}));
     }
 
-    /// Makes a bucket, if there is none of that name, and says of it: `region`
-    /// (`cn-shanghai`; without one it is at every endpoint), `endpoint` (that errors name),
-    /// `path_style` (`refused`), `acl`, `storage_class`, `encryption` (`KMS`), `kms_key`,
-    /// `owner` (an account), `versioning`, `block_public_access`.
+    /// Creates a bucket if there is none of this name, and sets its properties: `region`
+    /// (`cn-shanghai`; without one, every endpoint has the bucket), `endpoint` (which errors
+    /// name), `path_style` (`refused`), `acl`, `storage_class`, `encryption` (`KMS`),
+    /// `kms_key`, `owner` (an account), `versioning`, `block_public_access`.
     pub fn set_bucket(&self, bucket: &str, settings: Value) {
         let mut command = json!({"command": "bucket", "name": bucket});
         for (name, value) in settings.as_object().expect("an object") {
@@ -212,28 +214,35 @@ impl FakeAlibaba {
         self.control(command);
     }
 
-    /// `token_life`, `clock_offset`, `sts_failure`, `sts_delay` (in seconds),
-    /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`,
-    /// `ecs_tokens` (false: an old metadata server),
-    /// `cache_control` (of all objects); what makes OSS kinder than the real one:
-    /// `public_endpoint` (`forbidden`, or `allowed`), `forced_download` (`all`, `html` or
-    /// `never`), `gzip` (true or false), `key_rules` (`strict`, or `any`); what makes it
-    /// harder: `throttle` (`{"code": "QpsLimitExceeded", "times": 3, "retry_after": 1}`),
-    /// `idle_timeout` (of connections), `reset_reused` (how many requests on used
-    /// connections get a reset); `product` and `region` (of V4: `oss`, or `oss-cloudbox`);
-    /// or `refusal`: how OSS's errors come, an
-    /// object of `delay` (in seconds, like all here, before the headers),
-    /// `body_delay` (before the body), `stall` (between its two halves), `cut` (the
-    /// connection ends there), `framing` (`length`, `chunked` or `close`), `empty`
-    /// (no body, without a length), `bare` (headers alone: neither a body nor the
-    /// `x-oss-err` of a HEAD), `gzip`, `padding` (how many more bytes), `ec`
-    /// (another one, or null for none) and `status`.
+    /// Changes a setting of the fake. All times are in seconds.
+    ///
+    /// STS and the metadata server: `token_life`, `clock_offset`, `sts_failure`, `sts_delay`,
+    /// `sts_garbage` (a body), `oidc_token`, `ecs_role`, `ecs_hardened`, `ecs_tokens` (false:
+    /// an old metadata server).
+    ///
+    /// OSS, kinder than the real one: `public_endpoint` (`forbidden`, or `allowed`),
+    /// `forced_download` (`all`, `html` or `never`), `gzip` (true or false), `key_rules`
+    /// (`strict`, or `any`).
+    ///
+    /// OSS, harder: `throttle` (`{"code": "QpsLimitExceeded", "times": 3, "retry_after": 1}`),
+    /// `idle_timeout` (of connections), `reset_reused` (the number of requests on used
+    /// connections that get a reset).
+    ///
+    /// Others: `cache_control` (of all objects), `product` and `region` (of V4: `oss`, or
+    /// `oss-cloudbox`).
+    ///
+    /// The form of OSS's errors is the setting `refusal`, an object of `delay` (before the
+    /// headers), `body_delay` (before the body), `stall` (between the halves of the body),
+    /// `cut` (the connection ends there), `framing` (`length`, `chunked` or `close`), `empty`
+    /// (no body, without a length), `bare` (headers alone: neither a body nor the `x-oss-err`
+    /// of a HEAD), `gzip`, `padding` (a number of more bytes), `ec` (another one, or null for
+    /// none) and `status`.
     pub fn set(&self, name: &str, value: Value) {
         self.control(json!({"command": "set", name: value}));
     }
 
-    /// The target of a signed URL (`v1` or `v4`) for a GET of the object; OSS
-    /// takes it as it is, and no other.
+    /// The target of a signed URL (`v1` or `v4`) for a GET of the object. OSS accepts it only
+    /// without a change.
     pub fn presign(&self, version: &str, key: &str, id: &str) -> String {
         let answer = self.control(json!({"command": "presign", "version": version,
                                          "bucket": BUCKET, "key": key, "id": id}));
@@ -244,7 +253,7 @@ impl FakeAlibaba {
         self.control(json!({"command": "clear_log"}));
     }
 
-    /// What OSS was asked since the log was cleared.
+    /// The requests to OSS since the log was cleared.
     pub fn seen(&self) -> Vec<Seen> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let log = self.log();
@@ -266,13 +275,13 @@ impl FakeAlibaba {
             .collect()
     }
 
-    /// How many requests STS got since the log was cleared.
+    /// The number of requests to STS since the log was cleared.
     pub fn sts_requests(&self) -> usize {
         self.log()["sts"].as_array().expect("a log").len()
     }
 
-    /// What STS and the metadata server were asked: `action`, `status`, and of
-    /// the parameters `RoleArn`, `RoleSessionName`, `Policy`, `DurationSeconds`.
+    /// The requests to STS and to the metadata server: `action`, `status`, and of the
+    /// parameters `RoleArn`, `RoleSessionName`, `Policy`, `DurationSeconds`.
     pub fn sts_log(&self) -> Vec<Value> {
         self.log()["sts"].as_array().expect("a log").clone()
     }
@@ -285,7 +294,7 @@ impl FakeAlibaba {
         names.iter().map(text).collect()
     }
 
-    /// How many requests were answered by a reset.
+    /// The number of requests that were answered by a reset.
     pub fn resets(&self) -> u64 {
         self.log()["resets"].as_u64().expect("a number")
     }
@@ -310,8 +319,8 @@ impl FakeAlibaba {
     }
 
     fn ask(&self, request: &Request) -> Value {
-        // Twice, since a loaded machine was seen to reset a connection, and
-        // since every command may be given twice.
+        // The request is sent up to twice: a loaded machine was seen to reset a connection, and
+        // every command may be repeated.
         let response = request
             .try_send(self.control_port)
             .or_else(|_| request.try_send(self.control_port))
@@ -322,7 +331,7 @@ impl FakeAlibaba {
 }
 
 impl Seen {
-    /// The values of a header, of which there may be several.
+    /// The values of a header, which may be given several times.
     pub fn header(&self, name: &str) -> Vec<&str> {
         values(&self.headers, name)
     }

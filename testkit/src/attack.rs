@@ -6,9 +6,9 @@ use std::process::Command;
 use crate::tools::Host;
 use crate::{host, tools};
 
-/// How many requests: an environment variable of the tests.
+/// The environment variable with the number of requests.
 pub const REQUESTS: &str = "OSS_ATTACK_REQUESTS";
-/// What makes them: an environment variable of the tests.
+/// The environment variable with the seed of the random requests.
 pub const SEED: &str = "OSS_ATTACK_SEED";
 
 /// The command that attacks the filter. It ends with 1 if there are findings, and prints

@@ -9,7 +9,7 @@ use crate::tools;
 /// Docker engine.
 pub const SKIP: &str = "OSS_SKIP_DOCKER";
 
-/// What the Dockerfile starts from.
+/// The base images of the Dockerfile.
 pub const BASE_IMAGES: [&str; 3] = [
     "envoyproxy/envoy:v1.40.0",
     "rust:1.95-bookworm",
@@ -20,7 +20,7 @@ pub fn is_skipped() -> bool {
     std::env::var(SKIP).is_ok_and(|value| value == "1")
 }
 
-/// A project of its own; taken down when dropped.
+/// A project of docker-compose of its own, which is taken down when dropped.
 #[derive(Debug)]
 pub struct Compose {
     project: String,
@@ -36,7 +36,7 @@ impl Compose {
             port: free_port(),
         };
         compose.run(&["build"]);
-        // Somebody may have taken the port meanwhile.
+        // Another process may take the port meanwhile.
         for _ in 0..3 {
             let started = compose.output(&["up", "--detach"]);
             let problem = started.as_ref().map(|output| output.stderr.as_slice());
@@ -83,7 +83,7 @@ impl Compose {
         found.unwrap_or_else(|| panic!("no image of {service}"))
     }
 
-    /// What docker tells of a service's container, by a template.
+    /// A property of a service's container, by a template of docker.
     pub fn inspect(&self, service: &str, template: &str) -> String {
         let id = self.run(&["ps", "--quiet", service]);
         docker(&["inspect", "--format", template, id.trim()])

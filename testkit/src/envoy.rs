@@ -1,4 +1,4 @@
-//! A real Envoy with the filter in it, on the host that the tests are to use.
+//! A real Envoy with the filter, in the host that the tests use.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,12 +11,12 @@ use crate::http::Request;
 use crate::process::{Process, scratch};
 use crate::tools;
 
-/// Where the filter sits.
+/// The position of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// On the OSS cluster: sees what leaves.
+    /// The filter is on the OSS cluster and sees what leaves.
     Upstream,
-    /// On the listener: sees what the client sent.
+    /// The filter is on the listener and sees what the client sent.
     Downstream,
 }
 
@@ -28,38 +28,38 @@ pub struct EnvoyBuilder {
     pub filter: Value,
     pub oss_port: u16,
     pub sidecar_port: u16,
-    /// A Unix socket in place of the port.
+    /// A Unix socket of the sidecar in place of the port.
     pub sidecar_socket: Option<PathBuf>,
     pub workers: u32,
     /// What comes before the catch-all route, which is named `default`. What a route has
     /// under `of_listener` is part of its action where the filter stands on the listener:
     /// the rewrite that the settings describe there.
     pub routes: Vec<Value>,
-    /// For every route.
+    /// The retry policy of every route.
     pub retry_policy: Value,
-    /// `host_rewrite_literal` of every route.
+    /// The `host_rewrite_literal` of every route.
     pub oss_host: Option<String>,
-    /// HTTP/2 to OSS.
+    /// Whether OSS is asked by HTTP/2.
     pub oss_http2: bool,
-    /// `metadata` of the OSS clusters.
+    /// The `metadata` of the OSS clusters.
     pub cluster_metadata: Value,
-    /// More clusters, without the filter: name and port.
+    /// The names and ports of more clusters, without the filter.
     pub clusters: Vec<(String, u16)>,
-    /// What stands beside the virtual host of all other hosts.
+    /// The virtual hosts beside that of all other hosts.
     pub virtual_hosts: Vec<Value>,
-    /// HTTP filters of every listener, before ours.
+    /// The HTTP filters of every listener before ours.
     pub http_filters: Vec<Value>,
-    /// A configuration of its own for the filter among the listener's filters.
+    /// The configuration of the downstream filter, if it has one of its own.
     pub downstream_filter: Option<Value>,
     /// The port of an OSS behind a third listener, which has the same routes and no
     /// filter of ours: [`Envoy::bare_port`].
     pub bare: Option<u16>,
     pub environment: Vec<(String, String)>,
     pub log_level: &'static str,
-    /// `allow_on_headers_stop_iteration` of the wasm filter, which makes no difference.
+    /// The `allow_on_headers_stop_iteration` of the wasm filter, which makes no difference.
     pub stop_iteration: bool,
     pub access_log: bool,
-    /// Whether the filter stands within [`not_of_2xx`].
+    /// Whether the filter is within [`not_of_2xx`].
     pub delegated: bool,
 }
 
@@ -99,12 +99,13 @@ impl EnvoyBuilder {
         }
     }
 
-    /// Starts it and waits until it serves.
+    /// Starts an Envoy and waits until it serves.
     pub fn start(&self) -> Envoy {
         self.start_on(&self.config())
     }
 
-    /// The same on a configuration that a test has made of [`EnvoyBuilder::config`].
+    /// Starts an Envoy on a configuration that a test has made of [`EnvoyBuilder::config`], and
+    /// waits until it serves.
     pub fn start_on(&self, config: &Value) -> Envoy {
         let (process, ports) = serve(&mut self.command(config));
         Envoy {
@@ -116,12 +117,12 @@ impl EnvoyBuilder {
         }
     }
 
-    /// Starts it; it may end at once, if it refuses its configuration.
+    /// Starts an Envoy; it may end at once, if it refuses its configuration.
     pub fn launch(&self) -> Process {
         Process::start("envoy", &mut self.command(&self.config()))
     }
 
-    /// Its command on this configuration.
+    /// The command of an Envoy with this configuration.
     pub fn command(&self, config: &Value) -> Command {
         let file = host::write("envoy.json", &config.to_string());
         let mut command = host::envoy(&self.binary, &file);
@@ -132,7 +133,7 @@ impl EnvoyBuilder {
         command
     }
 
-    /// Envoy's configuration, as the wasm host has it.
+    /// Envoy's configuration, as for the wasm host.
     pub fn config(&self) -> Value {
         let among_listeners = self.downstream_filter.as_ref().unwrap_or(&self.filter);
         let mut listeners = vec![
@@ -191,7 +192,7 @@ impl EnvoyBuilder {
         }]}]})
     }
 
-    /// Gives a route's action what it lacks; what a test gives for its route comes on top.
+    /// Completes a route's action; what a test gives for its route wins.
     fn complete(&self, route: &mut Value, listener: &str, cluster: &str) {
         let fields = route.as_object_mut();
         let rewrite = fields.and_then(|fields| fields.remove("of_listener"));
@@ -249,7 +250,7 @@ impl EnvoyBuilder {
         cluster
     }
 
-    /// The filter as the wasm host has it; [`host::write`] makes of it what the tests' host has.
+    /// The filter as for the wasm host; [`host::write`] changes it for the host of the tests.
     fn wasm(&self, configuration: &Value) -> Value {
         let text = match configuration {
             Value::String(text) => text.clone(),
@@ -311,26 +312,25 @@ impl Envoy {
         host::stat(self.admin_port, name)
     }
 
-    /// How often a VM was made, which is once more for each that failed. The native host has
-    /// none: what fails there is Envoy.
+    /// The number of VMs that were made, which grows by one with each that failed. The native
+    /// host has none: there, a failure is Envoy's.
     pub fn vms_created(&self) -> u64 {
         self.stat("wasm.envoy.wasm.runtime.v8.created")
     }
 }
 
-/// The value of a counter or gauge on an admin page; 0 if there is none of that
-/// name.
+/// The value of a counter or gauge on an admin page; 0 if it does not exist.
 pub fn stat(admin_port: u16, name: &str) -> u64 {
     let stats = Request::get("/stats").send(admin_port).text();
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok();
     stats.lines().find_map(value).unwrap_or(0)
 }
 
-/// Where an Envoy listens.
+/// The addresses on which an Envoy listens.
 #[derive(Clone, Debug)]
 pub struct Ports {
     pub admin: u16,
-    /// Name and port.
+    /// The name and port of each listener.
     listeners: Vec<(String, u16)>,
 }
 
@@ -352,8 +352,8 @@ impl Ports {
     }
 }
 
-/// Starts an Envoy, with all its arguments, and waits until it serves. Its
-/// ports may be 0 in its configuration; it says which ones it got.
+/// Starts an Envoy with these arguments, and waits until it serves. Ports may be 0 in its
+/// configuration; Envoy reports those that it got.
 pub fn serve(command: &mut Command) -> (Process, Ports) {
     let file = scratch("admin-address");
     command.arg("--admin-address-path").arg(&file);
@@ -382,8 +382,7 @@ pub fn serve(command: &mut Command) -> (Process, Ports) {
     (process, Ports { admin, listeners })
 }
 
-/// The filter within Envoy's `match_delegate`, which leaves it out where an answer
-/// is good.
+/// The filter within Envoy's `match_delegate`, which leaves it out if an answer is good.
 pub fn not_of_2xx(filter: &Value) -> Value {
     let skip = json!({"action": {"name": "skip", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"}}});

@@ -15,7 +15,8 @@ static BLOCK: LazyLock<Vec<u8>> = LazyLock::new(|| {
     words.flatten().take(BLOCK_LENGTH).collect()
 });
 
-/// These bytes of a generated object; all of them begin alike, whatever their size.
+/// The bytes at an offset of a generated object; all such objects begin alike, whatever their
+/// size.
 pub fn generated(offset: u64, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
@@ -25,7 +26,7 @@ pub fn generated(offset: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether a part of a generated object is right; without a copy of it.
+/// Whether a part of a generated object is right. No copy is made.
 pub fn is_generated(offset: u64, bytes: &[u8]) -> bool {
     let mut compared = 0;
     while compared < bytes.len() {

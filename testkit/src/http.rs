@@ -26,22 +26,21 @@ pub enum Version {
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-/// Why there is no whole response.
+/// The reason why there is no complete response.
 #[derive(Debug)]
 pub enum SendError {
     /// The connection failed, or nothing came for too long.
     Io(io::Error),
-    /// The connection ended before the head was whole; this much had come.
+    /// The connection ended within the head; this much had come.
     NoResponse(Vec<u8>),
-    /// The connection ended before the body was whole; the response has the part
-    /// that came.
+    /// The connection ended within the body; the response has the part that came.
     CutShort(Response),
-    /// What came is not HTTP.
+    /// The bytes that came are not HTTP.
     Malformed(String),
 }
 
@@ -60,7 +59,7 @@ impl Request {
         Request::new("GET", target)
     }
 
-    /// As a program of this machine asks another one, such as the sidecar.
+    /// A request as from a program of this machine, for example to the sidecar.
     pub fn local(target: impl AsRef<[u8]>) -> Request {
         Request::get(target).header("host", "localhost")
     }
@@ -80,7 +79,7 @@ impl Request {
         self
     }
 
-    /// Sends it to a port of this machine; fails if there is no answer.
+    /// Sends the request to a port of this machine; fails if there is no answer.
     pub fn send(&self, port: u16) -> Response {
         self.try_send(port)
             .unwrap_or_else(|error| panic!("{self:?}: {error}"))
@@ -91,7 +90,7 @@ impl Request {
         Response::read(stream, self.method == "HEAD")
     }
 
-    /// Sends it and leaves the answer unread.
+    /// Sends the request and leaves the answer unread.
     pub fn start(&self, port: u16) -> io::Result<TcpStream> {
         let mut head = Vec::new();
         head.extend(self.method.as_bytes());
@@ -136,13 +135,14 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{self:?}: {error}"))
     }
 
-    /// Reads one response, and no further: a server may keep the connection open
-    /// for a while. `head_only`: it answers a HEAD.
+    /// Reads one response and no more: a server may keep the connection open for a while. With
+    /// `head_only` it answers a HEAD.
     pub fn read(stream: impl Read, head_only: bool) -> Result<Response, SendError> {
-        // What is called of it here goes on after a signal; a plain `read` does not.
+        // The methods that are called here repeat a read that a signal interrupts; `read`
+        // itself does not.
         let mut reader = BufReader::new(stream);
         let mut response = read_head(&mut reader)?;
-        // An interim response precedes the one that counts.
+        // Interim responses come before the final one.
         while (100..200).contains(&response.status) && response.status != 101 {
             response = read_head(&mut reader)?;
         }
@@ -282,7 +282,7 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// The values of a header, of which there may be several.
+/// The values of a header, which may be given several times.
 pub fn values<'a>(headers: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     headers
         .iter()

@@ -1,5 +1,5 @@
-//! A client of HTTP/2 by hand, without a library that would keep it from resetting a stream:
-//! many requests at once on one connection (RFC 9113, RFC 7541).
+//! A minimal client of HTTP/2, which can reset streams: many requests at once on one connection
+//! (RFC 9113, RFC 7541).
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use crate::process::PATIENCE;
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// The streams that have no end yet, and the statuses of the others.
+    /// The number of open streams, and the statuses of the others.
     open: usize,
     next: u32,
     answers: BTreeMap<u32, u16>,
@@ -48,14 +48,14 @@ impl Connection {
         };
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         connection.stream.write_all(preface).expect("the preface");
-        // The server's table of fields has no room: each block stands by itself.
+        // The server's table of header fields has no room, so that each block is complete.
         connection.send(SETTINGS, 0, 0, &[0, HEADER_TABLE_SIZE, 0, 0, 0, 0]);
-        // So that no answer has to wait for its turn.
+        // No answer has to wait for a window update.
         connection.send(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
         connection
     }
 
-    /// Sends a GET: the id of its stream.
+    /// Sends a GET; returns the id of its stream.
     pub fn get(&mut self, path: &str) -> u32 {
         let id = self.next;
         self.next += 2;
@@ -78,7 +78,8 @@ impl Connection {
         self.send(RST_STREAM, 0, id, &CANCEL.to_be_bytes());
     }
 
-    /// Waits until all streams have ended: how many have which status; 0 is a reset.
+    /// Waits until all streams have ended; returns the number of streams for each status. 0 is
+    /// a reset.
     pub fn finish(mut self) -> BTreeMap<u16, usize> {
         while self.open > 0 {
             self.receive().expect("a frame");
@@ -125,12 +126,12 @@ impl Connection {
     }
 }
 
-/// Of the first field of a block, which `:status` is. RFC 7541, appendix A: indices 8 to 14 are
-/// whole fields, and by index 8 the name of another status's field, as a literal of three digits,
-/// by Huffman's code (appendix B: 0 to 2 have five bits, the others six) or without.
+/// The status, which is the first field of a block. RFC 7541, appendix A: indices 8 to 14 are
+/// whole fields; by index 8 comes the name with a status as a literal of three digits, in
+/// Huffman's code (appendix B: 0 to 2 have five bits, the others six) or without.
 fn status(block: &[u8]) -> u16 {
     const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
-    // That the table has no room any more is said first (section 6.3).
+    // The new size of the table comes first (section 6.3).
     let start = block.iter().position(|byte| *byte != 0x20);
     let block = &block[start.expect("a field")..];
     match block {

@@ -1,11 +1,11 @@
-//! Object keys that go wrong wherever encoding is done by half, and the ways a
-//! client may spell them.
+//! Object keys that break a wrong or incomplete encoding, and the ways in which a client may
+//! spell them.
 
 /// An object and one way to ask for it.
 #[derive(Clone, Debug)]
 pub struct UglyKey {
     pub key: Vec<u8>,
-    /// The path on the wire.
+    /// The path as it is sent.
     pub path: Vec<u8>,
 }
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::tools;
 
-/// What anything is waited for at the most: a start, an answer, an event. A slow
-/// machine that does something else as well needs a part of it.
+/// The longest wait for anything: a start, an answer, an event. A slow and busy machine needs a
+/// part of it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A child process whose output goes to a file. Killed when dropped.
+/// A child process whose output goes to a file. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -42,8 +42,8 @@ impl Process {
         read(&self.log)
     }
 
-    /// Starts a program that must know its port beforehand, and waits until it
-    /// listens. Where somebody has taken the port meanwhile, it gets another.
+    /// Starts a program that must know its port beforehand, and waits until it listens. If
+    /// another process has taken the port meanwhile, it gets another one.
     pub fn start_on_port(name: &str, command: impl Fn(u16) -> Command) -> (Process, u16) {
         for _ in 0..5 {
             let port = free_port();
@@ -72,8 +72,8 @@ impl Process {
         });
     }
 
-    /// Waits until `condition` holds; fails, and shows what the process has
-    /// printed, if that takes too long or the process ends.
+    /// Waits until `condition` holds. If that takes too long or the process ends, fails and
+    /// shows what the process has printed.
     pub fn wait_for(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
         let log = self.log.clone();
         wait_for(what, &log, || {
@@ -103,7 +103,7 @@ impl Process {
         }
     }
 
-    /// Waits for the process to end by itself; its exit code.
+    /// Waits until the process ends by itself; returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         let mut status = None;
         let log = self.log.clone();
@@ -114,7 +114,7 @@ impl Process {
         status.and_then(|status| status.code())
     }
 
-    /// Memory that is resident now.
+    /// The resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.id());
         let status = std::fs::read_to_string(path).expect("/proc");
@@ -123,7 +123,7 @@ impl Process {
         number.expect("VmRSS")
     }
 
-    /// Sends SIGTERM and waits for the end; the exit code.
+    /// Sends SIGTERM and waits for the end; returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let id = self.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status();
@@ -143,8 +143,7 @@ fn read(log: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
 }
 
-/// A file name that no other process has, also none before this one that had
-/// the same number.
+/// A file name that no other process has, and no earlier process with the same id had.
 pub fn scratch(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     static STARTED: LazyLock<Duration> = LazyLock::new(|| {
@@ -161,11 +160,11 @@ pub fn scratch(name: &str) -> PathBuf {
     ))
 }
 
-/// A port that nobody listens on, for a program that must know it beforehand;
-/// all others take port 0 and say what they got. It stays this process's own
-/// until that ends: every process with this code that wants a port holds the UDP
-/// port of the same number, which the system gives to one alone. It lies below
-/// the range from which the system takes ports for outgoing connections.
+/// A port that nobody listens on, for a program that must know it beforehand; all others take
+/// port 0 and report what they got. The port belongs to this process until it ends: every
+/// process with this code that wants a port holds the UDP port of the same number, which the
+/// system gives only once. It is below the range from which the system takes ports for outgoing
+/// connections.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     static RESERVED: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
@@ -198,14 +197,13 @@ pub fn in_parallel<T: Send>(cases: Vec<T>, check: impl Fn(T) + Sync) {
     });
 }
 
-/// Polls; fails if it takes too long.
+/// Waits until `condition` holds; fails if it takes too long.
 pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     poll(condition, || panic!("waited too long for {what}"));
 }
 
-/// Waits until the other side, a program on this machine, has read all that was
-/// sent: then it has accepted the connection, and what comes next finds the
-/// request under way.
+/// Waits until the other side, a program on this machine, has read all that was sent. Then it
+/// has accepted the connection, and the request is under way.
 pub fn wait_until_read(stream: &TcpStream) {
     let port = |address: std::io::Result<SocketAddr>| address.expect("address").port();
     let ends = [port(stream.peer_addr()), port(stream.local_addr())];
@@ -221,7 +219,7 @@ pub fn wait_until_read(stream: &TcpStream) {
     });
 }
 
-/// As [`wait_until`]; the failure shows the log.
+/// Waits like [`wait_until`]; a failure shows the log.
 fn wait_for(what: &str, log: &Path, condition: impl FnMut() -> bool) {
     poll(condition, || {
         panic!("waited too long for {what}:\n{}", read(log))

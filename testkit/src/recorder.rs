@@ -1,5 +1,5 @@
-//! An HTTP server that keeps all that reaches it, and answers as a test says: what
-//! stands behind any cluster of an Envoy.
+//! An HTTP server that records its requests and answers as a test says. It can stand behind any
+//! cluster of an Envoy.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,41 +9,41 @@ use std::time::Duration;
 
 use crate::http::values;
 
-/// A server that remembers its requests.
+/// A server that records its requests.
 #[derive(Debug)]
 pub struct Recorder {
     pub port: u16,
     seen: Arc<Mutex<Vec<Received>>>,
 }
 
-/// A request as it came over the wire.
+/// A request as it was received.
 #[derive(Clone, Debug, Default)]
 pub struct Received {
     pub method: String,
     pub target: String,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-/// A response as it goes over the wire.
+/// A response as it is sent.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The head and the body, in the pieces in which they are sent.
     pub pieces: Vec<Vec<u8>>,
-    /// What passes between two pieces.
+    /// The pause between two pieces.
     pub pause: Duration,
 }
 
 type Answers = dyn Fn(&Received) -> Answer + Send + Sync;
 
 impl Recorder {
-    /// It answers everything with 200 and the text `content`.
+    /// Starts a server that answers everything with 200 and the text `content`.
     pub fn start() -> Recorder {
         Recorder::answering(|_| Answer::new(200, &[], b"content"))
     }
 
-    /// It answers as `answers` says.
+    /// Starts a server that answers with the results of `answers`.
     pub fn answering(answers: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Recorder {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a recorder");
         let recorder = Recorder {
@@ -54,7 +54,7 @@ impl Recorder {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (seen, answers) = (Arc::clone(&seen), Arc::clone(&answers));
-                // It ends with the connection.
+                // The thread ends with the connection.
                 std::thread::spawn(move || {
                     let _ = serve(stream, &seen, &*answers);
                 });
@@ -74,7 +74,7 @@ impl Recorder {
 }
 
 impl Received {
-    /// The values of a header, of which there may be several.
+    /// The values of a header, which may be given several times.
     pub fn header(&self, name: &str) -> Vec<&str> {
         values(&self.headers, name)
     }
@@ -91,7 +91,7 @@ impl fmt::Display for Received {
 }
 
 impl Answer {
-    /// A response with a body, whose length its head tells.
+    /// A response with a body and its length.
     pub fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let head = head(status, headers, &format!("content-length: {}", body.len()));
         Answer {
@@ -100,7 +100,7 @@ impl Answer {
         }
     }
 
-    /// The same, with a body that comes in chunks, one after the other.
+    /// A response with a body in chunks.
     pub fn chunked(status: u16, headers: &[(&str, &str)], chunks: &[&[u8]]) -> Answer {
         let mut pieces = vec![head(status, headers, "transfer-encoding: chunked")];
         for chunk in chunks {
@@ -132,7 +132,7 @@ fn head(status: u16, headers: &[(&str, &str)], framing: &str) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// Until the connection ends.
+/// Serves a connection until it ends.
 fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Received>>, answers: &Answers) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -180,7 +180,7 @@ fn receive(reader: &mut impl BufRead) -> Option<Received> {
     Some(request)
 }
 
-/// A line, without its end; nothing if the connection ends.
+/// A line without its end; `None` if the connection ends.
 fn line(reader: &mut impl BufRead) -> Option<String> {
     let mut bytes = Vec::new();
     reader.read_until(b'\n', &mut bytes).ok()?;

@@ -1,9 +1,9 @@
-//! What `oss-origin-auth render` makes of flags, and combinations of them that cover every pair.
+//! The output of `oss-origin-auth render`, and combinations of its flags that cover every pair.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Flags for one thing. Of each group only one can be given.
+/// A group of flags, of which only one can be given.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     pub group: &'static str,
@@ -14,7 +14,7 @@ const fn row(group: &'static str, flags: &'static str) -> Row {
     Row { group, flags }
 }
 
-/// All that `--target envoy` knows. `{folder}` has the files that Envoy reads.
+/// The flags of `--target envoy`. `{folder}` has the files that Envoy reads.
 pub const ROWS: &[Row] = &[
     row("endpoint", "--endpoint public"),
     row("endpoint", "--endpoint accelerate"),
@@ -93,7 +93,7 @@ pub fn render<S: AsRef<std::ffi::OsStr>>(program: &Path, arguments: &[S]) -> Out
     command.output().expect("oss-origin-auth")
 }
 
-/// Combinations in which every two rows stand together somewhere that go together.
+/// Combinations that contain every two rows which go together.
 pub fn covering(goes_together: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let count = ROWS.len();
     let mut open: Vec<(usize, usize)> = (0..count)

@@ -1,11 +1,11 @@
-//! The sidecar, on a port that it takes itself.
+//! The sidecar, on a port that the system chooses.
 
 use std::process::Command;
 
 use crate::process::Process;
 
-/// Starts a sidecar, with all its arguments, that listens on `127.0.0.1:0`, and
-/// waits until it listens. Its log says on which port.
+/// Starts a sidecar with these arguments, which listens on `127.0.0.1:0`, and waits until it
+/// listens. Its log has the port.
 pub fn start(command: &mut Command) -> (Process, u16) {
     let mut process = Process::start("sidecar", command);
     let port = process.wait_for_output("the sidecar to listen", |output| {

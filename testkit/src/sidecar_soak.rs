@@ -1,5 +1,5 @@
-//! The sidecar alone, among callers that mean harm, while its source fails, its
-//! settings change every second, and its tokens are rotated.
+//! The sidecar alone, with hostile callers, while its source fails, its settings change every
+//! second, and its tokens are rotated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,20 +19,20 @@ use crate::{Request, tools};
 const TOKEN: &str = "sesame-bearer";
 const SECRET: &str = "sesame-secret";
 
-/// What came of it.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Requests of callers that have the token, which were answered with credentials.
+    /// The number of requests of callers with the token that got credentials.
     pub good: u64,
-    /// Such requests that found no answer, since room was made for others.
+    /// The number of such requests without an answer, since they were closed to make room.
     pub unanswered: u64,
-    /// Such requests that were answered with something else.
+    /// The number of such requests with another answer, by that answer.
     pub refused: BTreeMap<String, u64>,
-    /// The longest time that a caller with the token went without.
+    /// The longest time that a caller with the token got no credentials.
     pub longest_without: Duration,
-    /// Connections of callers without it, by what they did.
+    /// The number of connections of callers without the token, by their behaviour.
     pub hostile: BTreeMap<&'static str, u64>,
-    /// Of those, the ones that read a secret.
+    /// The number of those callers that read a secret.
     pub leaked: u64,
     /// Whether the log holds a secret.
     pub log_leaked: bool,
@@ -40,19 +40,19 @@ pub struct Report {
     pub reloads_refused: u64,
     pub outages: u64,
     pub tokens: u64,
-    /// Resident memory of the sidecar, in KiB.
+    /// The resident memory of the sidecar in KiB.
     pub memory_at_start: u64,
     pub memory_at_end: u64,
 }
 
-/// Runs for at least that long.
+/// Runs for at least this time.
 pub fn run(duration: Duration) -> Report {
     let origin = Origin::start(1);
     origin.set(|settings| settings.token_life = 30);
     let file = scratch("soaked.toml");
     write_settings(&file, origin.sts_port, Variant::Plain);
     let (mut process, port) = start(&file);
-    // Without a token to begin with, the first outage would refuse everybody.
+    // Without a token at the start, the first outage would refuse everybody.
     wait_until("the first credentials", || {
         let answer = Stage::request().try_send(port);
         answer.is_ok_and(|answer| answer.status == 200)
@@ -80,7 +80,7 @@ pub fn run(duration: Duration) -> Report {
     let begin = Instant::now();
     let mut outages = 0;
     while begin.elapsed() < duration {
-        // Shorter than what is left of a token when newer ones are due.
+        // The outage is shorter than the rest of a token's life when newer ones are due.
         origin.set(|settings| settings.garbage = true);
         std::thread::sleep(Duration::from_secs(5));
         origin.set(|settings| {
@@ -92,7 +92,7 @@ pub fn run(duration: Duration) -> Report {
         std::thread::sleep(Duration::from_secs(2));
         outages += 1;
         if outages == 1 {
-            // By now all that it needs has been needed once.
+            // By now the sidecar has allocated all that it needs.
             memory_at_start = process.resident_kib();
         }
         process.assert_running();
@@ -108,7 +108,7 @@ pub fn run(duration: Duration) -> Report {
     let mut report = stage.report.lock().expect("lock").clone();
     report.leaked = stage.leaked.load(Ordering::Relaxed);
     report.log_leaked = holds_secret(log.as_bytes());
-    report.reloads = log.matches("settings read again").count() as u64;
+    report.reloads = log.matches("settings reloaded").count() as u64;
     report.reloads_refused = log.matches("settings refused").count() as u64;
     report.outages = outages;
     report.tokens = origin.issued();
@@ -117,10 +117,10 @@ pub fn run(duration: Duration) -> Report {
     report
 }
 
-/// How many callers have the token.
+/// The number of callers with the token.
 const GOOD: usize = 4;
 
-/// What the others do, each in a thread of its own.
+/// The behaviours of the other callers, each in a thread of its own.
 const HOSTILE: [&str; 7] = [
     "half-open",
     "trickling",
@@ -155,7 +155,7 @@ impl Stage {
         !self.is_over.load(Ordering::Relaxed)
     }
 
-    /// That of a caller that has the token.
+    /// The request of a caller with the token.
     fn request() -> Request {
         let bearer = format!("Bearer {TOKEN}");
         Request::local("/v1/credentials/default").header("authorization", bearer)
@@ -166,7 +166,7 @@ impl Stage {
         let mut count = 0_u64;
         while self.goes_on() {
             let request = Stage::request();
-            // One of them has tokens that OSS refuses, now and then.
+            // One of the callers sometimes has tokens that OSS refuses.
             let is_renewed = number == 0 && count % 64 == 63;
             let request = match is_renewed {
                 true => request.header("cache-control", "no-cache"),
@@ -228,7 +228,7 @@ impl Stage {
         report.hostile.insert(kind, count);
     }
 
-    /// What they say first.
+    /// The first bytes of a hostile caller.
     fn words(kind: &str, count: u64) -> Vec<u8> {
         let paths = [
             "/v1/credentials/default",
@@ -298,7 +298,7 @@ impl Stage {
 
 fn holds_secret(bytes: &[u8]) -> bool {
     let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    // The secrets of tokens, the tokens, and those of the settings.
+    // The patterns match secrets of tokens, tokens, and secrets of the settings.
     [b"secret-".as_slice(), b"CAIS", b"sesame"]
         .into_iter()
         .any(holds)
@@ -314,7 +314,7 @@ fn start(file: &PathBuf) -> (Process, u16) {
     crate::sidecar::start(&mut command)
 }
 
-/// Replaced in one step, as an operator's tools do it.
+/// Replaces the settings in one step, as an operator's tools do.
 fn write_settings(file: &Path, sts_port: u16, variant: Variant) {
     let role = |name: &str| {
         format!(
@@ -333,12 +333,12 @@ fn write_settings(file: &Path, sts_port: u16, variant: Variant) {
 }
 
 impl Report {
-    /// What should not have been.
+    /// The problem that the run has shown, if any.
     pub fn problem(&self) -> Option<&'static str> {
         let growth = self.memory_at_end.saturating_sub(self.memory_at_start);
         let done = [self.good, self.reloads, self.reloads_refused, self.outages];
         let done = done.iter().all(|count| *count > 0);
-        // Evicted before it was served, a caller asks again.
+        // A caller that was closed before it was served asks again.
         let few = self.unanswered <= self.good / 100;
         let hostile = HOSTILE
             .iter()
@@ -375,7 +375,7 @@ impl Report {
 /// A caller that wants newer credentials waits for two fetches at most, the one that is
 /// under way and the next, and each of them for `timeout_ms`, 10 seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Of resident memory, in KiB.
+/// The most growth of resident memory, in KiB.
 const MOST_GROWTH: u64 = 16 * 1024;
 
 impl fmt::Display for Report {

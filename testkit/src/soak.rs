@@ -1,5 +1,5 @@
-//! Load through a real Envoy while everything about its credentials changes:
-//! the sidecar, a real one, gets them from an STS that this controls.
+//! Load through a real Envoy while its credentials change. The sidecar is a real one, with an
+//! STS under the test's control.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use crate::load::{Counts, Load};
 use crate::origin::Origin;
 use crate::{Envoy, EnvoyBuilder, Position, Process, Request, tools};
 
-/// How much of what happens at the least.
+/// The least number of each event.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub requests: u64,
     pub duration: Duration,
-    /// All tokens are revoked; OSS refuses them from that moment on.
+    /// The number of times that all tokens are revoked; OSS refuses them from that moment on.
     pub rotations: u64,
-    /// The sidecar is killed and started again.
+    /// The number of times that the sidecar is killed and started again.
     pub restarts: u64,
-    /// The sidecar is away for most of a token's life.
+    /// The number of times that the sidecar is away for most of a token's life.
     pub outages: u64,
 }
 
@@ -31,14 +31,14 @@ pub struct Report {
     pub rotations: u64,
     pub restarts: u64,
     pub outages: u64,
-    /// Answers of the sidecar to Envoy while only rotations and restarts
-    /// called for any.
+    /// The number of the sidecar's answers to Envoy while only rotations and restarts cause
+    /// fetches.
     pub callouts_of_rotations: u64,
     pub callouts: u64,
-    /// Callouts that found no sidecar.
+    /// The number of callouts that found no sidecar.
     pub callouts_unconnected: u64,
     pub tokens: u64,
-    /// Resident memory of Envoy, in KiB.
+    /// The resident memory of Envoy in KiB.
     pub memory_at_start: u64,
     pub memory_at_end: u64,
 }
@@ -60,7 +60,7 @@ pub fn run(plan: &Plan) -> Report {
     let memory_at_start = stage.envoy.process.resident_kib();
     let (mut rotations, mut restarts, mut outages) = (0, 0, 0);
 
-    // Tokens live long here: each callout has a rotation to answer for.
+    // Tokens have a long life here: each callout belongs to a rotation.
     let answered_before = stage.callouts_answered();
     let per_restart = (plan.rotations / plan.restarts.max(1)).max(1);
     while rotations < plan.rotations {
@@ -74,8 +74,8 @@ pub fn run(plan: &Plan) -> Report {
     }
     let callouts_of_rotations = stage.callouts_answered() - answered_before;
 
-    // Tokens live shortly here, but long enough for a sidecar that takes a few
-    // seconds to come back.
+    // Tokens have a short life here, but long enough for a sidecar that takes a few seconds to
+    // come back.
     stage.origin.set(|settings| settings.token_life = 12);
     loop {
         let enough = outages >= plan.outages
@@ -125,8 +125,8 @@ impl Stage {
         let (sidecar, sidecar_port) =
             Process::start_on_port("sidecar", |port| sidecar_command(port, origin.sts_port));
         let filter = json!({
-            // A third of the way through the shortest life newer ones are fetched: well
-            // within an outage, and with time to come back from it.
+            // Newer credentials are fetched after a third of the shortest life: within an
+            // outage, and with time to come back from it.
             "credentials": {"default": {"sidecar": {"cluster": "sts_sidecar",
                 "clock_margin_ms": 500, "refresh_margin_ms": 8_000}}},
             "defaults": {"bucket": BUCKET, "region": REGION, "endpoint": ENDPOINT},
@@ -143,7 +143,7 @@ impl Stage {
         }
     }
 
-    /// Starts it on the port that it had before.
+    /// Starts the sidecar on the port that it had before.
     fn start_sidecar(&mut self) {
         let mut command = sidecar_command(self.sidecar_port, self.origin.sts_port);
         let mut sidecar = Process::start("sidecar", &mut command);
@@ -151,9 +151,8 @@ impl Stage {
         self.sidecar = Some(sidecar);
     }
 
-    /// Revokes all tokens, waits for the callout that this takes, and then a
-    /// little longer than the second in which the filter, having dropped
-    /// credentials, drops no others.
+    /// Revokes all tokens and waits for the callout that this causes. Then it waits a little
+    /// longer than one second, the time in which the filter drops no credentials again.
     fn rotate(&mut self) {
         let before = self.callouts_answered();
         self.origin.revoke_all();

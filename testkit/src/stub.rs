@@ -1,4 +1,4 @@
-//! A credentials-URI server that answers whatever a test wants, also garbage.
+//! A credentials-URI server that gives any answer that a test wants, also an invalid one.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,16 +9,16 @@ use crate::origin::rfc3339;
 
 #[derive(Clone, Debug)]
 pub enum Behaviour {
-    /// A whole response, head and body, as it goes over the wire.
+    /// A whole response, head and body, as it is sent.
     Answer(Vec<u8>),
-    /// The same, after a while.
+    /// A whole response, after a while.
     Late(Duration, Vec<u8>),
-    /// Closes the connection without a word.
+    /// A connection that is closed without an answer.
     HangUp,
-    /// Credentials that live so long from this answer on; it replaces
+    /// Credentials that are valid for this time from the answer on; their expiry replaces
     /// [`FAR_FUTURE`] in the body.
     Lasting(Duration, String),
-    /// Nothing until a test sets another behaviour; then as that says.
+    /// No answer until a test sets another behaviour, which then holds.
     Wait,
 }
 
@@ -34,9 +34,9 @@ pub struct StubSidecar {
 #[derive(Debug)]
 struct State {
     behaviour: Mutex<Behaviour>,
-    /// When requests came.
+    /// The times of the requests.
     hits: Mutex<Vec<Instant>>,
-    /// Of the last [`Behaviour::Lasting`], in seconds since 1970.
+    /// The expiry in the last [`Behaviour::Lasting`], in seconds since 1970.
     expiry: Mutex<u64>,
 }
 
@@ -65,12 +65,12 @@ impl StubSidecar {
         *self.state.behaviour.lock().expect("lock") = behaviour;
     }
 
-    /// How many requests have come.
+    /// The number of requests.
     pub fn hits(&self) -> usize {
         self.hit_times().len()
     }
 
-    /// When each request came.
+    /// The time of each request.
     pub fn hit_times(&self) -> Vec<Instant> {
         self.state.hits.lock().expect("lock").clone()
     }

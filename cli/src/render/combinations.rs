@@ -1,24 +1,24 @@
-//! Which flags go together. What does not is refused, and the message says what to do.
+//! The combinations of flags. A wrong one is refused, and the message says what to do.
 
 use super::options::Options;
 
-/// The flags that stand on the command line, without their values.
+/// The flags on the command line, without their values.
 #[derive(Debug)]
 pub struct Given(pub Vec<String>);
 
 impl Given {
-    /// Whether a flag, `--site`, is there.
+    /// Whether a flag such as `--site` is given.
     pub fn has(&self, flag: &str) -> bool {
         self.0.iter().any(|given| given == flag)
     }
 
-    /// The first of some flags that is there.
+    /// The first one of `flags` that is given.
     pub fn first<'a>(&self, flags: &[&'a str]) -> Option<&'a str> {
         flags.iter().copied().find(|flag| self.has(flag))
     }
 }
 
-/// Refuses flags that do not go together, and those without what they need.
+/// Refuses flags that exclude each other, and flags without those that they need.
 pub fn check(given: &Given, options: &Options) -> Result<(), String> {
     let target = options.target.as_str();
     for (flags, others, fix) in APART {
@@ -67,7 +67,7 @@ pub fn check(given: &Given, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// What does not go together with one of the words of a flag.
+/// Refuses flags that exclude a word of another flag.
 fn check_words(given: &Given, options: &Options) -> Result<(), String> {
     let of_gateway = "the gateway itself has the module and the authorities; take it out";
     let apart = |flags: &[&str], word: &str, fix: &str| match given.first(flags) {
@@ -92,8 +92,8 @@ fn check_words(given: &Given, options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the variable in place of a flag has no say, since the flag would be refused here. The
-/// variables are those of the images, and not every target and feature has a use for them.
+/// Whether the variable that stands in for a flag is ignored, since the flag would be refused
+/// here. The images set these variables, and not every target and feature uses them.
 pub fn is_idle(given: &Given, options: &Options, flag: &str) -> bool {
     let mut with_flag = given.0.clone();
     with_flag.push(flag.to_owned());
@@ -202,7 +202,7 @@ const FEATURES: &[&str] = &[
     "--oss-tls",
 ];
 
-/// The targets that know some flags.
+/// The targets, by the flags that only they have.
 const OF_TARGETS: &[(&[&str], &[&str])] = &[
     (&["envoy"], &["--native"]),
     (&["kubernetes"], &["--pod-credentials", "--role"]),

@@ -1,4 +1,4 @@
-//! Writing: all files, or none.
+//! Writes all files, or none.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::templates::File;
 
-/// Writes files into a folder, which is made if it is not there.
+/// Writes files into a folder, which is created if it does not exist.
 pub fn write(folder: &Path, files: &[File], force: bool) -> Result<(), String> {
     let path = |file: &File| folder.join(file.name);
     let existing = files
@@ -28,7 +28,7 @@ pub fn write(folder: &Path, files: &[File], force: bool) -> Result<(), String> {
         ));
     }
     fs::create_dir_all(folder).map_err(|error| format!("--out: {}: {error}", folder.display()))?;
-    // Beside their places first: a full disk leaves what was there as it was.
+    // The files are written under other names first: if the disk is full, the old files stay.
     let mut beside = Vec::new();
     let written = files.iter().try_for_each(|file| {
         let temporary = temporary(folder, file.name);

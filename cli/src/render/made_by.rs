@@ -1,4 +1,4 @@
-//! The command line, as it stands at the top of what it has made.
+//! The command line, as the rendered files show it at their top.
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -8,7 +8,7 @@ use super::options::Options;
 use super::origin::sidecar_token;
 use super::parse::is_set;
 
-/// The flags that say how a file is made: also those that the environment has set.
+/// The flags that say how a file is made, including those that the environment sets.
 pub fn made_by(command: &Command, matches: &ArgMatches, options: &Options) -> String {
     let mut words = vec!["oss-origin-auth render".to_owned()];
     for argument in command.get_arguments() {
@@ -51,8 +51,8 @@ pub fn made_by(command: &Command, matches: &ArgMatches, options: &Options) -> St
     wrapped(&words)
 }
 
-/// Without the variables of the environment that have no say: else they would stand in the
-/// command line as flags, with which nothing can be rendered.
+/// The command without the variables of the environment that are ignored. Otherwise they would
+/// appear as flags in the command line, and that command would be refused.
 pub fn without_idle(command: Command, given: &Given, options: &Options) -> Command {
     command.mut_args(|argument| {
         let flag = format!("--{}", argument.get_long().unwrap_or_default());
@@ -63,8 +63,8 @@ pub fn without_idle(command: Command, given: &Given, options: &Options) -> Comma
     })
 }
 
-/// Refuses flags of the command line without a value. A variable that is empty there must not
-/// take a rule away (`--signed-urls "$PREFIX"`).
+/// Refuses flags of the command line without a value. An empty variable there must not remove a
+/// rule (`--signed-urls "$PREFIX"`).
 pub fn check_filled(command: &Command, matches: &ArgMatches) -> Result<(), String> {
     for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
@@ -79,7 +79,7 @@ pub fn check_filled(command: &Command, matches: &ArgMatches) -> Result<(), Strin
     Ok(())
 }
 
-/// The flags that stand on the command line itself.
+/// The flags that are on the command line itself.
 pub fn given(command: &Command, matches: &ArgMatches) -> Given {
     let arguments = command.get_arguments();
     let given = arguments.filter(|argument| {
@@ -92,7 +92,8 @@ pub fn given(command: &Command, matches: &ArgMatches) -> Given {
     )
 }
 
-/// As a shell takes it for one word. Nothing in it ends a comment: values have one line.
+/// A value, quoted so that a shell takes it for one word. It cannot end a comment, since values
+/// have one line.
 pub fn word(value: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._:/=-".contains(letter);
     match value.chars().all(plain) {
@@ -101,7 +102,7 @@ pub fn word(value: &str) -> String {
     }
 }
 
-/// A comment of lines that are not too long.
+/// A comment whose lines are not too long.
 fn wrapped(words: &[String]) -> String {
     let mut lines = vec![String::new()];
     for word in words {
@@ -116,7 +117,7 @@ fn wrapped(words: &[String]) -> String {
     format!("# Made by\n#  {}", lines.join(" \\\n# "))
 }
 
-/// How a file is written, not what is in it.
+/// The flags for writing the files, which do not change their content.
 const OF_WRITING: [&str; 3] = ["out", "force", "only"];
 
 const WIDTH: usize = 84;

@@ -1,7 +1,7 @@
-//! Rendering: from a few flags to a configuration that works.
+//! The command `render`: makes a working configuration from a few flags.
 //!
-//! The flags become a [`plan::Plan`], in which every value is checked, and the templates in
-//! cli/templates make files of it. What is rendered passes `check-config`, or it is not written.
+//! The flags become a [`plan::Plan`], in which every value is checked; the templates in
+//! cli/templates make the files. A result that does not pass `check-config` is not written.
 
 mod combinations;
 mod files;
@@ -28,14 +28,14 @@ use crate::output::{note, write};
 pub use options::Options;
 use templates::File;
 
-/// The same flags, to be asked which of them were given.
+/// The parsed arguments, which say which flags were given.
 #[derive(Debug, Parser)]
 struct Line {
     #[command(flatten)]
     options: Options,
 }
 
-/// Writes the files, and says what to do next.
+/// Writes the files, and prints what to do next.
 pub fn run(_: &Options) -> Result<ExitCode, String> {
     let mut command = Line::command();
     let (matches, options) = parsed(&mut command)?;
@@ -84,16 +84,16 @@ pub fn run(_: &Options) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The flags, and what they say.
+/// Parses the flags.
 fn parsed(command: &mut Command) -> Result<(ArgMatches, Options), String> {
-    // Without the name of the program.
+    // The first argument is the name of the program.
     let matches = command.try_get_matches_from_mut(std::env::args_os().skip(1));
     let matches = matches.map_err(|error| error.to_string())?;
     let line = Line::from_arg_matches(&matches).map_err(|error| error.to_string())?;
     Ok((matches, line.options))
 }
 
-/// The only file that is wanted, or all.
+/// The only file that is wanted, or all files.
 fn chosen(files: Vec<File>, only: Option<&str>) -> Result<Vec<File>, String> {
     let Some(only) = only else {
         return Ok(files);
@@ -107,10 +107,10 @@ fn chosen(files: Vec<File>, only: Option<&str>) -> Result<Vec<File>, String> {
     }
 }
 
-/// An error that `check-config` finds is in the flags, or in a template. What it warns of is said:
-/// somebody may want it.
+/// Checks a file. An error that `check-config` finds comes from the flags or from a template.
+/// Warnings are printed, since the configuration may be intended.
 fn check_file(file: &File) -> Result<(), String> {
-    // Not everything that is written is a configuration of the filter.
+    // Some files are not a configuration of the filter.
     if !file.text.contains("oss_origin_auth") || !file.text.contains("bucket") {
         return Ok(());
     }

@@ -1,8 +1,8 @@
-//! What to do with the files: the next commands.
+//! The next commands: what to do with the files.
 
 use super::plan::Plan;
 
-/// The steps, one a line.
+/// The steps, one in each line.
 pub fn steps(plan: &Plan, folder: &str) -> Vec<String> {
     let folder = folder.trim_end_matches('/');
     let mut steps = match plan.target.as_str() {
@@ -33,7 +33,7 @@ pub fn steps(plan: &Plan, folder: &str) -> Vec<String> {
     steps
 }
 
-/// The steps for one of the target's files, without the others.
+/// The steps for a single file of the target.
 pub fn steps_of_one(name: &str, all: &[&str], folder: &str) -> Vec<String> {
     let folder = folder.trim_end_matches('/');
     let mut steps = Vec::new();
@@ -52,7 +52,7 @@ pub fn steps_of_one(name: &str, all: &[&str], folder: &str) -> Vec<String> {
 fn of_envoy(plan: &Plan, folder: &str) -> Vec<String> {
     let envoy = format!("{folder}/envoy.yaml");
     let mut steps = match plan.native {
-        // For Envoy, also where it only validates.
+        // The variables that Envoy needs, even when it only validates.
         true => vec![
             "export ENVOY_DYNAMIC_MODULES_SEARCH_PATH=FOLDER   # with \
              liboss_origin_auth_native.so in it"
@@ -175,7 +175,7 @@ fn has_jwks_file(plan: &Plan) -> bool {
     plan.readers.members.is_some() && plan.readers.jwks_host.is_none()
 }
 
-/// What Envoy reads from its environment.
+/// The variables that Envoy reads from its environment.
 fn variables(plan: &Plan) -> Vec<&'static str> {
     let variables = plan.signer_variables.iter().chain(&plan.access_variables);
     variables.copied().collect()

@@ -20,7 +20,7 @@ pub struct Options {
     /// The region id of the bucket, for example cn-hangzhou
     #[arg(long, env = "OSS_REGION", value_name = "ID", hide_env_values = true)]
     pub region: Option<String>,
-    /// What the files are for
+    /// The target of the files
     #[arg(long, default_value = "envoy", value_parser = PossibleValuesParser::new(TARGETS))]
     pub target: String,
     /// The filter as a native module, which Envoy 1.40 loads, in place of the wasm filter: it costs
@@ -64,12 +64,12 @@ pub const TARGETS: [&str; 6] = [
     "higress",
 ];
 
-/// The way to OSS.
+/// The flags for the connection to OSS.
 #[derive(Debug, clap::Args)]
 pub struct Origin {
-    /// Which of OSS's hosts to ask: `internal` answers within the region alone and costs no
-    /// traffic; `public` is not for accounts opened since March 2025 in a mainland region;
-    /// `accelerate` must be switched on for the bucket [default: internal]
+    /// The kind of OSS's host: `internal` answers within the region alone and costs no traffic;
+    /// `public` is not for accounts opened since March 2025 in a mainland region; `accelerate`
+    /// must be switched on for the bucket [default: internal]
     #[arg(long, value_parser = PossibleValuesParser::new(["internal", "public", "accelerate"]))]
     pub endpoint: Option<String>,
     /// The bucket's own domain, in place of OSS's hosts: browsers may show what comes by it. A
@@ -77,8 +77,9 @@ pub struct Origin {
     /// alone: those of --also have OSS's host of --endpoint
     #[arg(long, env = "OSS_HOST", value_name = "HOST", hide_env_values = true)]
     pub domain: Option<String>,
-    /// Where to connect to, if not to the host at port 443: for a proxy, a fixed address, or a
-    /// domain that leads to this Envoy. The buckets of --also are reached there, too
+    /// The address to connect to, if it is not the host at port 443: for a proxy, a fixed
+    /// address, or a domain that leads to this Envoy. The buckets of --also are reached there,
+    /// too
     #[arg(
         long,
         env = "OSS_ADDRESS",
@@ -91,14 +92,14 @@ pub struct Origin {
     pub oss_tls: Option<String>,
 }
 
-/// Where the credentials come from.
+/// The flags for the credentials.
 #[derive(Debug, clap::Args)]
 pub struct Credentials {
     /// `sidecar` for temporary ones of a role; `environment` for an AccessKey in Envoy's
     /// environment (ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET)
     #[arg(long, default_value = "sidecar", value_parser = PossibleValuesParser::new(["sidecar", "environment"]))]
     pub credentials: String,
-    /// Where the sidecar listens [default: 127.0.0.1:8181]
+    /// The address of the sidecar [default: 127.0.0.1:8181]
     #[arg(
         long,
         env = "SIDECAR_ADDRESS",
@@ -112,7 +113,7 @@ pub struct Credentials {
     pub sidecar_token: bool,
 }
 
-/// What is served, and how.
+/// The flags for what is served.
 #[derive(Debug, clap::Args)]
 pub struct Features {
     /// A static site: index.html of each folder, and 404.html for what does not exist
@@ -136,7 +137,7 @@ pub struct Features {
     /// Clients come by TLS and HTTP/2
     #[arg(long)]
     pub tls: bool,
-    /// Good answers pass the filter by: less work for many downloads
+    /// Good answers bypass the filter: less work for many downloads
     #[arg(long)]
     pub pass_good_answers: bool,
     /// Remove the headers by which OSS makes browsers download what they could show; --site,
@@ -148,7 +149,7 @@ pub struct Features {
     pub access_log: bool,
 }
 
-/// Who may read.
+/// The flags for who may read.
 #[derive(Debug, clap::Args)]
 pub struct Access {
     /// A URL must be signed as for Alibaba CDN, by the key in Envoy's environment variable
@@ -195,22 +196,23 @@ pub struct Access {
     pub deny_address: Vec<String>,
 }
 
-/// Ports and files of Envoy.
+/// The flags for ports and files of Envoy.
 #[derive(Debug, clap::Args)]
 pub struct Places {
-    /// Of clients [default: 10000]
+    /// The port for clients [default: 10000]
     #[arg(long, env = "LISTEN_PORT", hide_env_values = true)]
     pub port: Option<String>,
-    /// Of the admin page, on 127.0.0.1 [default: 9901]
+    /// The port of the admin page, on 127.0.0.1 [default: 9901]
     #[arg(long, env = "ADMIN_PORT", hide_env_values = true)]
     pub admin_port: Option<String>,
-    /// The wasm filter's module [default: /etc/envoy/oss_origin_auth.wasm]
+    /// The file of the wasm filter's module [default: /etc/envoy/oss_origin_auth.wasm]
     #[arg(long, env = "WASM_FILE", value_name = "FILE", hide_env_values = true)]
     pub module: Option<String>,
-    /// Whom to trust to be OSS [default: /etc/ssl/certs/ca-certificates.crt]
+    /// The file of the certificate authorities for OSS [default:
+    /// /etc/ssl/certs/ca-certificates.crt]
     #[arg(long, env = "CA_FILE", value_name = "FILE", hide_env_values = true)]
     pub ca_file: Option<String>,
-    /// With --tls: where tls.crt and tls.key are [default: /etc/envoy]
+    /// With --tls: the folder of tls.crt and tls.key [default: /etc/envoy]
     #[arg(
         long,
         env = "TLS_FOLDER",
@@ -218,7 +220,7 @@ pub struct Places {
         hide_env_values = true
     )]
     pub tls_folder: Option<String>,
-    /// With --cache: where objects are kept [default: /var/cache/envoy]
+    /// With --cache: the folder for the objects [default: /var/cache/envoy]
     #[arg(
         long,
         env = "CACHE_FOLDER",
@@ -226,7 +228,7 @@ pub struct Places {
         hide_env_values = true
     )]
     pub cache_folder: Option<String>,
-    /// With --cache: where objects are refreshed, on 127.0.0.1 [default: 10001]
+    /// With --cache: the port for refreshing objects, on 127.0.0.1 [default: 10001]
     #[arg(
         long,
         env = "REFRESH_PORT",
@@ -244,7 +246,7 @@ pub struct Places {
     pub refresh_users: Option<String>,
 }
 
-/// Of Kubernetes and the gateways.
+/// The flags for Kubernetes and the gateways.
 #[derive(Debug, clap::Args)]
 pub struct Cluster {
     /// The registry with our images

@@ -1,11 +1,11 @@
-//! The way to OSS, and to the sidecar, from the flags.
+//! The connections to OSS and to the sidecar, from the flags.
 
 use super::options::Options;
 use super::parse::{each, filled, is_set, needed, optional};
 use super::plan::{Also, Origin, OssCluster};
 use super::values::{self, Address};
 
-/// The bucket, and the way to it.
+/// The bucket, and the connection to it.
 pub fn origin(options: &Options) -> Result<Origin, String> {
     let of_bucket = "the name of the bucket";
     let bucket = needed(&options.bucket, "--bucket (OSS_BUCKET)", of_bucket)?;
@@ -27,7 +27,7 @@ pub fn origin(options: &Options) -> Result<Origin, String> {
     })
 }
 
-/// The sidecar; nothing if an AccessKey is in Envoy's environment.
+/// The address of the sidecar; `None` if an AccessKey is in Envoy's environment.
 pub fn sidecar(options: &Options) -> Result<Option<Address>, String> {
     let flag = "--sidecar (SIDECAR_ADDRESS)";
     let address = optional(flag, &options.credentials.sidecar, values::address)?;
@@ -59,7 +59,8 @@ pub fn sidecar(options: &Options) -> Result<Option<Address>, String> {
     Ok(Some(fixed))
 }
 
-/// In the stack of compose others could reach the sidecar, in a pod nobody else.
+/// Whether callers of the sidecar need a token. In the stack of compose, others could reach the
+/// sidecar; in a pod, nobody else can.
 pub fn sidecar_token(options: &Options) -> bool {
     match options.target.as_str() {
         _ if options.credentials.credentials == "environment" => false,
@@ -69,13 +70,13 @@ pub fn sidecar_token(options: &Options) -> bool {
     }
 }
 
-/// How OSS is reached.
+/// The connection to OSS.
 struct Way {
     host: String,
     endpoint: String,
     is_domain: bool,
     is_internal: bool,
-    /// OSS's host of this kind, which other buckets have.
+    /// OSS's host of this kind, which the other buckets use.
     of_kind: String,
     address: Option<Address>,
     tls: bool,
@@ -87,7 +88,7 @@ impl Way {
         let kind = origin.endpoint.as_deref();
         let of_bucket = |text: &str| values::domain(text, bucket, region);
         let domain = optional("--domain (OSS_HOST)", &origin.domain, of_bucket)?;
-        // Beside --domain it is that of the other buckets.
+        // With --domain, the kind is that of the other buckets.
         if kind.is_some() && domain.is_some() && options.features.also.is_empty() {
             return Err(
                 "--endpoint and --domain (OSS_HOST) do not go together without --also: both are \

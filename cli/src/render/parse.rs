@@ -1,21 +1,21 @@
-//! Values of flags, with the flag's name in the problem.
+//! Parses values of flags; an error message names the flag.
 
 /// Whether a variable of the environment has a value.
 pub fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-/// A variable that is set to nothing is as good as one that is not set.
+/// The value of a flag; an empty variable counts as one that is not set.
 pub fn filled(value: &Option<String>) -> Option<String> {
     value.clone().filter(|value| !value.is_empty())
 }
 
-/// A value without which nothing can be rendered.
+/// A required value.
 pub fn needed(value: &Option<String>, flag: &str, what: &str) -> Result<String, String> {
     filled(value).ok_or_else(|| format!("{flag} is not given: {what}"))
 }
 
-/// A value that is there.
+/// Parses a required value.
 pub fn one<T>(
     flag: &str,
     value: &str,
@@ -24,7 +24,7 @@ pub fn one<T>(
     parse(value).map_err(|problem| format!("{flag} is {value:?}: {problem}"))
 }
 
-/// A value that may be there.
+/// Parses an optional value.
 pub fn optional<T>(
     flag: &str,
     value: &Option<String>,
@@ -35,7 +35,7 @@ pub fn optional<T>(
         .transpose()
 }
 
-/// The values of a flag that may be there several times.
+/// Parses the values of a flag that may be given several times.
 pub fn each<T>(
     flag: &str,
     values: &[String],

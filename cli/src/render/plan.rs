@@ -1,25 +1,25 @@
-//! What is to be rendered: all that the templates know, checked.
+//! The plan: everything that the templates need, checked.
 
 use serde::Serialize;
 
 use super::values::{Address, Network};
 
-/// The templates see the fields of its parts as its own.
+/// The plan of a configuration. Templates see the fields of its parts as fields of the plan.
 #[derive(Debug, Serialize)]
 pub struct Plan {
     pub target: String,
     /// How the file was made, as a comment.
     pub made_by: String,
     pub version: &'static str,
-    /// The stack of this project's checkout, with the fake OSS.
+    /// Whether this is the stack of this project's checkout, with the fake OSS.
     pub from_checkout: bool,
-    /// The filter is a native module, and not a wasm filter.
+    /// Whether the filter is a native module, and not a wasm filter.
     pub native: bool,
-    /// No flag changes more than names.
+    /// Whether the flags change only names.
     pub is_smallest: bool,
     #[serde(flatten)]
     pub origin: Origin,
-    /// Nothing: an AccessKey in Envoy's environment.
+    /// The address of the sidecar; `None` for an AccessKey in Envoy's environment.
     pub sidecar: Option<Address>,
     pub sidecar_token: bool,
     #[serde(flatten)]
@@ -34,19 +34,19 @@ pub struct Plan {
     /// The settings of the filter that signs, and the variables that Envoy gives it.
     pub signer: String,
     pub signer_variables: Vec<&'static str>,
-    /// Those of the filter that checks URLs and links, if there is one.
+    /// The settings of the filter that checks URLs and links, if there is one.
     pub access: Option<String>,
     pub access_variables: Vec<&'static str>,
 }
 
-/// The bucket, and the way to it.
+/// The bucket, and the connection to it.
 #[derive(Debug, Serialize)]
 pub struct Origin {
     pub bucket: String,
     pub region: String,
     /// The bucket's host.
     pub host: String,
-    /// OSS's host, before which the filter puts the bucket; or the bucket's own domain.
+    /// The host of OSS, which the filter puts the bucket before, or the bucket's own domain.
     pub endpoint: String,
     pub is_domain: bool,
     pub is_internal: bool,
@@ -63,7 +63,7 @@ pub struct OssCluster {
     pub address: Address,
 }
 
-/// Another bucket, under `/name/`.
+/// Another bucket, which is served under `/name/`.
 #[derive(Debug, Serialize)]
 pub struct Also {
     pub name: String,
@@ -72,12 +72,12 @@ pub struct Also {
     pub endpoint: String,
 }
 
-/// What is served, and how.
+/// The content that is served.
 #[derive(Debug, Serialize)]
 pub struct Features {
     pub site: bool,
     pub spa: bool,
-    /// Entries of Envoy's list of origins.
+    /// The entries of Envoy's list of origins.
     pub cors: Vec<String>,
     pub cache: bool,
     pub pass_good_answers: bool,
@@ -86,7 +86,7 @@ pub struct Features {
     pub tls_folder: Option<String>,
 }
 
-/// Who may read.
+/// The rules of who may read.
 #[derive(Debug, Serialize)]
 pub struct Readers {
     pub signed_urls: Option<String>,
@@ -99,40 +99,40 @@ pub struct Readers {
     pub jwt_audiences: Vec<String>,
     pub ask: Option<Address>,
     pub ask_at: String,
-    /// Prefixes, and the domains from which links lead there.
+    /// The prefixes, each with the domain whose links may lead there.
     pub referer_at: Vec<(String, String)>,
     pub allow_referers: Vec<String>,
     pub allow_addresses: Vec<Network>,
     pub deny_addresses: Vec<Network>,
     pub checks_addresses: bool,
-    /// Every spelling of a path is one to the routes and the checks.
+    /// Whether every spelling of a path is the same for the routes and the checks.
     pub one_spelling: bool,
 }
 
 impl Readers {
-    /// Whether some pages or addresses are allowed, and all others are not.
+    /// Whether only certain pages or addresses are allowed.
     pub fn allow(&self) -> bool {
         !(self.allow_referers.is_empty() && self.allow_addresses.is_empty())
     }
 }
 
-/// Ports and files of Envoy.
+/// The ports and files of Envoy.
 #[derive(Debug, Serialize)]
 pub struct Places {
     pub port: u16,
     pub admin_port: u16,
     pub refresh_port: u16,
-    /// Where others than this machine read the metrics; nothing: nowhere.
+    /// The port at which other machines read the metrics; `None` if they cannot.
     pub stats_port: Option<u16>,
     pub module: String,
     pub ca_file: String,
-    /// The file of authorities is none of the system.
+    /// Whether the file of authorities is not that of the system.
     pub own_ca: bool,
     pub cache_folder: String,
     pub refresh_users: String,
 }
 
-/// Kubernetes and gateways.
+/// The names for Kubernetes and gateways.
 #[derive(Debug, Serialize)]
 pub struct Cluster {
     pub registry: String,
@@ -147,19 +147,19 @@ pub struct Cluster {
 #[derive(Debug, Default, Serialize)]
 pub struct Route {
     pub name: String,
-    /// As YAML has it.
+    /// The condition of the route, in YAML.
     pub r#match: String,
-    /// The cluster.
+    /// The name of the cluster.
     pub to: String,
     pub host: String,
-    /// What the first of several equal actions is called.
+    /// The name of an action that later routes repeat.
     pub anchor: Option<String>,
-    /// The name of an earlier, equal action.
+    /// The name of an earlier action that is repeated here.
     pub alias: Option<String>,
-    /// Who has a JWT needs no other right.
+    /// Whether a JWT suffices.
     pub members: bool,
-    /// The server that is asked elsewhere is not asked here.
+    /// Whether the server that other routes ask is not asked here.
     pub not_asked: bool,
-    /// The settings of the filter that checks name it.
+    /// Whether the settings of the filter that checks name this route.
     pub in_settings: bool,
 }

@@ -1,4 +1,4 @@
-//! The plan, from the flags.
+//! Makes the plan from the flags.
 
 use super::combinations::{self, Given};
 use super::options::{self, Options};
@@ -7,7 +7,7 @@ use super::parse::{each, is_set, one, optional};
 use super::plan::{Cluster, Features, Origin, Places, Plan, Readers};
 use super::{prefixes, routes, settings, values};
 
-/// Checks what the flags say.
+/// Checks the values of the flags, and makes the plan.
 pub fn plan(options: &Options, given: &Given, made_by: String) -> Result<Plan, String> {
     combinations::check(given, options)?;
     let mut plan = Plan {
@@ -180,7 +180,7 @@ fn check_ports(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the module is, if no flag says so.
+/// The place of the module, if no flag names it.
 fn module_of(target: &str) -> &'static str {
     match target {
         "istio" => "/var/lib/oss-origin-auth/oss_origin_auth.wasm",
@@ -191,5 +191,5 @@ fn module_of(target: &str) -> &'static str {
 const PORT: &str = "--port (LISTEN_PORT)";
 const ADMIN_PORT: &str = "--admin-port (ADMIN_PORT)";
 
-/// The authorities of the system.
+/// The file of the system's certificate authorities.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";

@@ -1,8 +1,8 @@
-//! The prefixes with rules of their own: each path has the rules of one of them.
+//! The prefixes that have rules of their own. Each path has the rules of one prefix.
 
 use super::plan::Plan;
 
-/// The rules of who may read, by their flags and prefixes.
+/// The rules of who may read: the flag and the prefix of each.
 pub fn rules(plan: &Plan) -> Vec<(&'static str, &str)> {
     let readers = &plan.readers;
     let members = readers.members.iter().map(|prefix| ("--members", prefix));
@@ -15,7 +15,7 @@ pub fn rules(plan: &Plan) -> Vec<(&'static str, &str)> {
     all.map(|(flag, prefix)| (flag, prefix.as_str())).collect()
 }
 
-/// Refuses prefixes that overlap, and what does not go together with them.
+/// Refuses prefixes that overlap, and flags that exclude them.
 pub fn check(plan: &Plan) -> Result<(), String> {
     let also = plan.origin.also.iter();
     let mut taken: Vec<_> = also.map(|one| ("--also", prefix_of(&one.name))).collect();
@@ -62,7 +62,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// What a rule for all objects does not go together with.
+/// Refuses what excludes a rule for all objects.
 fn check_of_all(plan: &Plan, flag: &str) -> Result<(), String> {
     let pages = [("--site", plan.features.site), ("--spa", plan.features.spa)];
     if let Some((page, _)) = pages.iter().find(|(_, given)| *given) {
@@ -92,12 +92,12 @@ pub fn name_of(prefix: &str) -> String {
     }
 }
 
-/// Where another bucket is.
+/// The prefix of another bucket.
 pub fn prefix_of(name: &str) -> String {
     format!("/{name}/")
 }
 
-/// What passes the cache by.
+/// The prefix of what is not cached.
 pub const UNCACHED: &str = "/uncached/";
 
 /// The names of other routes.

@@ -20,7 +20,7 @@ pub fn routes(plan: &Plan) -> Vec<Route> {
         routes.push(own("the_page", "{path: /index.html}".to_owned()));
     }
     for (flag, prefix) in rules(plan) {
-        // A JWT is looked for by the path; the route says that no other right is needed.
+        // The filter for JWTs looks at the path. The route only says that a JWT suffices.
         if prefix != "/" && (flag != "--members" || plan.readers.allow()) {
             routes.push(own(&name_of(prefix), below(prefix)));
         }
@@ -52,7 +52,7 @@ fn route(name: &str, matches: String, to: &str, host: &str) -> Route {
     }
 }
 
-/// What is checked there, and what is not.
+/// Sets what is checked on a route, and what is not.
 fn add_rules(plan: &Plan, route: &mut Route) {
     let readers = &plan.readers;
     let is_of = |prefix: &str| route.name == name_of(prefix);
@@ -64,7 +64,7 @@ fn add_rules(plan: &Plan, route: &mut Route) {
     route.in_settings = route.name != "objects" && (of_signed || of_referer);
 }
 
-/// What is equal in several routes is written once.
+/// Writes an action that several routes share only once.
 fn share(routes: &mut [Route], cache: bool) {
     let clusters: Vec<_> = routes.iter().map(|route| route.to.clone()).collect();
     for (index, route) in routes.iter_mut().enumerate() {

@@ -4,7 +4,7 @@ use super::plan::Plan;
 use super::prefixes::name_of;
 use super::values::quoted;
 
-/// Adds them to a plan.
+/// Adds the filter's settings to a plan.
 pub fn add(plan: &mut Plan) {
     plan.signer = signer(plan);
     plan.signer_variables = match (&plan.sidecar, plan.sidecar_token) {
@@ -21,7 +21,7 @@ pub fn add(plan: &mut Plan) {
     };
 }
 
-/// What signs.
+/// The settings of the filter that signs.
 fn signer(plan: &Plan) -> String {
     let source = match &plan.sidecar {
         None => object(&[(
@@ -96,7 +96,7 @@ fn signer(plan: &Plan) -> String {
     spread(&all, 0)
 }
 
-/// What checks URLs and links.
+/// The settings of the filter that checks URLs and links.
 fn access(plan: &Plan) -> String {
     let mut all = Vec::new();
     let mut keys = vec![("key_env", quoted(KEY))];
@@ -140,13 +140,13 @@ fn access(plan: &Plan) -> String {
     spread(&all, 0)
 }
 
-/// An object on one line.
+/// A JSON object on one line.
 fn object(fields: &[(&str, String)]) -> String {
     let fields: Vec<_> = fields.iter().map(field).collect();
     format!("{{{}}}", fields.join(", "))
 }
 
-/// An object with a line for each field.
+/// A JSON object with a line for each field.
 fn spread(fields: &[(&str, String)], indent: usize) -> String {
     let space = " ".repeat(indent);
     let fields: Vec<_> = fields

@@ -1,4 +1,4 @@
-//! The templates, and which files of a target they make.
+//! The templates, and the files that they make for a target.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -63,7 +63,7 @@ fn of_target(plan: &Plan) -> Vec<(&'static str, &'static str)> {
 
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
-    // Values are plain by `values`, or in quotation marks.
+    // `values` makes sure that values are plain, or puts them in quotation marks.
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut syntax = SyntaxConfig::builder();
@@ -85,7 +85,7 @@ macro_rules! templates {
     };
 }
 
-/// The folder cli/templates.
+/// The files in the folder cli/templates.
 const TEMPLATES: &[(&str, &str)] = templates![
     "blocks.yaml",
     "compose/docker-compose.yml",

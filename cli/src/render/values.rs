@@ -1,12 +1,11 @@
-//! What the values of flags may look like, so that none of them can mean anything else in YAML or
-//! JSON than itself.
+//! Checks the values of flags, so that no value can mean anything but itself in YAML or JSON.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use oss_origin_auth_core::config::Config;
 use serde::Serialize;
 
-/// What is wrong, without the flag.
+/// The value, or the error without the name of the flag.
 type Check<T> = Result<T, String>;
 
 /// A host and a port.
@@ -16,15 +15,15 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Addresses of clients.
+/// A network of clients' addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Network {
-    /// As YAML has it.
+    /// The address before the slash, in YAML.
     pub prefix: String,
     pub length: u8,
 }
 
-/// The filter's own check of a bucket and its region, with its words for a flag.
+/// Checks a bucket and its region as the filter does; an error names the flag.
 pub fn bucket_and_region(bucket: &str, region: &str) -> Check<()> {
     let settings = serde_json::json!({
         "credentials": {"default": {"sidecar": {"cluster": "c"}}},
@@ -49,8 +48,8 @@ pub fn host(text: &str) -> Check<String> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         (1..=63).contains(&label.len()) && label.bytes().all(fits) && !label.starts_with('-')
     };
-    // A word that means something else in YAML is no host either, nor is what ends in a number
-    // and is no address.
+    // A word that has another meaning in YAML is not a host, nor is a text that ends in a
+    // number and is not an address.
     let means_more = RESERVED.contains(&text.to_lowercase().as_str());
     let last = text.rsplit('.').next().unwrap_or_default();
     let is_number = last.starts_with(|letter: char| letter.is_ascii_digit());
@@ -71,14 +70,14 @@ pub fn address(text: &str) -> Check<Address> {
     }
 }
 
-/// A port; with 0 the system chooses.
+/// A port; with 0 the system chooses one.
 pub fn port(text: &str) -> Check<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let port = text.parse().ok().filter(|_| digits);
     port.ok_or_else(|| "it must be a number from 0 to 65535".to_owned())
 }
 
-/// A host of the bucket: its own domain, or OSS's host of it in this region.
+/// A host of the bucket: its own domain, or OSS's host for it in this region.
 pub fn domain(text: &str, bucket: &str, region: &str) -> Check<String> {
     let name = host(text)?;
     let Some(of_oss) = name.strip_suffix(".aliyuncs.com") else {
@@ -89,7 +88,7 @@ pub fn domain(text: &str, bucket: &str, region: &str) -> Check<String> {
         return Ok(name);
     };
     let place = place.strip_suffix("-internal").unwrap_or(place);
-    // These have hosts that are not made of the region's id.
+    // The hosts of these regions do not contain the region's id.
     let has_other_hosts = region.contains("finance") || region.contains("gov");
     let is_anywhere = matches!(place, "accelerate" | "accelerate-overseas");
     if of_bucket != bucket {
@@ -118,7 +117,7 @@ pub fn path(text: &str) -> Check<String> {
     }
 }
 
-/// The beginning of paths: `/`, or names between slashes.
+/// A prefix of paths: `/`, or names between slashes.
 pub fn prefix(text: &str) -> Check<String> {
     let inner = text.strip_prefix('/').unwrap_or("//");
     let is_name = |name: &str| {
@@ -138,7 +137,7 @@ pub fn prefix(text: &str) -> Check<String> {
     }
 }
 
-/// Addresses as 10.0.0.0/8.
+/// A network such as 10.0.0.0/8.
 pub fn network(text: &str) -> Check<Network> {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
     let parsed: Option<IpAddr> = address.parse().ok();
@@ -159,7 +158,7 @@ pub fn network(text: &str) -> Check<Network> {
     Ok(Network { prefix, length })
 }
 
-/// An origin of pages, as an entry of Envoy's list of them.
+/// An origin of web pages, as an entry of Envoy's list of origins.
 pub fn origin(text: &str) -> Check<String> {
     let problem = || "it must be an origin, as https://www.example.com or https://*.example.com";
     let (scheme, rest) = text.split_once("://").ok_or_else(problem)?;
@@ -187,7 +186,7 @@ pub fn origin(text: &str) -> Check<String> {
     })
 }
 
-/// Refuses an origin that browsers write otherwise: it would never be met.
+/// Refuses an origin that browsers spell differently: it would never match.
 fn check_spelling(origin: &str) -> Check<()> {
     let spelled = origin.to_lowercase();
     let (before, port) = match spelled.rsplit_once(':') {
@@ -211,7 +210,7 @@ fn check_spelling(origin: &str) -> Check<()> {
     }
 }
 
-/// What the URLs of pages begin with; in quotation marks.
+/// The beginning of the URLs of web pages, in quotation marks.
 pub fn page(text: &str) -> Check<String> {
     let rest = text
         .strip_prefix("https://")
@@ -219,19 +218,20 @@ pub fn page(text: &str) -> Check<String> {
     let name = rest
         .and_then(|rest| rest.split_once('/'))
         .map(|(name, _)| name);
-    // Without the slash, https://www.example.com.evil.example/ would begin so, too.
+    // Without the slash, https://www.example.com.evil.example/ would match, too.
     let fits = name.is_some_and(|name| host(name.split(':').next().unwrap_or_default()).is_ok());
     if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("it must be the beginning of URLs, as https://www.example.com/".to_owned());
     }
-    // Up to the path.
+    // The part before the path.
     let (scheme, rest) = text.split_once("://").unwrap_or_default();
     let (authority, _) = rest.split_once('/').unwrap_or_default();
     check_spelling(&format!("{scheme}://{authority}"))?;
     Ok(quoted(text))
 }
 
-/// Text of one line; in quotation marks. Of other letters some are line breaks to YAML.
+/// A text of one line, in quotation marks. It must be ASCII, since some other characters are
+/// line breaks in YAML.
 pub fn text(text: &str) -> Check<String> {
     let fits = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     match !text.is_empty() && text.bytes().all(fits) {
@@ -240,7 +240,7 @@ pub fn text(text: &str) -> Check<String> {
     }
 }
 
-/// A file with keys, or the URL of one; which host that is of.
+/// A file of public keys, or its URL with the address of its host.
 pub fn jwks(text: &str) -> Check<(String, Option<Address>)> {
     let Some(rest) = text.strip_prefix("https://") else {
         return path(text)
@@ -257,7 +257,7 @@ pub fn jwks(text: &str) -> Check<(String, Option<Address>)> {
     }
 }
 
-/// The name of a role, of a registry's path, and the like.
+/// A name, such as that of a role.
 pub fn name(text: &str) -> Check<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     match !text.is_empty() && text.bytes().all(fits) {
@@ -275,7 +275,7 @@ pub fn registry(text: &str) -> Check<String> {
         true => address(first).is_ok(),
         false => host(first).is_ok(),
     };
-    // As images are named.
+    // The names of images have this form.
     let is_name = |name: &str| {
         let ends = |byte: Option<u8>| {
             byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -291,12 +291,12 @@ pub fn registry(text: &str) -> Check<String> {
     }
 }
 
-/// As JSON and YAML have text.
+/// A text as a string of JSON and YAML.
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// As YAML has text, without quotation marks where it cannot be taken for anything else.
+/// A text in YAML, without quotation marks where it cannot be misread.
 pub fn scalar(text: &str) -> String {
     let plain = text.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && text
@@ -309,7 +309,7 @@ pub fn scalar(text: &str) -> String {
     }
 }
 
-/// Words that YAML does not take for text.
+/// The words that YAML does not take for text.
 const RESERVED: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
 
 const NETWORK: &str = "it must be an address or a network, as 10.0.0.0/8";

@@ -1,26 +1,26 @@
-//! Lists of pages and of clients, of which either the listed ones may read or all others.
+//! Allowlists and blocklists of referring pages and of clients.
 
 /// Patterns in lower case, in which `*` stands for any bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List {
-    /// Whether the listed ones may read, or all others.
+    /// Whether the listed entries may read, or all others.
     pub allows: bool,
-    /// The patterns.
+    /// The patterns of the list.
     pub entries: Vec<String>,
 }
 
-/// Which pages may lead here.
+/// The pages that may refer to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referer {
-    /// Domains: each stands for its subdomains, too.
+    /// The domains of the pages; each includes its subdomains.
     pub list: List,
-    /// Whether a request may be without a page.
+    /// Whether a request may come without a `referer`.
     pub allow_empty: bool,
-    /// Whether a page may be named without its scheme.
+    /// Whether the URL of a page may lack its scheme.
     pub ignore_scheme: bool,
 }
 
-/// Which clients may read. The entry of no bytes stands for a client that gives no name.
+/// The clients that may read. An empty entry stands for a client without a `user-agent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAgent(pub List);
 
@@ -32,7 +32,8 @@ impl List {
 }
 
 impl Referer {
-    /// Whether a request with these `referer`s may pass. One that names no host never may.
+    /// Whether a request with these `referer`s may pass. A `referer` without a host never
+    /// passes.
     pub fn lets_pass(&self, given: &[&[u8]]) -> bool {
         let value = match given {
             [] => return self.allow_empty,
@@ -86,7 +87,7 @@ impl UserAgent {
             [value] => value.trim_ascii(),
             _ => return false,
         };
-        // What is too long is no name, and comparing it would take long.
+        // A value that is too long is not a `user-agent`, and comparing it would take long.
         if value.len() > MAX_USER_AGENT {
             return false;
         }
@@ -98,12 +99,12 @@ impl UserAgent {
     }
 }
 
-/// RFC 1035, section 2.3.4.
+/// The longest host name (RFC 1035, section 2.3.4).
 const MAX_HOST: usize = 253;
 const MAX_USER_AGENT: usize = 4_096;
 
-/// Whether a text is as a pattern says. A star takes as little as it can, and one byte more
-/// each time that what follows does not fit.
+/// Whether a text matches a pattern. Each star first takes no byte, and one more whenever the
+/// rest of the pattern does not match.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     let mut last_star = None;

@@ -1,7 +1,7 @@
-//! Who may read: the rules of access that Alibaba's CDN has in front of its cache, so that
-//! an application that signs URLs for the CDN works here unchanged (CDN, "Configure URL
-//! signing", "Configure a Referer whitelist or blacklist", "Configure a User-Agent blacklist
-//! or whitelist").
+//! Access control: the same rules that Alibaba's CDN applies in front of its cache. An
+//! application that signs URLs for the CDN works here unchanged (CDN, "Configure URL signing",
+//! "Configure a Referer whitelist or blacklist", "Configure a User-Agent blacklist or
+//! whitelist").
 
 mod lists;
 mod url;
@@ -11,61 +11,61 @@ use std::borrow::Cow;
 pub use lists::{List, Referer, UserAgent};
 pub use url::{Key, Keys, TimeFormat, UrlSigning, UrlType};
 
-/// What a request must be like to pass.
+/// The checks that a request must pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// The URL must be signed so.
+    /// How the URL must be signed.
     pub url_signing: Option<UrlSigning>,
-    /// The page that leads to the object must be such a one.
+    /// The pages that may refer to the object.
     pub referer: Option<Referer>,
-    /// The client must be such a one.
+    /// The clients that may read.
     pub user_agent: Option<UserAgent>,
-    /// Where those who may not read are sent instead.
+    /// The URL to which a refused client is redirected.
     pub redirect: Option<String>,
 }
 
-/// Why somebody may not read.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// The URL has no signature.
     UrlMissing,
-    /// The URL has something else where its signature should be.
+    /// The signature in the URL is malformed.
     UrlMalformed,
-    /// The signature's time is over.
+    /// The signature has expired.
     UrlExpired,
-    /// The hash is that of another key, path, time or type.
+    /// The hash is wrong: it was made with another key, path, time or type.
     UrlWrong,
-    /// The page is not one of those that may lead here.
+    /// The referring page is not allowed.
     Referer,
-    /// The client is not one of those that may read.
+    /// The client is not allowed.
     UserAgent,
 }
 
-/// A request that may pass.
+/// A request that passed all checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed<'a> {
-    /// Its path and query, without the signature.
+    /// The path and query of the request, without the signature.
     pub path: Cow<'a, [u8]>,
-    /// The key that has signed its URL, if that was asked for.
+    /// The key that signed the URL, if a signature was required.
     pub key: Option<Key>,
 }
 
-/// Names in lower case, and values.
+/// The names (in lower case) and values of the headers.
 type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 
 impl Access {
-    /// Whether a signature is taken off the path.
+    /// Whether these checks remove a signature from the path or query.
     pub fn strips(&self) -> bool {
         self.url_signing.is_some()
     }
 
-    /// Whether the path without its signature may be that of another route.
+    /// Whether the path without its signature may match another route.
     pub fn moves_paths(&self) -> bool {
         self.url_signing.as_ref().is_some_and(UrlSigning::moves)
     }
 
-    /// Whether a request may pass at `now`, in seconds since 1970. `path`: path and query,
-    /// as they are on the wire.
+    /// Checks a request at `now`, in seconds since 1970. `path` holds the path and query as
+    /// they were received.
     pub fn check<'a>(
         &self,
         headers: Headers,
@@ -91,8 +91,8 @@ impl Access {
         }
     }
 
-    /// The path and query of a request that an earlier attempt has checked, without the
-    /// signature: meanwhile it may have expired.
+    /// Removes the signature from the path and query of a request that an earlier attempt has
+    /// checked. Its expiry is not checked again: it may have passed since then.
     pub fn strip<'a>(&self, path: &'a [u8]) -> Result<Cow<'a, [u8]>, Denied> {
         match &self.url_signing {
             Some(rule) => rule.strip(path),

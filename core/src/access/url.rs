@@ -8,14 +8,14 @@
 //! F   /path?sign={hash}&time={time}                the same; the names can be others
 //! ```
 //!
-//! The path is hashed as it is on the wire. These formulas are weaker than they look, and
-//! what makes up for it is here:
+//! The path is hashed as it was received. These formulas are weaker than they look. This module
+//! closes two gaps:
 //!
-//! - MD5 can be continued behind a message that is not known, with bytes that no URL has. So
-//!   a path is of visible ASCII.
-//! - What stands between a path and a time is not marked: `/v2` at `1700000000` and `/v` at
-//!   `21700000000` have one hash. So a time has the length that the CDN gives it, and a key
-//!   is for times of one length.
+//! - MD5 allows length extension: without the key, a hash can be computed for a longer message,
+//!   but that message contains bytes that no URL contains. So a path must be visible ASCII.
+//! - Nothing separates the path from the time: `/v2` at `1700000000` and `/v` at `21700000000`
+//!   have the same hash. So a time must have the length that the CDN gives it, and one key signs
+//!   only times of one length.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -29,23 +29,23 @@ use crate::oss::time::{basic, parse_rfc3339_utc};
 use crate::words::words;
 
 words! {
-    /// `type`: the CDN's ways to sign a URL.
+    /// The setting `type`: the CDN's ways to sign a URL.
     pub enum UrlType {
-        /// In one parameter.
+        /// The signature is in one parameter.
         A = "A",
-        /// In the path, behind the time.
+        /// The signature is in the path, after the time.
         B = "B",
-        /// In the path, before the time.
+        /// The signature is in the path, before the time.
         C1 = "C1",
-        /// In two parameters.
+        /// The signature and the time are in two parameters.
         C2 = "C2",
-        /// In two parameters of any names.
+        /// The signature and the time are in two parameters whose names are configured.
         F = "F",
     }
 }
 
 words! {
-    /// `time_format`: how a time is written.
+    /// The setting `time_format`: how a time is written.
     pub enum TimeFormat {
         /// Ten decimal digits.
         Decimal = "decimal",
@@ -55,11 +55,12 @@ words! {
 }
 
 words! {
-    /// Which of two keys, so that they can be changed while URLs of both are about.
+    /// One of the two keys of an entry. Two keys make it possible to replace a key while URLs
+    /// signed with either are in use.
     pub enum Key {
-        /// `key_env`
+        /// The key in `key_env`.
         Main = "main",
-        /// `backup_key_env`
+        /// The key in `backup_key_env`.
         Backup = "backup",
     }
 }
@@ -67,16 +68,16 @@ words! {
 /// An entry under `url_keys`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// Its name.
+    /// The name of the entry.
     pub name: String,
-    /// Signs.
+    /// The main key.
     pub main: Secret,
-    /// Is as good.
+    /// The backup key, which is accepted as well.
     pub backup: Option<Secret>,
 }
 
 impl Keys {
-    /// Both, or the one.
+    /// All keys of the entry, one or two.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
         [Some(&self.main), self.backup.as_ref()]
             .into_iter()
@@ -84,28 +85,28 @@ impl Keys {
     }
 }
 
-/// How URLs are signed.
+/// The settings of signed URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlSigning {
-    /// The form.
+    /// The signing type.
     pub kind: UrlType,
-    /// The keys of which one must have signed.
+    /// The keys; the URL must be signed with one of them.
     pub keys: Rc<Keys>,
-    /// For how long a signature is good, in seconds from its time on.
+    /// How long a signature is valid, in seconds after its time.
     pub valid_seconds: u64,
-    /// The parameter of the hash, or of all that signs.
+    /// The name of the parameter that holds the hash (with type A, the whole signature).
     pub signature_parameter: String,
-    /// The parameter of the time; empty where there is none.
+    /// The name of the parameter that holds the time; empty if there is none.
     pub time_parameter: String,
-    /// How the time is written, where it is a number.
+    /// The format of the time, where it is a number.
     pub time_format: TimeFormat,
 }
 
-/// A signed URL, taken apart.
+/// The parts of a signed URL.
 struct Signed<'a> {
-    /// What is hashed.
+    /// The path that is hashed.
     path: &'a [u8],
-    /// The time; with type A, rand and uid behind it.
+    /// The time; with type A, also `rand` and `uid`.
     stamp: &'a [u8],
     hash: &'a [u8],
     /// The path and query without the signature.
@@ -113,7 +114,7 @@ struct Signed<'a> {
 }
 
 impl UrlSigning {
-    /// A form with the names and formats that the CDN gives it.
+    /// The settings of a type, with the CDN's default names and formats.
     pub fn new(kind: UrlType, keys: Rc<Keys>, valid_seconds: u64) -> UrlSigning {
         let (signature, time, time_format) = match kind {
             UrlType::A => ("auth_key", "", TimeFormat::Decimal),
@@ -137,9 +138,9 @@ impl UrlSigning {
         matches!(self.kind, UrlType::B | UrlType::C1)
     }
 
-    /// How the time is written that stands behind the path in what is hashed, if one does: a
-    /// hash of `/20` at ten digits `1770000000` is one of `/2017` at eight, `70000000`. So
-    /// a key is for times of one format.
+    /// The format of the time, if the time follows the path in the hashed text. A key must sign
+    /// times of one format only: `/20` with the decimal time `1770000000` has the same hash as
+    /// `/2017` with the hexadecimal time `70000000`.
     pub fn times_behind_path(&self) -> Option<TimeFormat> {
         match self.kind {
             UrlType::A | UrlType::B => None,
@@ -147,7 +148,7 @@ impl UrlSigning {
         }
     }
 
-    /// Whether a path and query are signed, and good at `now`, in seconds since 1970.
+    /// Checks the signature of a path and query at `now`, in seconds since 1970.
     pub fn check<'a>(&self, target: &'a [u8], now: u64) -> Result<Passed<'a>, Denied> {
         let signed = self.read(target)?;
         let is_hash = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -172,13 +173,13 @@ impl UrlSigning {
         })
     }
 
-    /// A path and query without their signature.
+    /// Removes the signature from a path and query.
     pub fn strip<'a>(&self, target: &'a [u8]) -> Result<Cow<'a, [u8]>, Denied> {
         Ok(self.read(target)?.rest)
     }
 
-    /// Signs a path and query as of a time, in seconds since 1970. `salt`: `rand-uid`, with
-    /// type A. `None` for a time that cannot be written so.
+    /// Signs a path and query with a time, in seconds since 1970. `salt` is `rand-uid` for type
+    /// A. The result is `None` if the format cannot hold the time.
     pub fn sign(&self, key: &Secret, target: &str, time: u64, salt: &str) -> Option<String> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if time > MAX_TIME {
@@ -229,7 +230,7 @@ impl UrlSigning {
         text
     }
 
-    /// The time in a stamp, in seconds since 1970, if it is one.
+    /// Reads the time in a stamp, in seconds since 1970.
     fn time(&self, stamp: &[u8]) -> Option<u64> {
         let text = std::str::from_utf8(stamp).ok()?;
         let number = |text: &str, digits, radix| {
@@ -261,7 +262,7 @@ impl UrlSigning {
         }
     }
 
-    /// The signature is in the first two segments of the path.
+    /// Reads a signature in the first two segments of the path.
     fn read_path<'a>(
         &self,
         target: &'a [u8],
@@ -293,7 +294,7 @@ impl UrlSigning {
         })
     }
 
-    /// The signature is in parameters of the query.
+    /// Reads a signature in the parameters of the query.
     fn read_query<'a>(&self, path: &'a [u8], query: &'a [u8]) -> Result<Signed<'a>, Denied> {
         let (mut one, mut other) = (None, None);
         let mut rest = path.to_vec();
@@ -332,7 +333,8 @@ impl UrlSigning {
     }
 }
 
-/// `time-rand-uid` and the hash, of type A's parameter. None of these has a hyphen.
+/// Splits the parameter of type A into `time-rand-uid` and the hash. None of the four contains
+/// a hyphen.
 fn split_stamp(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_hyphen = |byte: &&u8| **byte == b'-';
     if value.iter().filter(is_hyphen).count() != 3 {
@@ -342,20 +344,20 @@ fn split_stamp(value: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((value.get(..at)?, value.get(at + 1..)?))
 }
 
-/// Takes as long wherever they differ, so that nobody can find a hash digit by digit.
+/// Compares in constant time, so that nobody can guess a hash digit by digit.
 fn are_equal(one: &[u8], other: &[u8]) -> bool {
     let pairs = one.iter().zip(other);
     let differ = pairs.fold(0, |differ, (a, b)| differ | (a ^ b));
     one.len() == other.len() && std::hint::black_box(differ) == 0
 }
 
-/// Of type B's times.
+/// The time zone of type B's times: UTC+8, in seconds.
 const UTC_8: u64 = 8 * 3600;
 
-/// The last one of ten decimal digits.
+/// The largest time of ten decimal digits.
 const MAX_TIME: u64 = 9_999_999_999;
 
-/// The hexadecimal digits of an MD5.
+/// The number of hexadecimal digits of an MD5.
 const HASH: usize = 32;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The credentials of one worker: what it holds itself, and how it keeps that
-//! in step with the entries that all workers share.
+//! The credentials of one worker: its own copies, and how they follow the entries that all
+//! workers share.
 
 use std::rc::Rc;
 
@@ -10,35 +10,33 @@ use super::source::{Sidecar, Source, SourceKind};
 use crate::credentials::Credentials;
 use crate::signing::Signer;
 
-/// Names an account of [`Accounts`]: its place among the sources that they were made
-/// from.
+/// The id of an account of [`Accounts`]: the index of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountId(pub usize);
 
-/// What one worker holds of the credentials of every name.
+/// One worker's copies of the credentials of all names.
 #[derive(Debug)]
 pub struct Accounts {
     accounts: Vec<Account>,
     random: Random,
 }
 
-/// What one worker holds of the credentials of one name.
+/// One worker's copy of the credentials of one name.
 #[derive(Debug)]
 pub struct Account {
-    /// The operator's name of them.
+    /// The operator's name of the credentials.
     pub name: String,
-    /// The generation that is held, while newer credentials are fetched because of a
-    /// suspicion.
+    /// The generation of the copy, while newer credentials are fetched because of a suspicion.
     pub suspected: Option<u64>,
-    /// Why the last fetch failed, whichever worker made it; empty if it did not.
+    /// The error of the last fetch, by whichever worker; empty if it succeeded.
     pub problem: String,
-    /// The credentials, with the keys derived from them.
+    /// The credentials and the keys derived from them.
     signer: Option<Signer>,
-    /// What all workers know of them. `None`: they are a key pair of the configuration.
+    /// The entry that all workers share; `None` for a key pair of the configuration.
     shared: Option<Shared>,
 }
 
-/// Where all workers share the credentials of one name.
+/// The place where all workers share the credentials of one name.
 #[derive(Debug)]
 struct Shared {
     key: String,
@@ -46,37 +44,36 @@ struct Shared {
     sidecar: Rc<Sidecar>,
 }
 
-/// A fetch to make.
+/// A fetch that the host must perform.
 #[derive(Clone, Debug)]
 pub struct Fetch {
-    /// What it is for.
+    /// The account whose credentials are fetched.
     pub account: AccountId,
-    /// Names it in the lease, and is given back with its result: an earlier fetch of
-    /// the same worker is not mistaken for it.
+    /// The name of this fetch in the lease. It comes back with the result, so that the result
+    /// of an earlier fetch by the same worker is not mistaken for this one's.
     pub holder: u64,
-    /// The last credentials were rejected, or are suspected: a copy of them will
-    /// not do.
-    pub anew: bool,
-    /// Whom to ask.
+    /// Whether the sidecar must not answer from its cache, because the last credentials were
+    /// rejected or are suspected.
+    pub no_cache: bool,
+    /// The sidecar that is asked.
     pub sidecar: Rc<Sidecar>,
 }
 
-/// Which accounts to look at.
+/// The accounts that an operation covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of them.
+    /// All accounts.
     All,
-    /// Each of these.
+    /// Each account of this list.
     These(Vec<AccountId>),
 }
 
-/// Each turn of a compare-and-set that is lost means that another worker made
-/// progress; there are not that many.
+/// The limit of attempts at a compare-and-set. Each lost attempt means that another worker
+/// succeeded, and there are not that many workers.
 const MAX_TURNS: usize = 1_000;
 
 impl Accounts {
-    /// One account for each source. `random` is any number that differs between
-    /// workers.
+    /// One account for each source. `random` is any number that differs between workers.
     pub fn new(sources: &[Source], random: u64) -> Accounts {
         Accounts {
             accounts: sources.iter().map(Account::new).collect(),
@@ -84,12 +81,12 @@ impl Accounts {
         }
     }
 
-    /// The account of this id, which is there if the id comes from the same sources.
+    /// The account of this id. It exists if the id comes from the same sources.
     pub fn get(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(id.0)
     }
 
-    /// As [`Accounts::get`].
+    /// The account of this id, to be changed.
     pub fn get_mut(&mut self, id: AccountId) -> Option<&mut Account> {
         self.accounts.get_mut(id.0)
     }
@@ -104,12 +101,12 @@ impl Accounts {
         self.get(id).map_or("", |account| &account.name)
     }
 
-    /// Why there are no new credentials; empty if the last fetch went well.
+    /// The error of the last fetch; empty if it succeeded.
     pub fn problem(&self, id: AccountId) -> &str {
         self.get(id).map_or("", |account| &account.problem)
     }
 
-    /// Brings the copies of these up to date.
+    /// Updates the copies of these accounts.
     pub fn follow(&mut self, wanted: &Wanted, now: u64, data: &impl SharedData) {
         for id in self.ids(wanted) {
             if let Some(account) = self.get_mut(id) {
@@ -125,8 +122,8 @@ impl Accounts {
         }
     }
 
-    /// The fetches of these that are due, and whose leases this call has got: each must now
-    /// be made, and be ended by [`Accounts::end`].
+    /// Begins the fetches of these accounts that are due. This worker now holds their leases,
+    /// and must perform each fetch and end it with [`Accounts::end`].
     pub fn begin(&mut self, wanted: &Wanted, now: u64, data: &mut impl SharedData) -> Vec<Fetch> {
         let mut fetches = Vec::new();
         for account in self.ids(wanted) {
@@ -141,7 +138,7 @@ impl Accounts {
                 fetches.push(Fetch {
                     account,
                     holder,
-                    anew: entry.rejected.is_some() || entry.suspected().is_some(),
+                    no_cache: entry.rejected.is_some() || entry.suspected().is_some(),
                     sidecar: Rc::clone(&shared.sidecar),
                 });
             }
@@ -149,7 +146,7 @@ impl Accounts {
         fetches
     }
 
-    /// Stores what a fetch has brought; `id` and `holder` are those of [`Fetch`].
+    /// Stores the result of a fetch; `id` and `holder` come from its [`Fetch`].
     pub fn end(
         &mut self,
         id: AccountId,
@@ -171,7 +168,7 @@ impl Accounts {
         });
     }
 
-    /// Gives up a fetch; `id` and `holder` are those of [`Fetch`].
+    /// Gives up a fetch; `id` and `holder` come from its [`Fetch`].
     pub fn give_up(&mut self, id: AccountId, holder: u64, now: u64, data: &mut impl SharedData) {
         if let Some(account) = self.get_mut(id) {
             account.change(now, data, |entry, _| entry.give_up(holder));
@@ -201,8 +198,8 @@ impl Account {
         }
     }
 
-    /// What signs a request now. Shared data is read only if this worker holds
-    /// nothing that is good.
+    /// The signer for a request at `now`. Shared data is read only if this worker's copy is not
+    /// usable.
     pub fn signer(&mut self, now: u64, data: &impl SharedData) -> Option<&mut Signer> {
         if !self.can_sign(now) {
             self.look(now, data);
@@ -210,7 +207,7 @@ impl Account {
         self.signer.as_mut()
     }
 
-    /// Whether this worker holds what is good, without a look at shared data.
+    /// Whether this worker's copy is usable. Shared data is not read.
     pub fn can_sign(&self, now: u64) -> bool {
         let margin = self
             .shared
@@ -220,20 +217,20 @@ impl Account {
         self.signer.as_ref().is_some_and(usable)
     }
 
-    /// Drops credentials that OSS has rejected, here and for all workers.
-    /// Whether it was this call that dropped them.
+    /// Drops credentials that OSS has rejected, here and for all workers. The result says
+    /// whether this call dropped them.
     pub fn reject(&mut self, generation: u64, now: u64, data: &mut impl SharedData) -> bool {
         self.change(now, data, |entry, _| entry.reject(generation, now))
     }
 
-    /// Has newer credentials fetched, since OSS may have refused these. Whether it
-    /// was this call that made them suspect.
+    /// Requests a fetch of newer credentials, because OSS may have refused these. The result
+    /// says whether this call raised the suspicion.
     pub fn suspect(&mut self, generation: u64, now: u64, data: &mut impl SharedData) -> bool {
         self.change(now, data, |entry, _| entry.suspect(generation, now))
     }
 
-    /// Changes what all workers share, and follows it. Whether `changed` changed
-    /// anything.
+    /// Changes the shared entry and follows it. The result says whether `changed` made a
+    /// change.
     fn change(
         &mut self,
         now: u64,
@@ -262,7 +259,7 @@ impl Account {
         }
     }
 
-    /// Becomes what `entry` has for use now: a copy or nothing.
+    /// Updates this copy from `entry`.
     fn follow(&mut self, entry: &Entry, now: u64) {
         self.suspected = entry.suspected();
         self.problem.clone_from(&entry.problem);
@@ -283,7 +280,8 @@ impl Shared {
     }
 }
 
-/// xorshift64: spreads refreshes and tells fetches apart, guards nothing.
+/// The xorshift64 generator. It spreads refreshes and distinguishes fetches; it protects no
+/// secret.
 #[derive(Debug)]
 struct Random(u64);
 

@@ -1,4 +1,4 @@
-//! Reading the answer of a credentials-URI server.
+//! Reads the answer of a credentials-URI server.
 
 use std::fmt;
 
@@ -7,75 +7,75 @@ use crate::json::{self, Value};
 use crate::oss::time::parse_rfc3339_utc;
 use crate::words::words;
 
-/// Larger bodies are refused unread. A real answer takes about 1 KiB.
+/// The largest body that is read. A real answer has about 1 KiB.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// How a fetch ended, as a host tells it.
+/// The outcome of a fetch, as the host reports it.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer<'a> {
     /// The request could not be sent.
     NotSent,
-    /// Nobody answered in time.
+    /// No answer arrived in time.
     None,
-    /// Somebody answered.
+    /// An answer arrived.
     Given {
         /// The HTTP status.
         status: u16,
-        /// How many bytes the body has.
+        /// The size of the body in bytes.
         size: usize,
-        /// The body; nothing of it need be read if it has more than [`MAX_BODY`] bytes.
+        /// The body, which may be left empty if it is longer than [`MAX_BODY`].
         body: &'a [u8],
     },
 }
 
 words! {
-    /// How fetches end, for the statistics.
+    /// The outcomes of fetches in the statistics.
     pub enum FetchOutcome {
-        /// It brought credentials.
+        /// The fetch brought credentials.
         Fetched = "ok",
         /// The request could not be sent.
         NotSent = "not_sent",
-        /// Nobody answered.
+        /// No answer arrived.
         Unreachable = "unreachable",
         /// The status was not 200.
         Status = "status",
-        /// What it brought has expired already, or nearly so.
+        /// The credentials have expired, or are about to.
         Expired = "expired",
-        /// What it brought are no credentials.
+        /// The answer contained no valid credentials.
         Malformed = "malformed",
     }
 }
 
-/// Why there are no new credentials. Its `Display` is a message for an
-/// operator and holds nothing of the body.
+/// The reason why a fetch failed. Its `Display` is a message for an operator and contains
+/// nothing of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
-    /// Envoy refused to send the request: the cluster does not exist.
+    /// Envoy could not send the request: the cluster does not exist.
     NotSent,
-    /// No answer: the connection failed, or the timeout passed.
+    /// No answer arrived: the connection failed, or the timeout passed.
     Unreachable,
-    /// It answered with this status.
+    /// The answer has this status.
     Status(u16),
-    /// Its body has this many bytes.
+    /// The body has this many bytes.
     TooLarge(usize),
-    /// Its body is not a JSON object of the protocol.
+    /// The body is not a JSON object of the protocol.
     NotJson,
-    /// Its JSON has a `Code` other than `Success`.
+    /// The JSON has a `Code` other than `Success`.
     Code,
-    /// Its JSON lacks this field, or the field is empty or of another type.
+    /// The JSON lacks this field, or the field is empty or has another type.
     Missing(&'static str),
-    /// This field holds what no header can carry.
+    /// This field contains a character that a header cannot carry.
     Malformed(&'static str),
-    /// Its key is one of STS, and `SecurityToken` is missing.
+    /// The key is one of STS, and `SecurityToken` is missing.
     LacksToken,
-    /// `Expiration` is this time, in seconds since 1970, and has passed.
+    /// `Expiration` is this time, in seconds since 1970, which has passed.
     Expired(u64),
-    /// `Expiration` leaves no time in which the credentials could be used.
+    /// The time until `Expiration` is too short to use the credentials.
     ShortLived,
 }
 
 impl FetchError {
-    /// The kind of it, for the statistics.
+    /// The outcome that the statistics count.
     pub fn outcome(&self) -> FetchOutcome {
         match self {
             FetchError::NotSent => FetchOutcome::NotSent,
@@ -101,7 +101,7 @@ impl fmt::Display for FetchError {
         f.write_str(match self {
             NotSent => "Envoy has no cluster of the name in `sidecar.cluster`",
             Unreachable => "no answer",
-            // These two Envoy itself gives where there is no answer.
+            // Envoy itself sends these two statuses if there is no answer.
             Status(503) => NOBODY,
             Status(504) => "status 504: no answer within `sidecar.timeout_ms`",
             Status(401) => WANTS_TOKEN,
@@ -115,7 +115,7 @@ impl fmt::Display for FetchError {
             }
             Missing(field) => return write!(f, "`{field}` is missing or not a string"),
             Malformed(field) => {
-                return write!(f, "`{field}` holds spaces or other than ASCII characters");
+                return write!(f, "`{field}` contains spaces or non-ASCII characters");
             }
             ShortLived => SHORT_LIVED,
             LacksToken => LACKS_TOKEN,
@@ -132,19 +132,20 @@ impl fmt::Display for FetchError {
 const NOBODY: &str =
     "status 503: nobody answers; is the sidecar running, and is its address right in the cluster?";
 const WANTS_TOKEN: &str =
-    "status 401: it wants a token; `token_env` names the variable that holds it";
-const FOREIGN_NAME: &str = "status 403: if it is a sidecar without a token, `authority` must be \
-     an address, `localhost` or a name without a dot";
-const LACKS_TOKEN: &str = "`AccessKeyId` begins with `STS.`, and `SecurityToken`, without which OSS takes \
-     no such key, is missing";
-const SHORT_LIVED: &str = "`Expiration` leaves no more than `clock_margin_ms`, in which the \
-     credentials are not used; let the source give them a longer life";
+    "status 401: the sidecar requires a token; set `token_env` to the variable that holds it";
+const FOREIGN_NAME: &str = "status 403: for a sidecar without a token, `authority` must be an IP \
+     address, `localhost` or a name without a dot";
+const LACKS_TOKEN: &str = "`AccessKeyId` begins with `STS.`, but `SecurityToken` is missing; OSS \
+     refuses such a key without it";
+const SHORT_LIVED: &str = "`Expiration` is too soon: the credentials are not used in their last \
+     `clock_margin_ms`; let the source issue a longer life";
 const CLOCKS: &str = "compare the clocks of Envoy and the sidecar";
 
-/// Reads credentials from an answer as of `now`, in milliseconds since 1970. They must be
-/// good for a second at least, without the `clock_margin` (in milliseconds) at their end:
-/// others would have to be fetched again at once. An answer has status 200 and is JSON with `Code` `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
-/// `Expiration`. Long-lived keys come without the last two.
+/// Reads credentials from an answer at `now`, in milliseconds since 1970. They must be usable
+/// for at least a second before the `clock_margin` (in milliseconds) at their end; otherwise
+/// they would have to be fetched again at once. A valid answer has status 200 and is a JSON
+/// object with the `Code` `Success`, `AccessKeyId`, `AccessKeySecret`, `SecurityToken` and
+/// `Expiration`. Keys that do not expire lack the last two.
 pub fn read(answer: Answer, now: u64, clock_margin: u64) -> Result<Credentials, FetchError> {
     let credentials = match answer {
         Answer::NotSent => Err(FetchError::NotSent),
@@ -163,10 +164,10 @@ pub fn read(answer: Answer, now: u64, clock_margin: u64) -> Result<Credentials, 
     }
 }
 
-/// In milliseconds.
+/// The shortest time for which credentials must be usable, in milliseconds.
 const LEAST_USE: u64 = 1_000;
 
-/// As of `now`, in seconds since 1970.
+/// Reads credentials from a body at `now`, in seconds since 1970.
 fn parse(body: &[u8], now: u64) -> Result<Credentials, FetchError> {
     let fields = match json::parse(body) {
         Ok(Value::Object(fields)) => Fields(fields),
@@ -205,11 +206,11 @@ fn parse(body: &[u8], now: u64) -> Result<Credentials, FetchError> {
     }
 }
 
-/// Fields are looked up one by one, so that the one that is wrong is named.
+/// The fields of the answer. Each is looked up by name, so that an error can name it.
 struct Fields(json::Object);
 
 impl Fields {
-    /// `None` for a field that is absent, null or empty.
+    /// The text of a field; `None` if it is absent, null or empty.
     fn text(&self, name: &'static str) -> Result<Option<&str>, FetchError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -218,7 +219,7 @@ impl Fields {
         }
     }
 
-    /// A value that goes into a header, or signs one.
+    /// The text of a field that goes into a header or signs one.
     fn header_text(&self, name: &'static str) -> Result<Option<&str>, FetchError> {
         match self.text(name)? {
             Some(text) if !text.bytes().all(|b| b.is_ascii_graphic()) => {

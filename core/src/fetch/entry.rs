@@ -1,84 +1,85 @@
-//! What all workers of a process know about the credentials of one name: one
-//! value in shared data, changed only by compare-and-set. Each change is a
-//! function from entry to entry; times are milliseconds since 1970.
+//! The shared state of the credentials of one name. All workers of a process share it as one
+//! value, which is changed only by compare-and-set. Each change is a function from entry to
+//! entry. Times are in milliseconds since 1970.
 
 use crate::credentials::Credentials;
 
-/// The value in shared data.
+/// The shared state of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The credentials, if there are any.
     pub issued: Option<Issued>,
-    /// Counts the credentials that were stored: the last one's number.
+    /// The number of the last credentials that were stored.
     pub generation: u64,
-    /// Whoever fetches, until when the others leave it to them.
+    /// The lease of the fetch under way. While it is valid, no other fetch begins.
     pub lease: Option<Lease>,
-    /// Fetches that failed since the last that did not.
+    /// The number of fetches that failed since the last success.
     pub failures: u32,
-    /// No fetch begins before this time.
+    /// The time before which no fetch begins.
     pub not_before: u64,
-    /// Why the last fetch failed, in words; empty if it did not.
+    /// The error message of the last fetch; empty if it succeeded.
     pub problem: String,
-    /// When OSS last rejected credentials of this name.
+    /// The time when OSS last rejected credentials of this name.
     pub rejected_at: u64,
-    /// The AccessKey id of the last that were stored, if it rejected these.
+    /// The AccessKey id of the last stored credentials, if OSS rejected them.
     pub rejected: Option<String>,
-    /// The last suspicion that was acted on.
+    /// The last suspicion that caused a fetch.
     pub suspicion: Option<Suspicion>,
 }
 
-/// OSS refused a request without saying why. The credentials that signed it go on
-/// signing, and newer ones are fetched, but not often: it may be no fault of theirs.
+/// A suspicion: OSS refused a request without giving a reason. The credentials that signed it
+/// stay in use and newer ones are fetched, but not often, because the credentials may not be
+/// the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
-    /// The generation of the credentials that signed.
+    /// The generation of the credentials that signed the request.
     pub generation: u64,
-    /// When it was.
+    /// The time of the suspicion.
     pub at: u64,
-    /// For so long after `at`, no other suspicion is acted on.
+    /// How long after `at` other suspicions are ignored.
     pub pause: u64,
-    /// What became of the fetch that it takes.
+    /// The outcome of the fetch that the suspicion caused.
     pub outcome: Outcome,
 }
 
-/// How the fetch that a suspicion takes has ended.
+/// The outcome of the fetch that a suspicion caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has not ended.
+    /// The fetch has not ended.
     Pending,
-    /// It brought credentials.
+    /// The fetch brought credentials.
     Answered,
-    /// It brought none.
+    /// The fetch failed.
     Failed,
 }
 
-/// Credentials as they were stored.
+/// Stored credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
-    /// What requests are signed with.
+    /// The credentials themselves.
     pub credentials: Credentials,
-    /// Their number: see [`Entry::generation`].
+    /// The number of these credentials: see [`Entry::generation`].
     pub generation: u64,
-    /// From this time on, newer ones are fetched.
+    /// The time from which newer credentials are fetched.
     pub refresh_at: u64,
 }
 
-/// Whoever fetches, and until when.
+/// The lease of a fetch: while it is valid, no other fetch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The name of the fetch.
     pub holder: u64,
-    /// From this time on it is taken for dead.
+    /// The time when the lease ends; a fetch that has not ended by then is considered dead.
     pub until: u64,
 }
 
-/// How long credentials are good, and how long a fetch may take.
+/// The times that govern the credentials of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Credentials are not used in the last part of their life, since the
-    /// clocks of Envoy and OSS differ.
+    /// The last part of the credentials' life, in which they are not used, because the clocks
+    /// of Envoy and OSS may differ.
     pub clock_margin: u64,
-    /// Newer ones are fetched when this much life is left; `None`: a fifth of
+    /// The remaining life at which newer credentials are fetched; `None` stands for a fifth of
     /// the life, at most 15 minutes.
     pub refresh_margin: Option<u64>,
     /// How long the sidecar's answer may take.
@@ -86,21 +87,21 @@ pub struct Timing {
 }
 
 impl Entry {
-    /// The credentials, if they are good for a request now.
+    /// The credentials, if they may sign a request at `now`.
     pub fn usable(&self, now: u64, timing: &Timing) -> Option<&Issued> {
         let issued = self.issued.as_ref()?;
         let usable = issued.credentials.is_usable(now, timing.clock_margin);
         usable.then_some(issued)
     }
 
-    /// Whether somebody should fetch now.
+    /// Whether a fetch is due.
     pub fn is_due(&self, now: u64, timing: &Timing) -> bool {
         let wanted = match self.usable(now, timing) {
             Some(issued) => now >= issued.refresh_at || self.suspected().is_some(),
             None => true,
         };
-        // A time further off than any that this code writes comes from a
-        // clock that was set back since; it must not block anybody.
+        // A time further ahead than any that this code writes comes from a clock that has since
+        // been set back. It must not block anybody.
         let leased = self
             .lease
             .is_some_and(|lease| in_near_future(lease.until, now, timing.lease()));
@@ -108,8 +109,7 @@ impl Entry {
         wanted && !leased && !held_off
     }
 
-    /// The generation of the credentials, while newer ones are being fetched since
-    /// these may be why OSS refused a request.
+    /// The generation of the credentials, while newer ones are fetched because of a suspicion.
     pub fn suspected(&self) -> Option<u64> {
         let generation = self.issued.as_ref()?.generation;
         let suspicion = self.suspicion?;
@@ -128,9 +128,9 @@ impl Entry {
         })
     }
 
-    /// Stores what was fetched. An answer that comes after the lease has passed to
-    /// another, or was taken back, replaces nothing that lives longer, and is no
-    /// answer to a complaint if it brings the same again. `jitter` is any number.
+    /// Stores the result of a fetch. If the fetch no longer holds the lease, its result is
+    /// dropped if it brings the rejected or suspected credentials again, or if the stored ones
+    /// live longer. `jitter` is any number.
     pub fn succeed(
         &self,
         holder: u64,
@@ -155,7 +155,7 @@ impl Entry {
                 return self.clone();
             }
         }
-        // The same again are no newer ones: a refusal of them is one of these.
+        // The same credentials keep their generation, so that a later refusal applies to them.
         let generation = match issued {
             Some(issued) if issued.credentials == credentials => issued.generation,
             _ => self.generation + 1,
@@ -177,7 +177,8 @@ impl Entry {
         }
     }
 
-    /// Gives the lease back: nobody will answer. `None` if it is another's.
+    /// Gives the lease back, because no answer will arrive. The result is `None` if another
+    /// fetch holds it.
     pub fn give_up(&self, holder: u64) -> Option<Entry> {
         self.is_held_by(holder).then(|| Entry {
             lease: None,
@@ -185,7 +186,7 @@ impl Entry {
         })
     }
 
-    /// Gives the lease back and holds everybody off for a while.
+    /// Gives the lease back after a failure, and starts the backoff.
     pub fn fail(
         &self,
         holder: u64,
@@ -199,7 +200,7 @@ impl Entry {
         }
         let failures = self.failures.saturating_add(1);
         let most = match self.usable(now, timing) {
-            // Several more tries fit into the life that is left.
+            // The backoff leaves time for several more attempts before the credentials expire.
             Some(issued) => match issued.credentials.expires_at {
                 Some(expires_at) => ((expires_at * 1000 - now) / 10).min(MAX_BACKOFF),
                 None => MAX_BACKOFF,
@@ -217,11 +218,11 @@ impl Entry {
         }
     }
 
-    /// Drops credentials that OSS has rejected. `None` if they have been
-    /// replaced already, or if others were rejected a moment ago: then newer
-    /// ones are no better, and asking on would only load the sidecar. A fetch under
-    /// way may bring the same again, so its lease is taken back; and earlier
-    /// failures hold nobody off any longer, since requests wait now.
+    /// Drops credentials that OSS has rejected. The result is `None` if they have been replaced
+    /// already, or if others were rejected a moment ago: then newer ones are no better, and
+    /// more fetches would only load the sidecar. A fetch under way may bring the same
+    /// credentials again, so it loses its lease. The backoff of earlier failures ends, because
+    /// requests wait now.
     pub fn reject(&self, generation: u64, now: u64) -> Option<Entry> {
         let issued = self.issued.as_ref()?;
         let current = issued.generation == generation;
@@ -236,11 +237,11 @@ impl Entry {
         })
     }
 
-    /// Has newer credentials fetched, since these may be why OSS refused a
-    /// request. `None` if they have been replaced already, or if there was such a
-    /// suspicion a while ago: ten seconds, and twice as long each time that newer
-    /// ones were refused as well. As with [`reject`](Self::reject), nothing from
-    /// before holds the fetch off.
+    /// Requests newer credentials, because these may be why OSS refused a request. The result
+    /// is `None` if they have been replaced already, or if the pause since the last suspicion
+    /// is not over. The pause is ten seconds, and doubles each time that newer credentials are
+    /// refused as well. As with [`reject`](Self::reject), a fetch under way loses its lease and
+    /// the backoff ends.
     pub fn suspect(&self, generation: u64, now: u64) -> Option<Entry> {
         if self.issued.as_ref()?.generation != generation {
             return None;
@@ -248,9 +249,9 @@ impl Entry {
         let pause = match self.suspicion {
             None => FIRST_SUSPICION_PAUSE,
             Some(last) if in_near_future(last.at + last.pause, now, last.pause) => return None,
-            // Nobody has answered.
+            // The last fetch failed.
             Some(last) if last.outcome == Outcome::Failed => last.pause,
-            // The newer ones have been good for a while.
+            // The newer credentials have been accepted for a while.
             Some(last) if now >= last.at + last.pause * 2 => FIRST_SUSPICION_PAUSE,
             Some(last) => (last.pause * 2).min(LONGEST_SUSPICION_PAUSE),
         };
@@ -282,7 +283,7 @@ impl Suspicion {
 }
 
 impl Timing {
-    /// A holder that has not answered by then is taken for dead.
+    /// The length of a lease, after which the fetch is considered dead.
     fn lease(&self) -> u64 {
         self.fetch_timeout + 1_000
     }
@@ -290,16 +291,16 @@ impl Timing {
 
 const FIRST_BACKOFF: u64 = 200;
 const MAX_BACKOFF: u64 = 30_000;
-/// Requests wait or fail: ask more often.
+/// The longest backoff without credentials. It is short, because requests wait or fail.
 const MAX_BACKOFF_WITHOUT_CREDENTIALS: u64 = 1_000;
 const REJECTION_PAUSE: u64 = 1_000;
 const FIRST_SUSPICION_PAUSE: u64 = 10_000;
 const LONGEST_SUSPICION_PAUSE: u64 = 10 * 60 * 1000;
 const LONGEST_REFRESH_MARGIN: u64 = 15 * 60 * 1000;
-/// An AccessKey that does not expire is read again in case it was replaced.
+/// How often an AccessKey without expiry is fetched again, in case it was replaced.
 const REREAD_WITHOUT_EXPIRY: u64 = 10 * 60 * 1000;
 
-/// The jitter, at most a tenth of the time, makes it earlier only.
+/// The time of the refresh. The jitter, at most a tenth of the time, only makes it earlier.
 fn refresh_at(expires_at: Option<u64>, now: u64, timing: &Timing, jitter: u64) -> u64 {
     let wait = match expires_at {
         None => REREAD_WITHOUT_EXPIRY,
@@ -308,7 +309,7 @@ fn refresh_at(expires_at: Option<u64>, now: u64, timing: &Timing, jitter: u64) -
             let margin = timing
                 .refresh_margin
                 .unwrap_or((life / 5).min(LONGEST_REFRESH_MARGIN));
-            // A margin as long as the life would mean: without a pause.
+            // A margin as long as the whole life would cause one fetch after another.
             life.saturating_sub(margin).max(life / 5)
         }
     };

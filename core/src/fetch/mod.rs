@@ -1,5 +1,5 @@
-//! How credentials are fetched and shared: whoever has the lease asks the sidecar, and
-//! all workers follow what is stored.
+//! How credentials are fetched and shared: the worker with the lease asks the sidecar, and all
+//! workers follow the stored result.
 
 pub mod account;
 pub mod answer;
@@ -9,9 +9,9 @@ mod stored;
 
 /// The data that all workers of a process share.
 pub trait SharedData {
-    /// The value, and the number that a compare-and-set of it takes. An absent
-    /// value has one too, with which only one of several can create it.
+    /// The value of a key, and its compare-and-set number. An absent value has a number, too,
+    /// with which only one of several workers can create it.
     fn get(&self, key: &str) -> (Option<Vec<u8>>, u32);
-    /// Writes a value. `false` if another was faster.
+    /// Writes a value. The result is `false` if another worker has changed it since.
     fn set(&mut self, key: &str, value: &[u8], cas: u32) -> bool;
 }

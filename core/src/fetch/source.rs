@@ -1,4 +1,4 @@
-//! Where the credentials of a name come from.
+//! The sources of credentials.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -14,43 +14,43 @@ use crate::oss::headers;
 /// The source of the credentials of one name.
 #[derive(Debug)]
 pub struct Source {
-    /// Chosen by the operator.
+    /// The name that the operator chose.
     pub name: String,
-    /// What kind of source it is.
+    /// The kind of source.
     pub kind: SourceKind,
 }
 
 /// The kinds of sources.
 #[derive(Debug)]
 pub enum SourceKind {
-    /// A server that is asked.
+    /// A sidecar from which credentials are fetched.
     Sidecar(Rc<Sidecar>),
-    /// A key pair that is known from the start.
+    /// A key pair of the configuration.
     AccessKey(Credentials),
 }
 
-/// A server of the credentials-URI protocol.
+/// A server that speaks the credentials-URI protocol.
 #[derive(Debug)]
 pub struct Sidecar {
-    /// Envoy's name of it.
+    /// The name of its cluster in Envoy.
     pub cluster: String,
-    /// The `Host` of a request to it.
+    /// The `Host` of requests to it.
     pub authority: String,
-    /// The path of a request to it.
+    /// The path of requests to it.
     pub path: String,
-    /// How long an answer may take.
+    /// How long its answer may take, in milliseconds.
     pub timeout_ms: u64,
-    /// Credentials are not used in the last part of their life.
+    /// The last part of the credentials' life, in which they are not used, in milliseconds.
     pub clock_margin_ms: u64,
-    /// Newer ones are fetched when this much life is left; `None`: a fifth of
-    /// the life, at most 15 minutes.
+    /// The remaining life at which newer credentials are fetched, in milliseconds; `None`
+    /// stands for a fifth of the life, at most 15 minutes.
     pub refresh_margin_ms: Option<u64>,
-    /// The bearer token that the sidecar wants to see.
+    /// The bearer token that the sidecar requires.
     pub token: Option<Secret>,
 }
 
 impl Sidecar {
-    /// The times that an entry goes by.
+    /// The times that govern the shared entry.
     pub fn timing(&self) -> Timing {
         Timing {
             clock_margin: self.clock_margin_ms,
@@ -59,9 +59,9 @@ impl Sidecar {
         }
     }
 
-    /// The key of shared data under which all workers know these credentials: whoever asks
-    /// the same server for the same with the same token. The length before each part keeps
-    /// those apart that only look alike.
+    /// The key of the shared data that holds these credentials. All who ask the same server for
+    /// the same path with the same token share it. The length before each part keeps different
+    /// parts from forming the same key.
     pub fn shared_key(&self) -> String {
         let token = self.token.as_ref().map(|token| {
             let mut digest = Vec::with_capacity(64);
@@ -76,9 +76,9 @@ impl Sidecar {
         key
     }
 
-    /// The headers of a request to it; one may hold its token, a secret. `anew`: a copy
-    /// of what it gave before will not do.
-    pub fn request_headers(&self, anew: bool) -> Vec<(&'static str, Cow<'_, str>)> {
+    /// The headers of a request to the sidecar; one may contain the token, which is a secret.
+    /// With `no_cache` the sidecar must ask its source again.
+    pub fn request_headers(&self, no_cache: bool) -> Vec<(&'static str, Cow<'_, str>)> {
         let mut request = vec![
             (":method", "GET".into()),
             (":path", self.path.as_str().into()),
@@ -89,7 +89,7 @@ impl Sidecar {
             let bearer = ["Bearer ", token.expose()].concat();
             request.push((headers::AUTHORIZATION, bearer.into()));
         }
-        if anew {
+        if no_cache {
             request.push(("cache-control", "no-cache".into()));
         }
         request

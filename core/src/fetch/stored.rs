@@ -1,19 +1,18 @@
-//! The bytes in which shared data holds an [`Entry`]. They have the secrets in
-//! clear, as the memory of Envoy does.
+//! The encoding of an [`Entry`] in shared data. It contains the secrets in clear text, as does
+//! the memory of Envoy.
 
 use super::entry::{Entry, Issued, Lease, Outcome, Suspicion};
 use crate::credentials::{Credentials, Secret};
 
-/// What the bytes and their key begin with. Another layout gets another number: a
-/// filter of another version in the same process, as during an upgrade, has entries of
-/// its own then.
+/// The first bytes of the encoding and of its key. Each format has its own number, so that
+/// filters of two versions in one process, as during an upgrade, do not share entries.
 pub const FORMAT: &str = "oss-origin-auth/4";
 
-/// Keeps arithmetic with times far from overflow, whatever was read.
+/// The largest accepted time. It prevents overflow, whatever was read.
 const MAX_TIME: u64 = u64::MAX / 4096;
 
 impl Entry {
-    /// The bytes.
+    /// Encodes the entry.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Writer(FORMAT.into());
         bytes.option(&self.issued, Writer::issued);
@@ -36,8 +35,8 @@ impl Entry {
         bytes.0
     }
 
-    /// Reads such bytes. Others, as another filter of the same `vm_id` may
-    /// have written, are an empty entry: the credentials are fetched again.
+    /// Decodes an entry. Invalid bytes, which another filter with the same `vm_id` may have
+    /// written, are read as an empty entry: the credentials are fetched again.
     pub fn decode(bytes: &[u8]) -> Entry {
         let rest = bytes.strip_prefix(FORMAT.as_bytes());
         rest.and_then(|rest| Reader(rest).entry())

@@ -1,28 +1,28 @@
-//! What an operator may read of an error besides its cause.
+//! The details of an error that an operator may read, beside its cause.
 //!
-//! The XML of SignatureDoesNotMatch repeats what was signed, the security token with it, and
-//! whoever stands in OSS's place may send anything. So nothing is read but the elements that
-//! are named here, and of these only short words.
+//! The XML of SignatureDoesNotMatch repeats what was signed, including the security token; and
+//! a server in OSS's place may send anything. So only the elements that are named here are
+//! read, and only if they are short words.
 
 use super::error::{Cause, ErrorResponse, element, help};
 
-/// What an operator may read of an error.
+/// The details of an error that an operator may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details<'a> {
-    /// The EC.
+    /// The EC, the number of the error.
     pub ec: Option<&'a str>,
-    /// `Code`
+    /// The `Code` of the error.
     pub code: Option<&'a str>,
-    /// The bucket's own endpoint, if another was asked.
+    /// The bucket's own endpoint, if the request was sent to another.
     pub endpoint: Option<&'a str>,
-    /// What `AccessDeniedDetail` says: the names of its elements, and what is in them.
+    /// The elements of `AccessDeniedDetail`: their names and texts.
     pub denial: Vec<(&'static str, &'a str)>,
-    /// Where OSS explains the EC, if it is not known here.
+    /// The page on which OSS explains the EC, if the EC is not in the table of causes.
     pub help: Option<String>,
 }
 
 impl<'a> Details<'a> {
-    /// What an error of this cause says.
+    /// The details of an error with this cause.
     pub fn of(error: &'a ErrorResponse, cause: Cause) -> Details<'a> {
         let xml = error.xml;
         let endpoint = element(xml, "Endpoint").filter(|_| cause == Cause::WrongEndpoint);
@@ -40,8 +40,8 @@ impl<'a> Details<'a> {
         }
     }
 
-    /// Sentences for a person, each with a space before it. The EC and the code are not among
-    /// them.
+    /// Sentences for a person, each with a space before it. They do not contain the EC and the
+    /// code.
     pub fn sentences(&self) -> String {
         let mut text = String::new();
         if let Some(endpoint) = self.endpoint {
@@ -61,8 +61,8 @@ impl<'a> Details<'a> {
     }
 }
 
-/// Of `AccessDeniedDetail` (OSS, "0003-00000201"). Its `EncodedDiagnosticMessage` and the names
-/// of the account and of the identity are left out.
+/// The elements of `AccessDeniedDetail` that are shown (OSS, "0003-00000201"). Its
+/// `EncodedDiagnosticMessage` and the names of the account and of the identity are left out.
 const OF_DENIAL: [&str; 4] = [
     "PolicyType",
     "NoPermissionType",
@@ -70,43 +70,43 @@ const OF_DENIAL: [&str; 4] = [
     "AuthPrincipalType",
 ];
 
-/// A short text of letters, digits and a few signs. A signature and a token are longer.
+/// A short text of letters, digits and a few signs. Signatures and tokens are longer.
 fn word(text: &[u8]) -> Option<&str> {
     let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
     let is_word = (1..=MAX_WORD).contains(&text.len()) && text.iter().all(is_of_word);
     std::str::from_utf8(text).ok().filter(|_| is_word)
 }
 
-/// No code of OSS is longer.
+/// The longest word that is shown. OSS's codes are shorter.
 const MAX_WORD: usize = 48;
 
-/// An EC: digits and hyphens. Those of OSS have 13.
+/// An EC: digits and hyphens. OSS's ECs have 13 characters.
 fn number(text: &[u8]) -> Option<&str> {
     let is_of_ec = |byte: u8| byte.is_ascii_digit() || byte == b'-';
     let is_one = text.len() <= 32 && text.iter().all(|byte| is_of_ec(*byte));
     word(text).filter(|_| is_one)
 }
 
-/// OSS's name of a request: hex, and shorter than a signature. Whoever stands in OSS's place may
-/// send an AccessKey id there, which is none.
+/// The id of a request: hexadecimal, and shorter than a signature. So an AccessKey id, which a
+/// server in OSS's place may send here, is not accepted.
 pub fn request_id(text: &[u8]) -> Option<&str> {
     let is_of_id = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
     word(text).filter(|_| text.iter().all(is_of_id))
 }
 
-/// A code is a few words of letters, without a space. The id of an AccessKey is none.
+/// A code: a few words of letters, without a space. So the id of an AccessKey is not accepted.
 fn code(text: &[u8]) -> Option<&str> {
     let is_key = text.starts_with(b"STS.") || text.starts_with(b"LTAI");
     let is_of_code = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'.';
     word(text).filter(|_| text.iter().all(is_of_code) && !is_key)
 }
 
-/// A word without digits, such as `ExplicitDeny` and `oss:GetObject`.
+/// A word without digits, such as `ExplicitDeny` or `oss:GetObject`.
 fn letters(text: &[u8]) -> Option<&str> {
     word(text).filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()))
 }
 
-/// One of OSS's hosts, each part of whose name is a word.
+/// A host name of OSS, each part of which is a word.
 fn host(text: &[u8]) -> Option<&str> {
     let host = std::str::from_utf8(text).ok()?;
     let is_part = |part: &str| word(part.as_bytes()).is_some() && !part.contains([':', '_']);
@@ -115,14 +115,14 @@ fn host(text: &[u8]) -> Option<&str> {
     Some(host).filter(|_| is_host)
 }
 
-/// RFC 1035, 2.3.4, without the dot at the end.
+/// The longest host name (RFC 1035, section 2.3.4), without the dot at the end.
 const MAX_HOST: usize = 253;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// OSS, "0003-00000201", shortened.
+    /// An error of OSS ("0003-00000201"), shortened.
     const DENIED: &str = "<Error><Code>AccessDenied</Code><AccessDeniedDetail>\
         <PolicyType>AccountLevelIdentityBasedPolicy</PolicyType>\
         <AuthPrincipalOwnerId>10323</AuthPrincipalOwnerId>\

@@ -1,7 +1,7 @@
 //! Percent encoding as OSS reads and canonicalizes it, over bytes.
 
-/// Decodes `%XX`. A `%` that no two hex digits follow stands for itself: the
-/// canonical form that leaves is `%25`, so OSS reads what was signed.
+/// Decodes `%XX`. A `%` without two hex digits after it stays as it is; the canonical form
+/// encodes it as `%25`, so OSS reads what was signed.
 pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -19,7 +19,7 @@ pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Decodes a query name or value: as [`percent_decode`], and `+` is a space.
+/// Decodes a query name or value: `%XX` as in [`percent_decode`], and `+` as a space.
 pub fn form_decode(raw: &[u8]) -> Vec<u8> {
     let spaced = raw
         .iter()
@@ -27,17 +27,17 @@ pub fn form_decode(raw: &[u8]) -> Vec<u8> {
     percent_decode(&spaced.collect::<Vec<u8>>())
 }
 
-/// Appends `bytes` with everything but unreserved characters encoded.
+/// Appends `bytes`; all but unreserved characters are encoded.
 pub fn encode_component(bytes: &[u8], out: &mut Vec<u8>) {
     encode(bytes, is_unreserved, out);
 }
 
-/// Appends `bytes` with everything but unreserved characters and `/` encoded.
+/// Appends `bytes`; all but unreserved characters and `/` are encoded.
 pub fn encode_path(bytes: &[u8], out: &mut Vec<u8>) {
     encode(bytes, |byte| byte == b'/' || is_unreserved(byte), out);
 }
 
-/// Whether these bytes stand for themselves in a canonical path.
+/// Whether these bytes need no encoding in a canonical path.
 pub fn is_canonical_path(bytes: &[u8]) -> bool {
     bytes
         .iter()
@@ -54,7 +54,7 @@ pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// RFC 3986, section 2.3.
+/// Whether a character is unreserved (RFC 3986, section 2.3).
 #[inline]
 pub fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
@@ -86,7 +86,7 @@ const fn pairs(digits: &[u8; 16]) -> [[u8; 2]; 256] {
     pairs
 }
 
-/// The byte that two hex digits at the beginning stand for.
+/// Decodes the two hex digits at the beginning of `bytes`.
 pub fn hex_pair(bytes: &[u8]) -> Option<u8> {
     let value = |byte: u8| (byte as char).to_digit(16);
     match bytes {
@@ -95,7 +95,7 @@ pub fn hex_pair(bytes: &[u8]) -> Option<u8> {
     }
 }
 
-/// A name and a value.
+/// The name and the value of a parameter.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
 #[cfg(test)]

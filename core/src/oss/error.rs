@@ -1,10 +1,9 @@
-//! Why OSS refused, from what it answered.
+//! Finds out why OSS refused a request.
 //!
-//! There are two questions, and they are answered at different times. What
-//! becomes of the credentials is decided by the headers ([`judge`]), since a
-//! retry of the same request follows at once and nothing waits for a body. What
-//! the operator is told may also come from the body, where it passes
-//! ([`diagnose`]).
+//! There are two questions, which are answered at different times. The headers decide what
+//! happens to the credentials ([`verdict`]), because a retry of the same request follows at
+//! once, and nothing waits for a body. The report to the operator may also use the body, once
+//! it has passed ([`diagnose`]).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,24 +12,24 @@ pub use super::causes::{Alert, Cause, Verdict};
 
 use super::causes::{CODES, DECISIVE, ECS, SHARED, TEXTS};
 
-/// As much of an error body as is read. OSS's take less than 1 KiB, of which `Code` and
-/// `Message` come first; those that repeat a request take several.
+/// The longest part of an error body that is read. OSS's bodies usually have less than 1 KiB,
+/// and begin with `Code` and `Message`; those that repeat a request have several KiB.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// What is known of an error that OSS sent in answer to a signed request.
+/// The known facts about an error that OSS sent in answer to a signed request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorResponse<'a> {
     /// The HTTP status.
     pub status: u16,
-    /// `x-oss-ec`
+    /// The header `x-oss-ec`.
     pub ec: &'a [u8],
-    /// As much of the error's XML as is known: of the body, or of the header
-    /// `x-oss-err` (see [`header_xml`]).
+    /// The known part of the error's XML: from the body, or from the header `x-oss-err` (see
+    /// [`header_xml`]).
     pub xml: &'a [u8],
 }
 
 impl ErrorResponse<'_> {
-    /// The EC, which the XML repeats.
+    /// The EC, from the header or else from the XML.
     pub fn number(&self) -> &[u8] {
         match self.ec {
             b"" => element(self.xml, "EC").unwrap_or_default(),
@@ -39,8 +38,8 @@ impl ErrorResponse<'_> {
     }
 }
 
-/// Whether there is anything to find out: an error that OSS may have sent. A 429 or a 5xx is
-/// one if it has a request id of OSS: others are Envoy's own. `has_id` is asked only for these.
+/// Whether the response may be an error of OSS. A 429 or a 5xx is one only if it has a request
+/// id of OSS; otherwise it is Envoy's own. `has_id` is called only for these.
 pub fn is_error(status: u16, has_id: impl FnOnce() -> bool) -> bool {
     match status {
         429 | 500.. => has_id(),
@@ -48,15 +47,15 @@ pub fn is_error(status: u16, has_id: impl FnOnce() -> bool) -> bool {
     }
 }
 
-/// What the headers of an error say of the credentials. `error.xml` is that of
-/// `x-oss-err`, and empty where there is none.
+/// The consequence of an error for the credentials, as its headers show it. `error.xml` is the
+/// XML of `x-oss-err`, and empty if there is none.
 ///
-/// An EC may change, says Alibaba, and then one that we do not know may mean that
-/// a token is no longer good. Its family is steadier: `0002-` is authentication,
-/// and those from `0003-` on come after it (OSS, "Error codes").
+/// Alibaba says that an EC may change. So an unknown EC may mean that a token has become
+/// invalid. The family of an EC is more stable: `0002-` is authentication, and `0003-` and
+/// above are later steps (OSS, "Error codes").
 ///
-/// A status besides 400, 401 and 403 is not about who asks, whatever comes with it.
-pub fn judge(error: &ErrorResponse) -> Verdict {
+/// With a status other than 400, 401 and 403 the credentials are never the reason.
+pub fn verdict(error: &ErrorResponse) -> Verdict {
     let ec = error.number();
     let may_be_theirs = ec.is_empty() || ec.starts_with(b"0002-");
     match diagnose(error).verdict() {
@@ -66,18 +65,18 @@ pub fn judge(error: &ErrorResponse) -> Verdict {
     }
 }
 
-/// The cause of an error, from all that is known of it.
+/// The cause of an error, from all that is known about it.
 ///
-/// `Code` decides where it is known and names one cause, even against the EC, which Alibaba
-/// says may change. Of a Code that several causes share, a text in the message decides (the EC
-/// of KMS is published nowhere), or else the EC, as it does where only the headers are seen.
-/// Where there is no such Code, the EC decides, or its family where all of it is one cause;
-/// then the status, if it means one thing alone. The rest is unknown:
+/// A known `Code` that has one cause decides, even against the EC, which may change. If several
+/// causes share the `Code`, a text in the message decides (OSS publishes no EC for KMS errors),
+/// or else the EC, as it also does if only the headers are known. Without a known `Code` the EC
+/// decides, or its family if all of it has one cause; then the status, if it has one meaning
+/// only. All other errors are unknown:
 ///
-/// - an AccessDenied by an EC that is not known, since OSS may have denied it for many reasons;
-/// - a 403 of the family `0003-` by a number that is not known;
-/// - a 404 by an EC or a Code that is not known. One without either is an object that is not
-///   there: nobody but OSS would say more.
+/// - an AccessDenied with an unknown EC, because OSS may have denied it for many reasons;
+/// - a 403 with an unknown EC of the family `0003-`;
+/// - a 404 with an unknown EC or `Code`. A 404 without either is an object that does not exist:
+///   only OSS would give a reason.
 pub fn diagnose(error: &ErrorResponse) -> Cause {
     let by_ec = || by_ec(error);
     let known = by_code(error).or_else(by_ec).or_else(|| by_status(error));
@@ -101,7 +100,8 @@ fn by_code(error: &ErrorResponse) -> Option<Cause> {
 }
 
 fn by_ec(error: &ErrorResponse) -> Option<Cause> {
-    // Image processing has many ECs. Of another status they may be more than a client's doing.
+    // Image processing has many ECs. With another status the cause may not be the client's
+    // mistake.
     let is_refusal = matches!(error.status, 400 | 409 | 411);
     let known = look_up(ECS, error.number());
     known.filter(|cause| *cause != Cause::BadRequest || is_refusal)
@@ -118,14 +118,14 @@ fn by_status(error: &ErrorResponse) -> Option<Cause> {
     found.filter(|_| error.status != 404 || !says_more)
 }
 
-/// The cause of the first pattern that a text fits.
+/// The cause of the first pattern that a text matches.
 fn look_up(among: &[(&str, Cause)], text: &[u8]) -> Option<Cause> {
     let mut among = among.iter();
     let found = among.find(|(pattern, _)| fits(pattern, text));
     found.map(|(_, cause)| *cause)
 }
 
-/// Whether a text fits a pattern (see [`super::causes::Facts`]).
+/// Whether a text matches a pattern (see [`super::causes::Facts`]).
 fn fits(pattern: &str, text: &[u8]) -> bool {
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), _) => text.ends_with(end.as_bytes()),
@@ -134,15 +134,15 @@ fn fits(pattern: &str, text: &[u8]) -> bool {
     }
 }
 
-/// Where OSS explains an EC that is not known here. `None` for one that is, and for what is
-/// none: an address is made of digits and hyphens alone.
+/// The page on which OSS explains an EC. It is `None` for an EC in the table of causes, and for
+/// a text that is not an EC: an address may only contain digits and hyphens.
 pub fn help(ec: &[u8]) -> Option<String> {
     let text = as_ec(ec)?;
     let is_new = look_up(ECS, ec).is_none();
     is_new.then(|| ["https://api.aliyun.com/troubleshoot?q=", text].concat())
 }
 
-/// An EC as a text, if it is one.
+/// The EC as a text, if it is valid.
 pub fn as_ec(ec: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(ec).ok()?;
     let is_of_ec = |byte: u8| byte.is_ascii_digit() || byte == b'-';
@@ -150,21 +150,21 @@ pub fn as_ec(ec: &[u8]) -> Option<&str> {
     is_one.then_some(text)
 }
 
-/// Those of OSS have 13.
+/// The longest EC that is accepted. OSS's ECs have 13 characters.
 const MAX_EC: usize = 32;
 
-/// The XML in the header `x-oss-err`, by which OSS explains an error to a HEAD: in
-/// Base64 (Alibaba's Python SDKs read it there). Empty if it is no such header.
+/// The XML in the header `x-oss-err`, in which OSS explains an error to a HEAD. It is in Base64
+/// (Alibaba's Python SDKs read it there). Empty if the header is not valid.
 pub fn header_xml(header: &[u8]) -> Vec<u8> {
     STANDARD.decode(header).unwrap_or_default()
 }
 
-/// What [`header_xml`] reads.
+/// Encodes XML as [`header_xml`] reads it.
 pub fn xml_header(xml: &[u8]) -> Vec<u8> {
     STANDARD.encode(xml).into_bytes()
 }
 
-/// The text of an element of OSS's error XML, if it is all there.
+/// The text of an element of OSS's error XML, if the element is complete.
 pub fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let body = body.get(..MAX_BODY).unwrap_or(body);
     let opening = ["<", name, ">"].concat();
@@ -173,7 +173,7 @@ pub fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a [u8]> {
     rest.get(..find(rest, closing.as_bytes())?)
 }
 
-/// Where `wanted` begins in a text.
+/// The position of `wanted` in a text.
 pub(super) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|part| part == wanted)
 }
@@ -384,7 +384,7 @@ mod tests {
                 ec,
                 xml: b"",
             };
-            assert_eq!(judge(&answer), want, "{status} {}", ec.escape_ascii());
+            assert_eq!(verdict(&answer), want, "{status} {}", ec.escape_ascii());
         }
     }
 
@@ -393,7 +393,7 @@ mod tests {
         let xml = xml("SecurityTokenExpired", "");
         let (status, ec, xml) = (404, &b""[..], xml.as_bytes());
         let error = ErrorResponse { status, ec, xml };
-        assert_eq!(judge(&error), Verdict::Innocent);
+        assert_eq!(verdict(&error), Verdict::Innocent);
     }
 
     #[test]
@@ -425,7 +425,7 @@ mod tests {
                 ec: b"",
                 xml: &decoded,
             };
-            assert_eq!(judge(&answer), want, "{code} {ec}");
+            assert_eq!(verdict(&answer), want, "{code} {ec}");
         }
         for garbage in [&b""[..], b"not Base64!", b"/////w=="] {
             let xml = header_xml(garbage);
@@ -434,7 +434,7 @@ mod tests {
                 ec: b"0002-00000007",
                 xml: &xml,
             };
-            assert_eq!(judge(&answer), Rejected(Cause::TokenExpired));
+            assert_eq!(verdict(&answer), Rejected(Cause::TokenExpired));
         }
     }
 
@@ -465,7 +465,7 @@ mod tests {
                 xml: &body[..cut],
             };
             diagnose(&answer);
-            judge(&answer);
+            verdict(&answer);
         }
         let mut long = vec![b' '; MAX_BODY];
         long.extend(b"<Code>SecurityTokenExpired</Code>");

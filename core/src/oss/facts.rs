@@ -1,40 +1,40 @@
-//! How a cause is written down: what it is known by, what alerts, and the macro that reads the
-//! table of [`super::causes`].
+//! The parts of a row in the table of causes, and the macro that reads the table of
+//! [`super::causes`].
 
 use crate::words::words;
 
 words! {
-    /// The rule of `deploy/prometheus/alerts.yml` that a cause belongs to.
+    /// The rule of `deploy/prometheus/alerts.yml` to which a cause belongs.
     pub enum Alert {
-        /// It is a client's own doing: it is counted, and not logged.
+        /// A client's own mistake: it is counted, but not logged.
         None = "none",
         /// The operator must change something.
         Refuses = "OssRefuses",
-        /// OSS's limits are reached.
+        /// A limit of OSS is exceeded.
         Throttled = "OssThrottled",
-        /// OSS, or what is behind it, fails.
+        /// OSS fails, or a service behind it.
         Fails = "OssFails",
     }
 }
 
-/// By what an error is known, for people. A `*` at the begin or end of a code or an EC stands
-/// for whatever is there.
+/// The facts by which a cause is recognized, for documents and tests. A `*` at the beginning or
+/// end of a code or an EC stands for any text.
 #[derive(Debug)]
 pub struct Facts {
-    /// The statuses that OSS sends.
+    /// The statuses that OSS sends with this cause.
     pub statuses: &'static [u16],
-    /// Codes that mean this unless another cause, which shares one, is meant.
+    /// The codes that mean this cause, unless another cause that shares the code applies.
     pub codes: &'static [&'static str],
-    /// Codes that mean this if one of the texts or ECs is there, too.
+    /// The codes that mean this cause if one of the texts or ECs is present, too.
     pub shared: &'static [&'static str],
-    /// Parts of a message by which one of the shared codes means this.
+    /// Parts of the message that select this cause if its code is shared.
     pub texts: &'static [&'static str],
-    /// The ECs.
+    /// The ECs that mean this cause.
     pub ecs: &'static [&'static str],
 }
 
-/// Declares the causes, and what leads to them. What a program does not ask for (the facts for
-/// people, say) is no part of it.
+/// Declares the causes and how they are recognized. Facts that a program does not use, such as
+/// those for documents, are not linked into it.
 macro_rules! causes {
     ($(
         $(#[doc = $meaning:literal])+
@@ -57,21 +57,21 @@ macro_rules! causes {
         }
 
         impl Cause {
-            /// What it means.
+            /// What the cause means.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(Cause::$name => concat!($($meaning),+).trim_ascii_start(),)*
                 }
             }
 
-            /// What an operator should do.
+            /// The fix: what the operator should do.
             pub fn fix(self) -> &'static str {
                 match self {
                     $(Cause::$name => $fix,)*
                 }
             }
 
-            /// By what it is known.
+            /// The facts by which the cause is recognized.
             pub fn facts(self) -> &'static Facts {
                 match self {
                     $(Cause::$name => &Facts {
@@ -84,14 +84,14 @@ macro_rules! causes {
                 }
             }
 
-            /// What it says of the credentials.
+            /// The consequence for the credentials.
             pub fn verdict(self) -> Verdict {
                 match self {
                     $(Cause::$name => verdict!($verdict, $name),)*
                 }
             }
 
-            /// The alert that it belongs to.
+            /// The alert to which the cause belongs.
             pub fn alert(self) -> Alert {
                 match self {
                     $(Cause::$name => Alert::$alert,)*
@@ -99,8 +99,8 @@ macro_rules! causes {
             }
         }
 
-        /// Statuses that mean one thing alone, whatever EC comes with them. (404 alone is less:
-        /// see [`super::error::diagnose`].)
+        /// The statuses that have one meaning only, whatever their EC. (A 404 does not: see
+        /// [`super::error::diagnose`].)
         pub(super) const DECISIVE: &[(u16, Cause)] = &[$($($(($decisive, Cause::$name),)+)?)*];
         pub(super) const CODES: Known = &[$($($(($code, Cause::$name),)+)?)*];
         pub(super) const SHARED: Known = &[$($($(($shared, Cause::$name),)+)?)*];
@@ -109,7 +109,7 @@ macro_rules! causes {
     };
 }
 
-/// What a row says of the credentials.
+/// Converts the `credentials` word of a row to a verdict.
 macro_rules! verdict {
     (Rejected, $cause:ident) => {
         Verdict::Rejected(Cause::$cause)

@@ -1,39 +1,39 @@
-//! The headers that OSS gives a meaning, in lower case.
+//! The headers that have a meaning for OSS, in lower case.
 
-/// What every header of OSS's own begins with.
+/// The prefix of OSS's own headers.
 pub const PREFIX: &str = "x-oss-";
 
-/// The signature.
+/// The header of the signature.
 pub const AUTHORIZATION: &str = "authorization";
-/// The time of a signature of version 1.
+/// The header of the time in a version 1 signature.
 pub const DATE: &str = "date";
-/// The time of a signature of version 4.
+/// The header of the time in a version 4 signature.
 pub const OSS_DATE: &str = "x-oss-date";
-/// The hash of the body, or that it is not signed.
+/// The header of the body's hash, or of the word that says that the body is not signed.
 pub const CONTENT_SHA256: &str = "x-oss-content-sha256";
-/// The token that STS issued with an AccessKey.
+/// The header of the security token that STS issued with an AccessKey.
 pub const SECURITY_TOKEN: &str = "x-oss-security-token";
-/// Of a body; signed where it is given.
+/// The header of the body's media type, which is signed if it is given.
 pub const CONTENT_TYPE: &str = "content-type";
-/// Of a body; signed where it is given.
+/// The header of the body's MD5, which is signed if it is given.
 pub const CONTENT_MD5: &str = "content-md5";
 
-/// Which part of a range past the end is answered: `standard` is that of HTTP (OSS,
-/// "GetObject").
+/// The header that selects the answer to a range that reaches past the end: `standard` is the
+/// answer of HTTP (OSS, "GetObject").
 pub const RANGE_BEHAVIOR: &str = "x-oss-range-behavior";
-/// `true` where OSS has made a download of an object that is to be shown (OSS, "What do I do
-/// if an object is downloaded instead of previewed").
+/// The header that is `true` if OSS turned an object into a download (OSS, "What do I do if an
+/// object is downloaded instead of previewed").
 pub const FORCE_DOWNLOAD: &str = "x-oss-force-download";
-/// The number of an error (OSS, "Error codes").
+/// The header of an error's number (OSS, "Error codes").
 pub const EC: &str = "x-oss-ec";
-/// The XML of an error to a HEAD, in Base64.
+/// The header of an error's XML, in Base64, in the answer to a HEAD.
 pub const ERR: &str = "x-oss-err";
-/// Names a request to Alibaba's support.
+/// The header of the request id, which Alibaba's support asks for.
 pub const REQUEST_ID: &str = "x-oss-request-id";
 
-/// What a client may say of a read: whose header it is decides nothing but the answer to
-/// this client (RFC 9110; the CORS protocol). `x-forwarded-proto` is Envoy's, which finds no
-/// route without it when it selects one again. What most requests have stands first.
+/// The headers that a client may send with a read. They influence only the answer to this
+/// client (RFC 9110; the CORS protocol). `x-forwarded-proto` is Envoy's, which needs it to
+/// select a route again. The most frequent ones come first.
 #[rustfmt::skip]
 pub const OF_REQUESTS: List = List::of(&[
     "x-forwarded-proto", "user-agent", "accept", "accept-encoding", "accept-language", "range",
@@ -42,39 +42,40 @@ pub const OF_REQUESTS: List = List::of(&[
     "if-unmodified-since", "origin", "transfer-encoding",
 ]);
 
-/// What a client may say besides of what it writes: OSS keeps most of them with the object
-/// (OSS, "PutObject").
+/// The headers that a client may also send with a write: OSS stores most of them with the
+/// object (OSS, "PutObject").
 #[rustfmt::skip]
 pub const OF_WRITES: List = List::of(&[
     "cache-control", "content-disposition", "content-encoding", "content-language", CONTENT_MD5,
     CONTENT_TYPE, "expect", "expires",
 ]);
 
-/// What the headers of AWS's protocol begin with, which OSS reads, too.
+/// The prefix of the headers of AWS's protocol, which OSS reads, too.
 pub const AWS_PREFIX: &str = "x-amz-";
 
-/// Whether a header of this lower-case name takes part in a signature.
+/// Whether a header of this lower-case name is part of a signature.
 pub fn is_signed(name: &[u8]) -> bool {
     name.starts_with(PREFIX.as_bytes()) || describes_body(name)
 }
 
-/// Whether a header describes a body, and so means nothing to a read.
+/// Whether a header describes a body, and so has no meaning for a read.
 pub fn describes_body(name: &[u8]) -> bool {
     name == CONTENT_TYPE.as_bytes() || name == CONTENT_MD5.as_bytes()
 }
 
-/// The headers that a signer sets.
+/// The headers that the signer sets.
 #[rustfmt::skip]
 pub const OF_SIGNATURE: List = List::of(&[
     AUTHORIZATION, DATE, OSS_DATE, CONTENT_SHA256, SECURITY_TOKEN,
 ]);
 
-/// A closed list of names, in which each header of a request is looked up.
+/// A fixed list of names, in which each header of a request is looked up.
 #[derive(Clone, Copy, Debug)]
 pub struct List {
-    /// All that are on it.
+    /// All names on the list.
     pub names: &'static [&'static str],
-    /// Which lengths they have, a bit for each: most other names differ in theirs.
+    /// The set of their lengths, one bit for each. Most other names have another length, and
+    /// need no further comparison.
     lengths: u64,
 }
 
@@ -89,7 +90,7 @@ impl List {
         List { names, lengths }
     }
 
-    /// Whether a name is on it.
+    /// Whether a name is on the list.
     pub fn has(&self, name: &[u8]) -> bool {
         let may_be = name.len() < 64 && (self.lengths >> name.len()) & 1 == 1;
         may_be && self.names.iter().any(|known| known.as_bytes() == name)

@@ -1,5 +1,5 @@
-//! Facts of Object Storage Service, as Alibaba Cloud documents them. Nothing here knows
-//! of settings or credentials.
+//! Facts about Object Storage Service, as Alibaba Cloud documents them. This module knows no
+//! settings and no credentials.
 
 pub mod causes;
 pub mod details;

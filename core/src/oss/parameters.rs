@@ -1,15 +1,15 @@
-//! What the (decoded) parameters of a query ask for.
+//! The meaning of (decoded) query parameters.
 
-/// What a (decoded) name of a parameter means to OSS.
+/// What a (decoded) parameter name means to OSS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Part of a signed URL.
+    /// The parameter is part of a signed URL.
     Signature,
-    /// A sub-resource: another operation than reading or writing the object.
+    /// The parameter is a sub-resource: another operation than reading or writing the object.
     Operation,
-    /// Changes what a read answers: `response-*`, `x-oss-*`, `versionId`.
+    /// The parameter changes the answer to a read: `response-*`, `x-oss-*`, `versionId`.
     Modifier,
-    /// Nothing, on an object; on the bucket it may be one of a list.
+    /// The parameter means nothing on an object; on a bucket it may be an argument of a list.
     Other,
 }
 
@@ -26,7 +26,7 @@ pub fn meaning(name: &[u8]) -> Meaning {
     }
 }
 
-/// A sub-resource that is no mere modifier of a read.
+/// Whether a name is a sub-resource that does more than modify a read.
 pub fn is_operation(name: &[u8]) -> bool {
     let modifies = name.starts_with(b"response-")
         || name.starts_with(b"x-oss-")
@@ -37,13 +37,13 @@ pub fn is_operation(name: &[u8]) -> bool {
     is_newer_operation(name) || (is_subresource(name) && !modifies)
 }
 
-/// An operation that signature V1 does not cover in any SDK that we know.
+/// Whether an operation is one that signature V1 does not cover in any SDK that we know.
 pub fn is_newer_operation(name: &[u8]) -> bool {
     NEWER.iter().any(|known| known.as_bytes() == name)
 }
 
-/// Whether an operation takes this argument: a parameter that belongs to it and means
-/// nothing else to OSS. `list` is ListObjects.
+/// Whether an operation takes this argument: a parameter that belongs to it and has no other
+/// meaning. `list` is ListObjects.
 pub fn takes(operation: &[u8], argument: &[u8]) -> bool {
     let known = ARGUMENTS
         .iter()
@@ -51,15 +51,14 @@ pub fn takes(operation: &[u8], argument: &[u8]) -> bool {
     known.is_some_and(|(_, arguments)| arguments.iter().any(|known| known.as_bytes() == argument))
 }
 
-/// Parameters by which a URL is signed: V1, V2 and V4 (OSS, "Add signatures to URLs"),
-/// and in AWS's way, which OSS accepts, too.
+/// Whether a parameter is part of a URL signature: V1, V2 and V4 (OSS, "Add signatures to
+/// URLs"), or AWS's, which OSS accepts, too.
 pub fn is_signature_parameter(name: &[u8]) -> bool {
     let beginning = name.get(..AWS.len()).unwrap_or_default();
     beginning.eq_ignore_ascii_case(AWS) || is_one_of(name, SIGNATURE)
 }
 
-/// Parameters that a signed URL has beside its signature, and that mean
-/// nothing without it.
+/// Whether a parameter comes with a URL signature, and means nothing without it.
 pub fn belongs_to_signature(name: &[u8]) -> bool {
     is_signature_parameter(name) || is_one_of(name, BESIDE_SIGNATURE)
 }
@@ -70,7 +69,7 @@ fn is_one_of(name: &[u8], words: &[&str]) -> bool {
         .any(|word| word.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// What AWS's begin with.
+/// The prefix of AWS's parameters.
 const AWS: &[u8] = b"x-amz-";
 #[rustfmt::skip]
 const SIGNATURE: &[&str] = &[
@@ -80,15 +79,15 @@ const SIGNATURE: &[&str] = &[
 ];
 const BESIDE_SIGNATURE: &[&str] = &["Expires", "x-oss-date", "x-oss-additional-headers"];
 
-/// Whether a name is of a sub-resource, which signature V1 covers.
+/// Whether a name is a sub-resource, which signature V1 covers.
 pub fn is_subresource(name: &[u8]) -> bool {
     SUBRESOURCES
         .binary_search_by(|known| known.as_bytes().cmp(name))
         .is_ok()
 }
 
-/// The union of oss2 2.19.1 (`auth.py`, `_subresource_key_set`) and
-/// alibabacloud-oss-v2 (`signer/v1.py`, which adds `cloudboxes`), sorted.
+/// The sub-resources of the SDKs: the union of oss2 2.19.1 (`auth.py`, `_subresource_key_set`)
+/// and alibabacloud-oss-v2 (`signer/v1.py`, which adds `cloudboxes`), sorted.
 #[rustfmt::skip]
 const SUBRESOURCES: &[&str] = &[
     "accessPoint", "accessPointPolicy", "acl", "append", "asyncFetch", "bucketArchiveDirectRead",
@@ -109,7 +108,7 @@ const SUBRESOURCES: &[&str] = &[
     "x-oss-target-redundancy-type", "x-oss-traffic-limit", "x-oss-write-get-object-response",
 ];
 
-/// Sub-resources of SDKs from 2026 that are not in those lists.
+/// The sub-resources of SDKs from 2026 that are missing in those lists.
 #[rustfmt::skip]
 const NEWER: &[&str] = &[
     "accessPointConfigForObjectProcess", "accessPointForObjectProcess",
@@ -118,9 +117,9 @@ const NEWER: &[&str] = &[
     "userDefinedLogFieldsConfig",
 ];
 
-/// The operations that take arguments, and these (OSS, "ListObjects", "ListObjectsV2",
-/// "ListObjectVersions", "ListMultipartUploads", "ListParts", "DeleteMultipleObjects",
-/// "ListBucketInventory", "GetBucketReplicationProgress").
+/// The operations that take arguments, and their arguments (OSS, "ListObjects",
+/// "ListObjectsV2", "ListObjectVersions", "ListMultipartUploads", "ListParts",
+/// "DeleteMultipleObjects", "ListBucketInventory", "GetBucketReplicationProgress").
 #[rustfmt::skip]
 const ARGUMENTS: &[(&str, &[&str])] = &[
     ("list", &["list-type", "prefix", "delimiter", "marker", "max-keys", "start-after",

@@ -1,10 +1,10 @@
-//! What a client may see of an error of OSS.
+//! The parts of an OSS error that a client may see.
 
 use super::error::find;
 
-/// An error's XML with those elements alone that tell nothing of how the request was signed.
-/// That of SignatureDoesNotMatch repeats the string to sign, with the security token in it
-/// (OSS, "Error responses"). `None` if it is no such XML, or has no `Code`.
+/// An error's XML, reduced to the elements that do not show how the request was signed. The XML
+/// of SignatureDoesNotMatch repeats the string to sign, including the security token (OSS,
+/// "Error responses"). `None` if the text is not such XML, or has no `Code`.
 pub fn without_secrets(xml: &[u8]) -> Option<Vec<u8>> {
     let opening = b"<Error>";
     let mut rest = xml.get(find(xml, opening)? + opening.len()..)?;
@@ -12,7 +12,7 @@ pub fn without_secrets(xml: &[u8]) -> Option<Vec<u8>> {
     let mut has_code = false;
     while let Some((name, value, behind)) = first_element(rest) {
         rest = behind;
-        // An element in it is none that we know.
+        // An element that contains other elements is not one of the known ones.
         if SHOWN.contains(&name) && !value.contains(&b'<') {
             has_code |= name == "Code";
             show(name, value, &mut shown);
@@ -21,7 +21,7 @@ pub fn without_secrets(xml: &[u8]) -> Option<Vec<u8>> {
     has_code.then(|| error_xml(&shown))
 }
 
-/// An error of ours, in OSS's form.
+/// An error of the filter, in OSS's format.
 pub fn error_with_code(code: &str) -> Vec<u8> {
     let mut shown = Vec::new();
     show("Code", code.as_bytes(), &mut shown);
@@ -38,7 +38,7 @@ fn error_xml(elements: &[u8]) -> Vec<u8> {
     [beginning, elements, b"</Error>\n"].concat()
 }
 
-/// The first element of some: its name, what is in it, and what is behind it.
+/// The first element of a text: its name, its content, and the rest of the text.
 fn first_element(xml: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let inner = xml.trim_ascii_start().strip_prefix(b"<")?;
     let (name, inner) = inner.split_at_checked(find(inner, b">")?)?;
@@ -49,7 +49,7 @@ fn first_element(xml: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     Some((name, value, behind))
 }
 
-/// Whether all of an error's XML has come.
+/// Whether an error's XML is complete.
 pub fn is_complete(xml: &[u8]) -> bool {
     find(xml, b"</Error>").is_some()
 }

@@ -1,38 +1,38 @@
-//! Which parameters make a URL a signed one (OSS, "Add signatures to URLs").
+//! Recognizes a signed URL by its parameters (OSS, "Add signatures to URLs").
 
 use super::parameters::is_signature_parameter;
 use super::target::Parameter;
 
-/// A way to sign a URL: its parameters.
+/// A kind of URL signature and its parameters.
 struct Kind {
-    /// Each must be there once, and have this value, or any where there is none.
+    /// The required parameters; each is given once, with this value or, if `None`, any value.
     required: &'static [(&'static str, Option<&'static str>)],
-    /// Each may be there once. With a `*` at the end it stands for all that begin so: the
-    /// signature covers them.
+    /// The optional parameters; each may be given once. A `*` at the end stands for any ending:
+    /// the signature covers these parameters.
     optional: &'static [&'static str],
 }
 
 #[rustfmt::skip]
 const KINDS: [Kind; 4] = [
-    // V1.
+    // Signature version 1.
     Kind {
         required: &[("OSSAccessKeyId", None), ("Expires", None), ("Signature", None)],
         optional: &["security-token"],
     },
-    // V2.
+    // Signature version 2.
     Kind {
         required: &[("x-oss-signature-version", Some("OSS2")), ("x-oss-expires", None),
                     ("x-oss-access-key-id", None), ("x-oss-signature", None)],
         optional: &["x-oss-additional-headers", "security-token"],
     },
-    // V4.
+    // Signature version 4.
     Kind {
         required: &[("x-oss-signature-version", Some("OSS4-HMAC-SHA256")),
                     ("x-oss-credential", None), ("x-oss-date", None), ("x-oss-expires", None),
                     ("x-oss-signature", None)],
         optional: &["x-oss-additional-headers", "x-oss-security-token"],
     },
-    // AWS's V4.
+    // AWS's signature version 4.
     Kind {
         required: &[("X-Amz-Algorithm", Some("AWS4-HMAC-SHA256")), ("X-Amz-Credential", None),
                     ("X-Amz-Date", None), ("X-Amz-Expires", None), ("X-Amz-SignedHeaders", None),
@@ -41,8 +41,8 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// Whether these are the parameters of a whole signed URL: all of one kind, each once
-/// and not empty, and none of another.
+/// Whether these are the parameters of a complete signed URL: all of one kind, each once and
+/// not empty, and none of another kind.
 pub fn is_whole(parameters: &[Parameter]) -> bool {
     KINDS.iter().any(|kind| kind.is_whole(parameters))
 }
@@ -68,7 +68,7 @@ impl Kind {
                 .all(|parameter| is_good(parameter) && once(parameter))
     }
 
-    /// The value that a parameter of this kind must have, if it is one.
+    /// The required value of a parameter, if the parameter belongs to this kind.
     fn value(&self, name: &[u8]) -> Option<Option<&'static str>> {
         let mut required = self.required.iter();
         let required = required.find(|(known, _)| known.as_bytes() == name);

@@ -1,5 +1,5 @@
-//! The request target, decoded as OSS decodes it and encoded again in the one
-//! canonical way: what is signed is the very text that leaves.
+//! The request target. It is decoded as OSS decodes it, and encoded in the canonical form, so
+//! that the signed text is the one that is sent.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,8 @@ use super::encoding::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     path: Vec<u8>,
-    /// `None`: the key is the path without its slash, since nothing in it is encoded.
+    /// The object key. `None` means that the path has no encoded character, so the key is the
+    /// path without its slash.
     key: Option<Vec<u8>>,
     parameters: Vec<Parameter>,
 }
@@ -19,15 +20,15 @@ pub struct Target {
 /// A query parameter, decoded. OSS reads `a` and `a=` alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Any bytes.
+    /// The name: any bytes.
     pub name: Vec<u8>,
-    /// Any bytes; empty where there is none.
+    /// The value: any bytes; empty if there is none.
     pub value: Vec<u8>,
 }
 
 impl Target {
-    /// Reads an origin-form target: a path and, behind the first `?`, a query.
-    /// `None` if it does not begin with `/`.
+    /// Parses an origin-form target: a path and, after the first `?`, a query. `None` if it
+    /// does not begin with `/`.
     pub fn parse(raw: &[u8]) -> Option<Target> {
         let (path, query) = match raw.iter().position(|&byte| byte == b'?') {
             Some(at) => (raw.get(..at)?, raw.get(at + 1..)?),
@@ -66,7 +67,7 @@ impl Target {
         }
     }
 
-    /// The same query on another object.
+    /// A target with the same query and another object key.
     pub fn with_key(&self, key: Vec<u8>) -> Target {
         Target {
             parameters: self.parameters.clone(),
@@ -74,7 +75,7 @@ impl Target {
         }
     }
 
-    /// The object key, decoded: any bytes. Empty for the bucket itself.
+    /// The object key, decoded: any bytes. It is empty for the bucket itself.
     pub fn key(&self) -> &[u8] {
         match &self.key {
             Some(key) => key,
@@ -82,17 +83,17 @@ impl Target {
         }
     }
 
-    /// The canonical path, `/` and the encoded key, without a bucket.
+    /// The canonical path: `/` and the encoded key, without a bucket.
     pub fn path(&self) -> &[u8] {
         &self.path
     }
 
-    /// The parameters in the order of the request.
+    /// The parameters, in the order of the request.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
 
-    /// Keeps the parameters that `keep` accepts, if it has no error.
+    /// Keeps the parameters that `keep` accepts, and returns the first error of `keep`.
     pub fn try_retain_parameters<E>(
         &mut self,
         keep: impl Fn(&Parameter) -> Result<bool, E>,
@@ -108,8 +109,8 @@ impl Target {
         result
     }
 
-    /// The canonical query of V4: encoded, then sorted by name and value, with
-    /// no `=` behind a name that has no value.
+    /// The canonical query of V4: encoded, then sorted by name and value, without `=` after a
+    /// name that has no value.
     pub fn canonical_query(&self) -> Vec<u8> {
         if self.parameters.is_empty() {
             return Vec::new();
@@ -140,7 +141,7 @@ impl Target {
         query
     }
 
-    /// The `:path` that leaves for OSS: the canonical path and query.
+    /// The `:path` that is sent to OSS: the canonical path and query.
     pub fn wire(&self) -> Cow<'_, [u8]> {
         match self.parameters.is_empty() {
             true => Cow::Borrowed(&self.path),

@@ -1,14 +1,14 @@
 //! The time formats of OSS and of the credentials-URI protocol. Times
 //! are seconds since 1970-01-01T00:00:00Z.
 
-/// `20251205T144803Z`, as in `x-oss-date` of V4. The first eight characters
+/// Formats a time like `20251205T144803Z`, as in `x-oss-date` of V4. The first eight characters
 /// are the date of the credential scope.
 pub fn basic(unix_time: u64) -> String {
     let [year, month, day, hour, minute, second] = civil(unix_time);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
-/// `Fri, 05 Dec 2025 14:48:03 GMT`, as in `Date` (RFC 9110, section 5.6.7).
+/// Formats a time like `Fri, 05 Dec 2025 14:48:03 GMT`, as in `Date` (RFC 9110, section 5.6.7).
 pub fn http_date(unix_time: u64) -> String {
     const WEEKDAYS: &str = "Thu Fri Sat Sun Mon Tue Wed";
     let name = |of: &'static str, place| of.split(' ').nth(place as usize).unwrap_or_default();
@@ -17,7 +17,7 @@ pub fn http_date(unix_time: u64) -> String {
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
-/// Reads what [`http_date`] writes. The day of the week is taken for what it is.
+/// Parses the format of [`http_date`]. The day of the week is not checked.
 pub fn parse_http_date(text: &str) -> Option<u64> {
     let (_, text) = text.split_once(", ")?;
     let mut parts = text.strip_suffix(" GMT")?.split(' ');
@@ -29,13 +29,14 @@ pub fn parse_http_date(text: &str) -> Option<u64> {
     parts.next().is_none().then(|| parse_rfc3339_utc(&date))?
 }
 
-/// `2025-12-05T14:48:03Z`, as in the credentials-URI protocol and in requests to STS.
+/// Formats a time like `2025-12-05T14:48:03Z`, as in the credentials-URI protocol and in
+/// requests to STS.
 pub fn rfc3339_utc(unix_time: u64) -> String {
     let [year, month, day, hour, minute, second] = civil(unix_time);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Reads `2006-01-02T15:04:05Z`, the `Expiration` of the credentials-URI
+/// Parses a time like `2006-01-02T15:04:05Z`, as in the `Expiration` of the credentials-URI
 /// protocol. A fraction of a second is accepted and dropped.
 pub fn parse_rfc3339_utc(text: &str) -> Option<u64> {
     let text = text.strip_suffix('Z')?;
@@ -55,8 +56,8 @@ pub fn parse_rfc3339_utc(text: &str) -> Option<u64> {
 const DAY: u64 = 24 * 3600;
 const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
 
-/// Year, month, day, hour, minute, second. Days are counted in eras of 400 years that
-/// begin on 1 March, so that the leap day is the last of its year.
+/// The year, month, day, hour, minute and second of a time. Days are counted in eras of 400
+/// years that begin on 1 March, so that the leap day is the last day of its year.
 fn civil(unix_time: u64) -> [u64; 6] {
     let days = unix_time / DAY + DAYS_FROM_0000_03_01;
     let of_era = days % DAYS_OF_ERA;
@@ -80,7 +81,7 @@ fn civil(unix_time: u64) -> [u64; 6] {
 const DAYS_OF_ERA: u64 = 146_097;
 const DAYS_FROM_0000_03_01: u64 = 719_468;
 
-/// Days since 1970-01-01; `None` for a date that does not exist or is earlier.
+/// The number of days since 1970-01-01; `None` for a date that does not exist or is earlier.
 fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
@@ -122,7 +123,7 @@ fn fields(text: &str, separator: char, widths: [usize; 3]) -> Option<[u64; 3]> {
 mod tests {
     use super::*;
 
-    /// Values from GNU date: `date -u -d @N`.
+    /// The expected values come from GNU date: `date -u -d @N`.
     #[test]
     fn formats_agree_with_the_calendar() {
         for (unix_time, basic_form, http_form) in [

@@ -1,16 +1,16 @@
-//! What to do to the headers of a message.
+//! Edits of a message's headers.
 
 use std::borrow::Cow;
 
 use crate::signing::SignedHeaders;
 
-/// What to do to the headers of a request or a response before it goes on, in this order.
+/// Edits of the headers of a request or a response, applied in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Names to remove, in lower case.
+    /// The names of headers to remove, in lower case.
     pub remove: Vec<Vec<u8>>,
-    /// Headers to set, in place of any of their names.
+    /// Headers to set; each replaces all headers of its name.
     pub set: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
-    /// Headers to add: none of their names is there any more.
+    /// Headers to add; no header of their names is left.
     pub add: Option<SignedHeaders>,
 }

@@ -1,4 +1,4 @@
-//! Who may come in, before anything is said of where the request goes.
+//! Access control of a request, before its target on OSS is determined.
 
 use super::Incoming;
 use super::paths::has_dot_segment;
@@ -6,26 +6,27 @@ use super::place::{Place, check_unambiguous};
 use super::reply::Reason;
 use crate::access::{Access, Passed};
 
-/// A request that has been let in.
+/// A request that passed access control.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entered<'a> {
-    /// The path and query that are there now, which may be of an earlier attempt.
+    /// The current path and query, which an earlier attempt may have changed.
     pub now: &'a [u8],
-    /// The path and query that the client has sent.
+    /// The path and query that the client sent.
     pub sent: &'a [u8],
-    /// What is left of these without the signature of the URL, and which key has signed it.
+    /// The client's path and query without the signature of the URL, and the key that signed
+    /// it.
     pub passed: Passed<'a>,
 }
 
-/// Lets a request in, or says why not. `access`: the checks of its route. `place`: where it
-/// meets the filter, which matters if its path is changed.
+/// Checks whether a request may enter. `access` holds the checks of its route. `place` is where
+/// the filter meets the request, which matters if the path is changed.
 pub fn enter<'a>(
     access: Option<&Access>,
     incoming: &Incoming<'a>,
     place: Option<&'a Place>,
 ) -> Result<Entered<'a>, Reason> {
     let now = incoming.header(b":path");
-    // An attempt before this one has been let in, and has taken off what was checked.
+    // An earlier attempt passed the checks, and removed the parts that were checked.
     let earlier = place.and_then(|place| place.sent(now));
     let sent = earlier.unwrap_or(now);
     let as_it_is = Passed {
@@ -46,8 +47,8 @@ pub fn enter<'a>(
     Ok(Entered { now, sent, passed })
 }
 
-/// On another route another spelling of the path may be checked; so there is but one, which
-/// nothing behind reads as another path.
+/// Requires the one spelling of a path that no later component reads as another path. With
+/// another spelling, the request could take a route with other checks.
 fn check_one_spelling(target: &[u8]) -> Result<(), Reason> {
     let path = target.split(|byte| *byte == b'?').next();
     let path = path.unwrap_or_default();
@@ -59,16 +60,16 @@ fn check_one_spelling(target: &[u8]) -> Result<(), Reason> {
 }
 
 impl Entered<'_> {
-    /// The path and query to set, of a request that is not signed here.
+    /// The path and query to set on a request that is not signed here.
     pub fn path(&self) -> Option<Vec<u8>> {
         let path = &self.passed.path;
         (**path != *self.now).then(|| path.to_vec())
     }
 
-    /// What the attempts that follow must know of this, if `path` is what leaves: both, with
-    /// a NUL between them. Envoy shows a retry the request as the attempt before it has left
-    /// it: it must be neither mapped twice nor, where it was checked, asked for the signature
-    /// or the header that it has had. Among the listener's filters it does not come again.
+    /// The note for later attempts, if `path` is sent: both paths, with a NUL between them.
+    /// Envoy shows a retry the request as the earlier attempt left it. So the retry must not
+    /// map the path again; nor may it require the signature or the header that was checked and
+    /// removed. Among the listener's filters no retry comes back to the filter.
     pub fn note(&self, path: &[u8], place: Option<&Place>, checked: bool) -> Option<Vec<u8>> {
         let comes_again = matches!(place, Some(Place::Cluster { .. }));
         let is_needed = comes_again && (checked || *path != *self.sent);

@@ -1,4 +1,5 @@
-//! Which headers of a client leave: a closed list, and what the route's settings name.
+//! Selects the headers of a client that are sent to OSS: a fixed list, and those that the
+//! route's settings name.
 
 use super::Incoming;
 use super::reply::Reason;
@@ -7,18 +8,18 @@ use crate::config::choices::{Method, Ranges};
 use crate::oss::headers::{self, AWS_PREFIX, OF_REQUESTS, OF_SIGNATURE, OF_WRITES};
 use crate::signing::Header;
 
-/// The headers of a client, as they leave.
+/// The headers of a request to OSS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// The names of those that must not leave.
+    /// The names of the headers to remove.
     pub remove: Vec<Vec<u8>>,
-    /// Those of ours, in place of a client's.
+    /// The filter's own headers, which replace a client's.
     pub set: Vec<Header>,
-    /// Those of all that leave that a signature covers.
+    /// All headers that are part of the signature.
     pub signed: Vec<Header>,
 }
 
-/// Tells the headers of a request that we sign apart.
+/// Sorts the headers of a request that the filter signs.
 pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split, Reason> {
     let set = ours(route, method, range(incoming)?);
     let mut split = Split {
@@ -40,8 +41,8 @@ pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split
             if split.signed.iter().any(|(known, _)| known == name) {
                 return Err(Reason::DuplicateHeader);
             }
-            // The spaces around it are no part of a value (RFC 9110, section 5.5), and OSS
-            // does not see them.
+            // Spaces around a value are not part of it (RFC 9110, section 5.5), and OSS does
+            // not see them.
             let value = value.trim_ascii().to_vec();
             split.signed.push((name.to_owned(), value));
         }
@@ -49,11 +50,12 @@ pub fn split(route: &Route, method: Method, incoming: &Incoming) -> Result<Split
     Ok(split)
 }
 
-/// The headers that we add to a request, and sign. Those of an attempt before still stand on it.
+/// The headers that the filter adds to a request and signs. Those of an earlier attempt may
+/// still be on it.
 fn ours(route: &Route, method: Method, range: Option<&[u8]>) -> Vec<Header> {
     let mut ours = route.rules.add_headers.clone();
-    // Of several ranges in one header, OSS serves the first (OSS, "Range"), but refuses them
-    // where it is told to be as strict as HTTP. Other units mean nothing to either.
+    // Of several ranges in one header, OSS serves the first (OSS, "Range"), but refuses them if
+    // it is asked to follow the HTTP standard. Neither knows other units.
     let is_one = |range: &[u8]| range.starts_with(b"bytes=") && !range.contains(&b',');
     let is_read = method == Method::Get && route.rules.ranges == Ranges::Standard;
     if is_read && range.is_some_and(is_one) {
@@ -62,8 +64,8 @@ fn ours(route: &Route, method: Method, range: Option<&[u8]>) -> Vec<Header> {
     ours
 }
 
-/// What a request asks for of an object. Two ranges are none of HTTP's (RFC 9110, section
-/// 5.3), and whoever stands between may take either.
+/// The range that a request asks for. Two `range` headers are not valid HTTP (RFC 9110, section
+/// 5.3), and a component in between may take either.
 fn range<'a>(incoming: &Incoming<'a>) -> Result<Option<&'a [u8]>, Reason> {
     let headers = incoming.headers.iter();
     let mut ranges = headers.filter(|(name, _)| *name == b"range");
@@ -74,8 +76,8 @@ fn range<'a>(incoming: &Incoming<'a>) -> Result<Option<&'a [u8]>, Reason> {
     }
 }
 
-/// The names of those headers that must not leave with a client's signed URL. What
-/// describes a body may be part of its signature, even of a read.
+/// The names of the headers to remove from a client's signed URL request. Headers that describe
+/// a body may be part of its signature, even with a read.
 pub fn unwanted(
     route: &Route,
     method: Method,
@@ -103,11 +105,11 @@ fn may_leave(route: &Route, method: Method, name: &[u8]) -> bool {
     if name.first() == Some(&b':') || OF_REQUESTS.has(name) {
         return true;
     }
-    // The signature is ours, and says nothing of AWS's headers.
+    // The filter's signature does not cover AWS's headers.
     if OF_SIGNATURE.has(name) || name.starts_with(AWS_PREFIX.as_bytes()) {
         return false;
     }
-    // They mean nothing to a read.
+    // These headers have no meaning for a read.
     if OF_WRITES.has(name) {
         return method.is_write();
     }

@@ -1,5 +1,5 @@
-//! What may leave for OSS: a client's request in, the request to sign out, or
-//! the reason why not; and what a client sees of the answer.
+//! The policy of a route: which client requests are sent to OSS and in which form, or why they
+//! are refused; and what a client sees of the response.
 
 pub mod edits;
 pub mod entry;
@@ -25,23 +25,25 @@ use parameters::Asks;
 pub use place::Place;
 use reply::Reason;
 
-/// A client's request, as the host gives it.
+/// A client's request, as the host provides it.
 #[derive(Clone, Copy)]
 #[expect(
     missing_debug_implementations,
     reason = "it has headers of the client, which nobody is to see"
 )]
 pub struct Incoming<'a> {
-    /// Names in lower case, pseudo-headers (`:method`, `:path`) among them.
+    /// The headers: names in lower case, including pseudo-headers (`:method`, `:path`).
     pub headers: &'a [(&'a [u8], &'a [u8])],
     /// The time, in seconds since 1970.
     pub now: u64,
-    /// Whether some requests are checked that may pass elsewhere.
+    /// Whether some requests must pass checks that others need not pass: see
+    /// [`Config::checks_access`](crate::config::Config::checks_access).
     pub guards: bool,
 }
 
-/// Where a request meets the filter. It is asked only where that makes a difference, since it
-/// is a call to the host: what leaves as it has come leaves so everywhere.
+/// Asks for the place where the filter meets the request. It is called only if that makes a
+/// difference, because it costs a call to the host. A request that is sent unchanged does not
+/// depend on it.
 pub type AskPlace<'a> = &'a dyn Fn() -> Place;
 
 impl<'a> Incoming<'a> {
@@ -53,65 +55,65 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// What the settings say of a request that is not refused.
+/// The decision about a request that is not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may leave once it is signed.
+    /// The request must be signed.
     Signed(Outgoing),
-    /// It carries a signature of its own, which OSS will judge.
+    /// The request has a signature of its own, which OSS will verify.
     Presigned {
-        /// What to do to it before it leaves.
+        /// The edits to make before it is sent.
         edits: Edits,
-        /// To be remembered for the attempts that follow: see [`Entered::note`].
+        /// The note for later attempts: see [`Entered::note`].
         note: Option<Vec<u8>>,
     },
 }
 
-/// A request that may leave once it is signed.
+/// A request that is sent once it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     method: Method,
     target: Target,
-    /// The new `:path`, where the client's is not the canonical one.
+    /// The new `:path`, if the client's is not canonical.
     path: Option<Vec<u8>>,
     host: Host,
-    /// To be remembered for the attempts that follow: see [`Entered::note`].
+    /// The note for later attempts: see [`Entered::note`].
     pub note: Option<Vec<u8>>,
-    /// Which key has signed the client's URL.
+    /// The key that signed the client's URL.
     pub key: Option<Key>,
     headers: Split,
 }
 
-/// How a request's `Host` becomes that of the settings.
+/// How a request's `Host` becomes the one of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Host {
-    /// It is that already.
+    /// The host is already right.
     Same,
-    /// The filter sets it.
+    /// The filter sets the host.
     Set,
-    /// The route sets it, behind the filter. The signature covers it, so that OSS refuses
-    /// a request that leaves with another.
+    /// The route sets the host after the filter. The signature covers it, so OSS refuses the
+    /// request if it arrives with another host.
     Signed,
 }
 
-/// A request while it is judged.
+/// A request for which the decision is being made.
 struct Asked<'a> {
     route: &'a Route,
     incoming: Incoming<'a>,
     ask_place: AskPlace<'a>,
     method: Method,
     entered: &'a Entered<'a>,
-    /// What is left of the client's path and query.
+    /// The client's path and query, after the checks.
     target: Target,
-    /// Whether there is a parameter of a signed URL.
+    /// Whether the query has a parameter of a signed URL.
     signs_itself: bool,
 }
 
-/// Decides whether a request may leave, and in which form.
+/// Decides whether a request may be sent, and in which form.
 pub fn admit(route: &Route, incoming: Incoming, ask_place: AskPlace) -> Result<Admission, Reason> {
     let host_now = incoming.header(b":authority");
     let method = allowed_method(route, incoming.header(b":method"))?;
-    // A path that an earlier attempt has mapped would be mapped again.
+    // Without the note of an earlier attempt, a mapped path would be mapped again.
     let place = route.needs_note().then(ask_place);
     let entered = entry::enter(route.access.as_deref(), &incoming, place.as_ref())?;
     let path = &*entered.passed.path;
@@ -147,8 +149,8 @@ fn allowed_method(route: &Route, method: &[u8]) -> Result<Method, Reason> {
 }
 
 impl Asked<'_> {
-    /// A request that leaves with our signature. `host_now`: what is there, which may be of
-    /// an earlier attempt.
+    /// Admits a request that the filter will sign. `host_now` is the current host, which an
+    /// earlier attempt may have set.
     fn sign(self, place: Option<&Place>, host_now: &[u8]) -> Result<Admission, Reason> {
         let Asked {
             route,
@@ -182,7 +184,8 @@ impl Asked<'_> {
         };
         let (mut path, mut host) = (None, Host::Same);
         if !is_same && is_listener() {
-            // It leaves as the client has spelled it, but for what the route rewrites.
+            // The request is sent as the client spelled it, except for the rewrites of the
+            // route.
             if target.parameters().len() != asked_parameters {
                 return Err(match self.signs_itself {
                     true => Reason::PresignedUrl,
@@ -208,8 +211,8 @@ impl Asked<'_> {
         }))
     }
 
-    /// A client's signed URL. Any change to its path or query would break it. Not even
-    /// here do two signatures leave, or what is not allowed.
+    /// Admits a client's signed URL. Any change to its path or query would break the signature.
+    /// Two signatures are never sent, and the settings apply here as well.
     fn pass(self, place: Option<&Place>, host_now: &[u8]) -> Result<Admission, Reason> {
         let Asked {
             route,
@@ -242,8 +245,8 @@ impl Asked<'_> {
     }
 }
 
-/// Whether all bytes are the same, eight at a time: WASI's C library, by which slices are
-/// compared, takes one at a time, and these are the longest that every request has.
+/// Whether two texts are equal, compared in steps of eight bytes. Slices are compared by WASI's
+/// C library, which goes byte by byte, and these are the longest texts of every request.
 fn are_same(some: &[u8], others: &[u8]) -> bool {
     let ((words, rest), (other_words, other_rest)) = (some.as_chunks(), others.as_chunks());
     let mut pairs = words.iter().zip(other_words);
@@ -253,13 +256,13 @@ fn are_same(some: &[u8], others: &[u8]) -> bool {
 }
 
 impl Outgoing {
-    /// Whether the client has asked for an answer with a disposition of its own.
+    /// Whether the client asked for a `content-disposition` of its own in the response.
     pub fn asks_for_disposition(&self) -> bool {
         let mut parameters = self.target.parameters().iter();
         parameters.any(|parameter| parameter.name == b"response-content-disposition")
     }
 
-    /// Signs the request as of `now`, in seconds since 1970: what to do to its headers.
+    /// Signs the request at `now`, in seconds since 1970, and returns the edits of its headers.
     pub fn sign(self, route: &Route, signer: &mut Signer, now: u64) -> Edits {
         let host = route.host.as_str();
         let request = Request {

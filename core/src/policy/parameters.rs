@@ -1,4 +1,4 @@
-//! What a query asks for, and which of its parameters leave.
+//! Checks the query: the operation that it asks for, and the parameters that are forwarded.
 
 use super::reply::Reason;
 use crate::config::Route;
@@ -6,18 +6,18 @@ use crate::config::choices::{Method, UnknownParameters};
 use crate::oss::parameters::{Meaning, belongs_to_signature, meaning, takes};
 use crate::oss::target::{Parameter, Target};
 
-/// What a request asks of OSS.
+/// The operation that a request asks OSS for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asks {
-    /// To read, write or delete an object.
+    /// The request reads, writes or deletes an object.
     Object,
-    /// For these operations, which the settings let pass.
+    /// The request asks for these operations, which the settings allow.
     Operations(Vec<Vec<u8>>),
 }
 
 impl Asks {
-    /// What a request asks, on the bucket or on an object; an error if the settings do
-    /// not let it pass.
+    /// The operation that a request asks for, on the bucket or on an object. It is an error if
+    /// the settings do not allow it.
     pub fn of(
         route: &Route,
         method: Method,
@@ -36,7 +36,7 @@ impl Asks {
         if !is_bucket {
             return Ok(Asks::Object);
         }
-        // The index document is for those who read, and ask for no list in particular.
+        // A read with an argument of a list gets the list, not the index document.
         let lists = method.is_read() && names().any(|name| takes(LIST, name));
         let operation = if method.is_read() { LIST } else { BUCKET };
         let has_index = route.rules.index_document.is_some() && !method.is_write();
@@ -49,15 +49,15 @@ impl Asks {
         }
     }
 
-    /// Whether it is for another operation than one on an object itself.
+    /// Whether the request asks for something else than an object itself.
     pub fn is_operation(&self) -> bool {
         *self != Asks::Object
     }
 
-    /// Whether a parameter leaves or is dropped; an error if the request must be
-    /// refused for it. Lists say what passes: OSS may give a name a meaning tomorrow. So
-    /// what is not known is dropped where that is harmless, which is with a read of an
-    /// object, and refused elsewhere.
+    /// Whether a parameter is forwarded (`true`) or dropped; an error if it must be refused.
+    /// Only listed parameters are forwarded, because OSS may give any name a meaning later. An
+    /// unknown parameter is dropped if that is harmless, which is with a read of an object, and
+    /// refused otherwise.
     pub fn lets_leave(
         &self,
         route: &Route,
@@ -72,7 +72,7 @@ impl Asks {
         };
         match meaning(name) {
             Meaning::Signature => Ok(false),
-            // It has been checked.
+            // The operation has been checked.
             Meaning::Operation => Ok(true),
             _ if is_argument() || route.rules.forward_parameters.allow(name) => Ok(true),
             Meaning::Other if !self.is_operation() && !method.is_write() => Ok(forwards),
@@ -80,8 +80,8 @@ impl Asks {
         }
     }
 
-    /// Whether a signed URL may have a parameter: it leaves as it is, or not at all.
-    /// What OSS gives a meaning is part of the signature.
+    /// Whether a signed URL may have this parameter. It is never dropped, and a parameter that
+    /// OSS knows is part of the signature.
     pub fn is_in_signed_url(&self, route: &Route, method: Method, parameter: &Parameter) -> bool {
         let name = parameter.name.as_slice();
         belongs_to_signature(name)
@@ -90,13 +90,13 @@ impl Asks {
     }
 }
 
-/// Whether the settings let an operation pass.
+/// Whether the settings allow an operation.
 fn is_allowed(route: &Route, operation: &[u8]) -> bool {
     let mut operations = route.rules.operations.iter();
     operations.any(|known| known.as_bytes() == operation)
 }
 
-/// ListObjects, which has no sub-resource.
+/// The word for ListObjects, which has no sub-resource.
 const LIST: &[u8] = b"list";
-/// Other requests on the bucket without one.
+/// The word for other requests on the bucket without a sub-resource.
 const BUCKET: &[u8] = b"bucket";

@@ -1,9 +1,8 @@
-//! From the client's path to the key of an object.
+//! Maps the client's path to the key of an object.
 //!
-//! Everything is judged on the decoded path, as OSS reads it: `%2F` is a slash
-//! like any other, and the key begins with the route's `key_prefix` whatever
-//! the client wrote. OSS is no file system: dot segments and `//` are part of
-//! a key, and lead nowhere.
+//! All decisions are made on the decoded path, as OSS reads it: `%2F` is a slash like any
+//! other, and the key begins with the route's `key_prefix` whatever the client sends. OSS is
+//! not a file system: dot segments and `//` are part of a key and change no directory.
 
 use std::borrow::Cow;
 
@@ -12,10 +11,10 @@ use crate::config::Route;
 use crate::config::choices::{Addressing, DotSegments, PathEncoding};
 use crate::oss::target::Target;
 
-/// OSS, "Object naming conventions".
+/// The longest key (OSS, "Object naming conventions").
 const MAX_KEY: usize = 1023;
 
-/// Refuses what the settings do not let a client write.
+/// Refuses a spelling that the settings do not allow.
 pub fn check_spelling(route: &Route, raw: &[u8], asked: &Target) -> Result<(), Reason> {
     if route.rules.path_encoding == PathEncoding::Canonical {
         let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -40,7 +39,7 @@ pub fn is_bucket(route: &Route, asked: &Target) -> bool {
     route.rules.key_prefix.is_empty() && within(route, asked).is_some_and(<[u8]>::is_empty)
 }
 
-/// The target on OSS. `index`: a directory stands for its index document.
+/// Maps a path to the target on OSS. With `index`, a directory is mapped to its index document.
 pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Reason> {
     let rest = within(route, &asked).ok_or(Reason::OutsidePrefix)?;
     let document = route
@@ -64,8 +63,8 @@ pub fn map(route: &Route, asked: Target, index: bool) -> Result<Target, Reason> 
     }
 }
 
-/// The target of a path that is not mapped, as that of a signed URL. `None` if it is not one
-/// that the route serves.
+/// The target of a path that is not mapped, such as that of a signed URL. `None` if the route
+/// does not serve it.
 pub fn as_it_stands(route: &Route, asked: &Target) -> Option<Target> {
     let target = match route.rules.addressing {
         Addressing::PathStyle => {
@@ -79,7 +78,7 @@ pub fn as_it_stands(route: &Route, asked: &Target) -> Option<Target> {
     (in_prefix && in_path).then_some(target)
 }
 
-/// The `:path` that leaves.
+/// The `:path` that is sent to OSS.
 pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
     let wire = target.wire();
     match route.rules.addressing {
@@ -88,7 +87,7 @@ pub fn wire<'a>(route: &Route, target: &'a Target) -> Cow<'a, [u8]> {
     }
 }
 
-/// What the decoded path has behind the route's prefix.
+/// The decoded path after the route's prefix.
 fn within<'a>(route: &Route, asked: &'a Target) -> Option<&'a [u8]> {
     asked
         .key()

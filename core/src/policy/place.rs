@@ -1,29 +1,29 @@
-//! Where the filter stands, and what follows from it.
+//! The place of the filter, and its consequences.
 //!
-//! On the cluster it rewrites the path to the one form that cannot be misread, and sets
-//! the host. Among the listener's filters it must not: Envoy would select the route again,
-//! by what the filter has made of the request, and send it signed to wherever that leads.
-//! There it signs what OSS will read, and refuses what could be read in two ways. The one
-//! exception is the signature of a client's URL, which is taken off before a cache.
+//! On the cluster the filter rewrites the path to the one form that cannot be misread, and sets
+//! the host. Among the listener's filters it must not: Envoy would select the route again for
+//! the changed request, and could send it, signed, to another cluster. There the filter signs
+//! what OSS will read, and refuses what can be read in two ways. The one exception is the
+//! signature of a client's URL, which is removed, so that it is not part of a cache's key.
 
 use super::reply::Reason;
 use crate::oss::encoding::{hex_pair, is_unreserved};
 
-/// Where a request meets the filter.
+/// The place where the filter meets a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Among the listener's filters.
+    /// The filter is among the listener's filters.
     Listener,
-    /// On the cluster.
+    /// The filter is on the cluster.
     Cluster {
-        /// What [`Entered::note`](super::entry::Entered::note) was in an earlier attempt at
-        /// this request; empty if there was none.
+        /// The [`Entered::note`](super::entry::Entered::note) of an earlier attempt at this
+        /// request; empty if there was none.
         earlier: Vec<u8>,
     },
 }
 
 impl Place {
-    /// The path that the client has sent, if `path` is the one that an earlier attempt left.
+    /// The path that the client sent, if `path` is the one that an earlier attempt left.
     pub fn sent(&self, path: &[u8]) -> Option<&[u8]> {
         match self {
             Place::Cluster { earlier } => earlier.strip_prefix(path)?.strip_prefix(b"\0"),
@@ -32,8 +32,8 @@ impl Place {
     }
 }
 
-/// Refuses a path and query that could be read in another way than OSS reads it: by
-/// Envoy's routes, or by whatever stands between.
+/// Refuses a path and query that Envoy's routes, or a component in between, could read in
+/// another way than OSS.
 pub fn check_unambiguous(raw: &[u8]) -> Result<(), Reason> {
     let (path, query) = match raw.iter().position(|byte| *byte == b'?') {
         Some(at) => raw.split_at(at),
@@ -41,7 +41,7 @@ pub fn check_unambiguous(raw: &[u8]) -> Result<(), Reason> {
     };
     let query = query.strip_prefix(b"?").unwrap_or_default();
     let mut pairs = query.split(|byte| *byte == b'&');
-    // What is left out of the signature.
+    // An empty parameter is not part of the signature.
     let has_names = query.is_empty() || pairs.all(|pair| !pair.is_empty() && pair != b"=");
     let in_query = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     let encoded_in_path = |byte: u8| !is_unreserved(byte) && byte != b'/';
@@ -54,8 +54,8 @@ pub fn check_unambiguous(raw: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// What all parties read alike where it is not encoded: the characters of RFC 3986, and
-/// three that browsers do not encode.
+/// Whether all components read a character the same way if it is not encoded: the characters of
+/// RFC 3986, and three that browsers do not encode.
 fn is_plain_in_path(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
@@ -79,7 +79,7 @@ fn is_plain_in_path(byte: u8) -> bool {
         )
 }
 
-/// Whether the bytes that are not encoded are `plain`, and those that are encoded may be.
+/// Whether all unencoded bytes are `plain`, and all encoded bytes may be encoded.
 fn is_plain(
     mut text: &[u8],
     plain: impl Fn(u8) -> bool,

@@ -1,10 +1,10 @@
-//! What a client sees of OSS's answer.
+//! Redacts OSS's responses.
 //!
-//! The body of an error may repeat how the request was signed, the security token
-//! included, so none reaches a client as OSS sent it. The headers go on at once, without a
-//! length. In place of the body comes a text of ours, or what may be seen of OSS's. So it
-//! makes no difference how the body comes, or whether it comes at all; and the status is
-//! OSS's, so that Envoy's router retries by status as it would without this.
+//! The body of an error may repeat how the request was signed, including the security token, so
+//! no client gets it as OSS sent it. The headers continue at once, without a length. The body
+//! is replaced by a text of the filter, or by the allowed elements of OSS's. So it does not
+//! matter how the body arrives, or whether it does; and the status stays OSS's, so that Envoy's
+//! router retries by status as it would without the filter.
 
 use super::edits::Edits;
 use crate::config::Route;
@@ -13,17 +13,17 @@ use crate::oss::error::xml_header;
 use crate::oss::headers;
 use crate::oss::shown::{error_with_code, is_complete, without_secrets};
 
-/// What to do to the headers of a response, and to its body.
+/// The changes to a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    /// To its headers.
+    /// The edits of the headers.
     pub edits: Edits,
-    /// In place of OSS's. `None`: the body and the trailers stay as they are.
+    /// The new body. `None` means that the body and the trailers stay unchanged.
     pub body: Option<Body>,
 }
 
-/// What stands in place of a body: words of ours, or what may be seen of OSS's and these
-/// words if it is no error of OSS.
+/// The body that replaces OSS's: a text of the filter, or the allowed elements of OSS's error.
+/// If the body is not an error of OSS, the text is used in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Body {
     errors: Errors,
@@ -36,7 +36,7 @@ impl Body {
         Body { errors, words }
     }
 
-    /// Whether `xml` is all that it takes to know.
+    /// Whether `xml` is enough to make the new body.
     pub fn is_known(self, xml: &[u8]) -> bool {
         match self.errors {
             Errors::Neutral => true,
@@ -44,25 +44,25 @@ impl Body {
         }
     }
 
-    /// What stands in place of OSS's body, of which `xml` has come.
+    /// The new body, made from `xml`, the part of OSS's body that has arrived.
     pub fn of(self, xml: &[u8]) -> Vec<u8> {
         match self.errors {
             Errors::Neutral => ["{\"error\":\"", self.words, "\"}\n"].concat().into_bytes(),
-            // A client that is an SDK reads XML.
+            // An SDK as a client expects XML.
             Errors::Oss => without_secrets(xml).unwrap_or_else(|| error_with_code(self.words)),
         }
     }
 }
 
-/// Whether [`redact`] has anything to do, so that most responses cost no
-/// reading of their headers.
+/// Whether [`redact`] has anything to do. For most responses it has not, and their headers need
+/// not be read.
 pub fn needs_redaction(route: &Route, status: u16) -> bool {
     !route.rules.strip_response_headers.is_empty() || status >= 300
 }
 
-/// The headers by which OSS has made a download of an object, where it says that it did so. An
-/// object with a disposition of its own keeps it, as far as it can be told from OSS's.
-/// `header`: the value of one of the response, empty if there is none; `names`: of all.
+/// The headers by which OSS turned an object into a download, if OSS says that it did so. An
+/// object's own disposition is kept, as far as it can be distinguished from OSS's. `header`
+/// returns the value of a response header, empty if there is none; `names` returns all names.
 pub fn forced_download(
     route: &Route,
     status: u16,
@@ -80,13 +80,13 @@ pub fn forced_download(
     let of_this_name = |known: &&Vec<u8>| known.as_slice() == name.as_bytes();
     let is_forced = is_bare && names().iter().filter(of_this_name).count() == 1;
     let disposition = is_forced.then_some(name);
-    // The EC says by which rule it did so.
+    // The EC shows which rule made the object a download.
     let names = [headers::FORCE_DOWNLOAD, headers::EC].into_iter();
     names.chain(disposition).map(Vec::from).collect()
 }
 
-/// What to do to a response. `names`: of its headers, in lower case, asked for only where
-/// it takes them; `xml`: that of `x-oss-err`.
+/// The changes to a response. `names` returns the names of its headers in lower case, and is
+/// called only if they are needed; `xml` is the XML of `x-oss-err`.
 pub fn redact(
     route: &Route,
     status: u16,
@@ -129,15 +129,15 @@ pub fn redact(
     redaction
 }
 
-/// Whether the body of a response is not an object, and so not the client's to see as it
-/// is. One that says "not modified" has none.
+/// Whether the response has a body that is not an object, so that a client must not see it
+/// unchanged. A "not modified" response has no body.
 fn has_own_body(status: u16) -> bool {
     status >= 300 && status != 304
 }
 
-/// What says nothing of the origin, nor of the body that is replaced (RFC 9110; the
-/// `access-control-*` of the CORS protocol); and two names of the error, for support.
-/// Headers of HTTP/1.1's framing are Envoy's.
+/// Whether a header stays on a neutral error: it says nothing of the origin or of the replaced
+/// body (RFC 9110; the `access-control-*` of the CORS protocol), or it is one of two ids of the
+/// error for support. Envoy handles the framing headers of HTTP/1.1.
 fn stays_on_neutral_error(status: u16, name: &[u8]) -> bool {
     name.starts_with(b"access-control-")
         || (status < 400 && name == b"location")
@@ -156,7 +156,7 @@ fn stays_on_neutral_error(status: u16, name: &[u8]) -> bool {
         )
 }
 
-/// What describes the body that is replaced. `x-oss-err` repeats it.
+/// Whether a header describes the replaced body. `x-oss-err` repeats it.
 fn describes_the_body(name: &[u8]) -> bool {
     name == headers::ERR.as_bytes()
         || matches!(

@@ -1,4 +1,4 @@
-//! Local replies: nothing left for OSS.
+//! Local replies, for requests that are not sent to OSS.
 
 use std::borrow::Cow;
 
@@ -6,22 +6,21 @@ use crate::access::{Access, Denied};
 use crate::words::{Word, words};
 
 words! {
-    /// Why a request was answered here: the word in the header `x-oss-origin-auth` and in
-    /// the body.
+    /// The reason of a local reply: the word in the header `x-oss-origin-auth` and in the body.
     pub enum Reason {
         /// The route has no settings.
         RouteNotConfigured = "route_not_configured",
-        /// The route's settings refuse every request.
+        /// The settings refuse every request of the route.
         RouteDenied = "route_denied",
         /// The settings in metadata are wrong.
         RouteMisconfigured = "route_misconfigured",
-        /// The route lets other methods pass.
+        /// The route does not allow the method.
         MethodNotAllowed = "method_not_allowed",
-        /// The path is none.
+        /// The path does not begin with a slash.
         MalformedPath = "malformed_path",
-        /// The path is spelled in another than the canonical way.
+        /// The path is not in its canonical encoding.
         PathNotCanonical = "path_not_canonical",
-        /// The path or query could be read in two ways, and is not rewritten here.
+        /// The path or query can be read in two ways, and cannot be rewritten at this place.
         AmbiguousPath = "ambiguous_path",
         /// The path has a segment `.` or `..`.
         DotSegment = "dot_segment",
@@ -29,31 +28,31 @@ words! {
         OutsidePrefix = "outside_prefix",
         /// The key would be too long for OSS.
         KeyTooLong = "key_too_long",
-        /// The path names no object.
+        /// The path names the bucket, not an object.
         BucketOperation = "bucket_operation",
-        /// A parameter asks for something that the route does not let pass.
+        /// A parameter asks for something that the route does not allow.
         ParameterNotAllowed = "parameter_not_allowed",
-        /// The URL carries a signature.
+        /// The URL has a signature.
         PresignedUrl = "presigned_url",
-        /// The URL carries no signature.
+        /// The URL has no signature.
         PresignedUrlRequired = "presigned_url_required",
-        /// A signed header is there twice.
+        /// A signed header is given twice.
         DuplicateHeader = "duplicate_header",
-        /// The URL is not signed as the CDN signs URLs.
+        /// The URL has no signature of the CDN's kind.
         UrlSignatureMissing = "url_signature_missing",
-        /// The URL has something else where its signature should be.
+        /// The signature of the URL is malformed.
         UrlSignatureMalformed = "url_signature_malformed",
         /// The signature of the URL has expired.
         UrlSignatureExpired = "url_signature_expired",
-        /// The signature of the URL is of another key or URL.
+        /// The signature of the URL was made with another key or for another URL.
         UrlSignatureWrong = "url_signature_wrong",
-        /// The page that leads here may not.
+        /// The referring page is not allowed.
         RefererNotAllowed = "referer_not_allowed",
-        /// The client may not read.
+        /// The client is not allowed.
         UserAgentNotAllowed = "user_agent_not_allowed",
-        /// There is nothing to sign with.
+        /// There are no credentials to sign with.
         NoCredentials = "no_credentials",
-        /// The host did not do its part.
+        /// The host did not perform a call.
         InternalError = "internal_error",
     }
 }
@@ -77,7 +76,7 @@ impl Reason {
         self.facts().0
     }
 
-    /// Whether it is about who may read.
+    /// Whether the reason comes from access control.
     fn is_of_access(self) -> bool {
         matches!(
             self,
@@ -90,12 +89,12 @@ impl Reason {
         )
     }
 
-    /// In how many seconds it may go better.
+    /// The seconds after which a retry may succeed.
     pub fn retry_after(self) -> Option<u32> {
         (self == Reason::NoCredentials).then_some(1)
     }
 
-    /// The status, and the message.
+    /// The status and the message.
     fn facts(self) -> (u16, &'static str) {
         match self {
             Reason::RouteNotConfigured => (403, NOT_CONFIGURED),
@@ -111,14 +110,14 @@ impl Reason {
             Reason::BucketOperation => (403, BUCKET_OPERATION),
             Reason::ParameterNotAllowed => (403, PARAMETER),
             Reason::PresignedUrl => (403, PRESIGNED),
-            Reason::PresignedUrlRequired => (403, "Only signed URLs are let in here."),
+            Reason::PresignedUrlRequired => (403, "Only signed URLs are accepted here."),
             Reason::DuplicateHeader => (400, "A header that OSS signs is given twice."),
             Reason::UrlSignatureMissing => (403, URL_MISSING),
             Reason::UrlSignatureMalformed => (403, URL_MALFORMED),
             Reason::UrlSignatureExpired => (403, "The signature of the URL has expired."),
             Reason::UrlSignatureWrong => (403, URL_WRONG),
-            Reason::RefererNotAllowed => (403, "The page that leads here may not."),
-            Reason::UserAgentNotAllowed => (403, "This client may not read here."),
+            Reason::RefererNotAllowed => (403, "The referring page is not allowed."),
+            Reason::UserAgentNotAllowed => (403, "This client is not allowed."),
             Reason::NoCredentials => (503, "There are no credentials to sign with yet."),
             Reason::InternalError => (500, "The request could not be signed."),
         }
@@ -128,12 +127,11 @@ impl Reason {
 const NOT_CONFIGURED: &str = "This route has no settings, and the defaults are not complete.";
 const MISCONFIGURED: &str =
     "The settings in the route's metadata are wrong; the log of Envoy says how.";
-const NOT_CANONICAL: &str = "The path is spelled in another than the canonical way: \
-     percent-encode what is neither unreserved nor a slash, in upper case, and nothing else.";
-const AMBIGUOUS: &str = "The path or query is spelled in a way that could be read in two ways: \
-     percent-encode neither letters, digits, `-`, `.`, `_`, `~` nor slashes, and all that a URL \
-     cannot hold.";
-const URL_MISSING: &str = "The URL is not signed in the way that this route asks for.";
+const NOT_CANONICAL: &str = "The path is not in the canonical encoding: percent-encode all \
+     characters except unreserved ones and slashes, in upper case, and no others.";
+const AMBIGUOUS: &str = "The path or query can be read in two ways: percent-encode all characters \
+     that a URL cannot contain, but not letters, digits, `-`, `.`, `_`, `~` and slashes.";
+const URL_MISSING: &str = "The URL does not have the signature that this route requires.";
 const URL_MALFORMED: &str = "The signature of the URL is malformed: the time must have the digits \
      of its format, the hash must be 32 lower-case hexadecimal digits, each part must be given \
      once, and the path must be percent-encoded.";
@@ -142,25 +140,25 @@ const URL_WRONG: &str = "The signature of the URL is not that of this path, this
 const BUCKET_OPERATION: &str =
     "The path names no object; operations on the bucket are not allowed.";
 const KEY_TOO_LONG: &str = "The key is longer than the 1,023 bytes that OSS allows.";
-const PRESIGNED: &str = "The URL carries a signature, or a part of one; send the request without.";
+const PRESIGNED: &str = "The URL has a signature, or a part of one; send the request without it.";
 const PARAMETER: &str =
-    "A query parameter is not allowed here: it asks OSS for something else, or is not known.";
+    "A query parameter is not allowed here: it changes what OSS does, or is unknown.";
 
-/// The header that says why: of a local reply its reason, of an error of OSS its cause.
+/// The header that holds the reason of a local reply, or the cause of an error of OSS.
 pub const REASON_HEADER: &str = "x-oss-origin-auth";
 
-/// The header on an error of OSS that another attempt may heal, for Envoy's
-/// `retriable_headers`: an attempt at what is denied would be one in vain.
+/// The header on an error that a retry may heal, for Envoy's `retriable_headers`. A retry of a
+/// denied request would be useless.
 pub const RETRY_HEADER: &str = "x-origin-auth-retry";
 
 /// A local reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people. Names no bucket, key or host.
+    /// The reason, for people. It names no bucket, key or host.
     pub message: Cow<'static, str>,
-    /// Where the client is sent instead.
+    /// The URL to which the client is redirected instead.
     pub redirect: Option<String>,
 }
 
@@ -175,7 +173,8 @@ impl From<Reason> for Refusal {
 }
 
 impl Refusal {
-    /// A refusal on a route that has these checks: who may not read is sent where they say.
+    /// A refusal on a route with these checks: a client that may not read is redirected if they
+    /// say so.
     pub fn by(access: Option<&Access>, reason: Reason) -> Refusal {
         let redirect = access.filter(|_| reason.is_of_access());
         Refusal {
@@ -215,7 +214,7 @@ impl Refusal {
         ["{\"error\":", &error, ",\"message\":", &message, "}\n"].concat()
     }
 
-    /// What the access log of the host says.
+    /// The text for the access log of the host.
     pub fn details(&self) -> String {
         ["oss_origin_auth_", self.reason.word()].concat()
     }

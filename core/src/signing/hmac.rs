@@ -1,4 +1,4 @@
-//! HMAC without a `Result`, since it takes keys of every length (RFC 2104).
+//! HMAC without a `Result`: it accepts keys of every length (RFC 2104).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -11,8 +11,8 @@ pub fn sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
     mac.finalize().into_bytes().into()
 }
 
-/// HMAC-SHA256 whose key, and perhaps the beginning of the message, has been
-/// absorbed: cloning it saves these blocks in every signature.
+/// The state of HMAC-SHA256 after the key and, optionally, the beginning of the message.
+/// Cloning it saves these blocks in every signature.
 #[derive(Clone)]
 pub struct Sha256Key(Hmac<Sha256>);
 
@@ -23,19 +23,19 @@ impl std::fmt::Debug for Sha256Key {
 }
 
 impl Sha256Key {
-    /// A key of any length.
+    /// The state after a key of any length.
     pub fn new(key: &[u8]) -> Sha256Key {
         Sha256Key(Hmac::new(&block::<Sha256>(key).into()))
     }
 
-    /// The key for messages that begin so.
+    /// The state for messages that begin with these bytes.
     pub fn after(&self, beginning: &[u8]) -> Sha256Key {
         let mut mac = self.0.clone();
         mac.update(beginning);
         Sha256Key(mac)
     }
 
-    /// Signs a message, or the rest of one that has begun.
+    /// The HMAC of a message, or of the rest of a message that has begun.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let mut mac = self.0.clone();
         mac.update(message);
@@ -43,11 +43,11 @@ impl Sha256Key {
     }
 }
 
-/// The length of the block of both hash functions.
+/// The block length of both hash functions.
 const BLOCK: usize = 64;
 
-/// A key filled with zeros to the length of a block, or its hash if it is longer
-/// (RFC 2104, section 2).
+/// A key, padded with zeros to the block length, or its hash if it is longer (RFC 2104, section
+/// 2).
 fn block<D: Digest>(key: &[u8]) -> [u8; BLOCK] {
     if key.len() > BLOCK {
         return block::<D>(&D::digest(key));
@@ -59,8 +59,8 @@ fn block<D: Digest>(key: &[u8]) -> [u8; BLOCK] {
 mod tests {
     use super::*;
 
-    /// RFC 4231, test cases 2 and 6, and RFC 2202, test cases 2 and 6: a short key, and
-    /// one that is longer than a block.
+    /// The vectors are RFC 4231, test cases 2 and 6, and RFC 2202, test cases 2 and 6: a short
+    /// key, and one that is longer than a block.
     #[test]
     fn keys_of_every_length_are_taken() {
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();

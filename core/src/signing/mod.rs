@@ -1,4 +1,4 @@
-//! The signing core: a request, credentials and the time in, headers out.
+//! Signs requests: a request, credentials and the time in, headers out.
 
 mod hmac;
 mod moment;
@@ -14,42 +14,41 @@ use crate::oss::target::Target;
 use crate::words::words;
 use moment::Moment;
 
-/// What OSS reads when it verifies a signature.
+/// The parts of a request that OSS reads when it verifies a signature.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The HTTP method.
     pub method: &'a str,
-    /// `None` for a request to the service itself (ListBuckets).
+    /// The bucket; `None` for a request to the service itself (ListBuckets).
     pub bucket: Option<&'a str>,
-    /// The key and the query.
+    /// The object key and the query.
     pub target: &'a Target,
-    /// Those headers of the request that take part in a signature
-    /// (see [`headers::is_signed`]), names in lower case, each name once.
+    /// The headers of the request that are part of the signature (see [`headers::is_signed`]):
+    /// names in lower case, each name once.
     pub headers: &'a [Header],
-    /// The `Host` with which it must come to OSS, where the signature is to say so. V1
-    /// cannot.
+    /// The `Host` that the signature covers, if it must cover one. V1 cannot.
     pub host: Option<&'a str>,
 }
 
-/// A header, its name in lower case.
+/// A header, with its name in lower case.
 pub type Header = (String, Vec<u8>);
 
-/// How a request is signed: a signature version of OSS, and what it takes.
+/// A signature version of OSS and its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Version 1.
     V1,
-    /// Version 4, whose signatures hold for one region.
+    /// Version 4, whose signatures are valid for one region.
     V4 {
         /// The general region id, for example `cn-hangzhou`.
         region: String,
-        /// Whose buckets they are.
+        /// The service that has the bucket.
         product: Product,
     },
 }
 
 words! {
-    /// The services whose buckets there are, as V4 names them in its scope (the constants of
+    /// The services that have buckets, as V4 names them in its scope (the constants of
     /// `alibabacloud-oss-v2`).
     pub enum Product {
         /// OSS itself.
@@ -59,24 +58,24 @@ words! {
     }
 }
 
-/// The headers that a signed request has more, with none of their names on it
-/// before.
+/// The headers that signing adds to a request. Any older headers of these names are removed
+/// first.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedHeaders {
     authorization: Vec<u8>,
-    /// The date, and what else all requests of a moment share.
+    /// The date, and the other headers that all requests of a second share.
     shared: Rc<[(&'static str, Vec<u8>)]>,
 }
 
 impl SignedHeaders {
-    /// The names and values.
+    /// The names and values of the headers.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let shared = self.shared.iter().map(|(name, value)| (*name, &value[..]));
         std::iter::once((headers::AUTHORIZATION, &self.authorization[..])).chain(shared)
     }
 }
 
-/// Shows no value, since one is the security token.
+/// Shows no value, because one is the security token.
 impl fmt::Debug for SignedHeaders {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_set()
@@ -85,17 +84,18 @@ impl fmt::Debug for SignedHeaders {
     }
 }
 
-/// Credentials with what is derived from them once and not per request.
+/// Credentials and the values that are derived from them once, not for each request.
 #[derive(Debug)]
 pub struct Signer {
     credentials: Credentials,
     generation: u64,
-    /// The last of each scheme, of which a filter sees few.
+    /// The last moment of each scheme. A filter uses few schemes.
     moments: Vec<(Scheme, Moment)>,
 }
 
 impl Signer {
-    /// `generation` tells these credentials from earlier ones of their name.
+    /// A signer with these credentials. `generation` is their number among the credentials of
+    /// one name.
     pub fn new(credentials: Credentials, generation: u64) -> Signer {
         Signer {
             credentials,
@@ -104,17 +104,17 @@ impl Signer {
         }
     }
 
-    /// What it signs with.
+    /// The credentials.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// The number that [`Signer::new`] was given.
+    /// The generation that [`Signer::new`] was given.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Signs `request` as of `unix_time`, in seconds.
+    /// Signs `request` at `unix_time`, in seconds.
     pub fn sign(&mut self, scheme: &Scheme, request: &Request, unix_time: u64) -> SignedHeaders {
         let credentials = &self.credentials;
         let known = self.moments.iter_mut().find(|(known, _)| known == scheme);

@@ -1,6 +1,6 @@
-//! What all signatures of one second have in common, made once: the date, the
-//! headers that carry it, the signing key, and the parts that are the same in each. Each
-//! request gets what it would get from a signer that keeps nothing.
+//! The parts that all signatures of one second share, computed once: the date, the headers that
+//! carry it, the signing key, and constant texts. The result is the same as from a signer that
+//! caches nothing.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,12 +10,12 @@ use super::{Request, Scheme, SignedHeaders, v1, v4};
 use crate::credentials::Credentials;
 use crate::oss::time;
 
-/// A second, of one scheme.
+/// One second and one scheme.
 pub struct Moment {
-    /// Seconds since 1970.
+    /// The time in seconds since 1970.
     at: u64,
     state: State,
-    /// The headers beside `Authorization`.
+    /// The headers except `Authorization`.
     shared: Rc<[(&'static str, Vec<u8>)]>,
 }
 
@@ -25,17 +25,17 @@ enum State {
     },
     V4 {
         frame: v4::Frame,
-        /// It holds for a day; deriving it costs four of the five HMACs of a
-        /// signature.
+        /// The signing key. It is valid for a day; deriving it costs four of the five HMACs of
+        /// a signature.
         key: Box<Sha256Key>,
-        /// The key after that part of the string to sign which is of the second.
+        /// The key's state after the constant beginning of the string to sign.
         begun: Box<Sha256Key>,
     },
 }
 
 impl Moment {
-    /// The second of `at`, in seconds since 1970. `before` is an earlier one of the same
-    /// scheme and credentials.
+    /// The moment of `at`, in seconds since 1970. `before` is an earlier one of the same scheme
+    /// and credentials.
     pub fn new(
         scheme: &Scheme,
         credentials: &Credentials,
@@ -65,12 +65,12 @@ impl Moment {
         Moment { at, shared, state }
     }
 
-    /// When it is, in seconds since 1970.
+    /// The time of the moment, in seconds since 1970.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// Signs a request as of this second.
+    /// Signs a request at this moment.
     pub fn sign(&self, credentials: &Credentials, request: &Request) -> SignedHeaders {
         let authorization = match &self.state {
             State::V1 { date } => v1::authorization(credentials, request, date),
@@ -84,7 +84,7 @@ impl Moment {
     }
 }
 
-/// Shows nothing of what it holds: keys and the security token.
+/// Shows none of the contents: keys and the security token.
 impl fmt::Debug for Moment {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Moment({})", self.at)
@@ -130,7 +130,7 @@ mod tests {
         signer.sign(scheme, &request, at)
     }
 
-    /// What a signer that has signed nothing before would say.
+    /// The headers from a signer that has not signed before.
     fn fresh(scheme: &Scheme, key: &str, at: u64) -> SignedHeaders {
         sign(&mut signer(), scheme, key, at)
     }
@@ -139,7 +139,7 @@ mod tests {
     fn what_is_kept_makes_no_difference() {
         for scheme in [Scheme::V1, v4("region")] {
             let mut signer = signer();
-            // NOON + 999: the clock was set back.
+            // The step to NOON + 999 stands for a clock that was set back.
             for at in [
                 NOON,
                 NOON,

@@ -22,7 +22,7 @@ pub fn authorization(credentials: &Credentials, request: &Request, date: &str) -
         .into_bytes()
 }
 
-/// The headers beside `Authorization`.
+/// The headers except `Authorization`.
 pub fn shared_headers(credentials: &Credentials, date: &str) -> Vec<(&'static str, Vec<u8>)> {
     let mut shared = vec![(headers::DATE, date.into())];
     if let Some(token) = &credentials.security_token {
@@ -31,7 +31,7 @@ pub fn shared_headers(credentials: &Credentials, date: &str) -> Vec<(&'static st
     shared
 }
 
-/// The string-to-sign. It holds the security token in clear: a secret.
+/// The string-to-sign. It contains the security token in clear text and is a secret.
 pub fn string_to_sign(credentials: &Credentials, request: &Request, date: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(1024);
     let mut line = |bytes: &[u8]| {
@@ -70,7 +70,7 @@ pub fn string_to_sign(credentials: &Credentials, request: &Request, date: &str) 
     text
 }
 
-/// `/bucket/key?subresources`, all decoded.
+/// Writes `/bucket/key?subresources`, all decoded.
 fn write_resource(request: &Request, text: &mut Vec<u8>) {
     text.push(b'/');
     if let Some(bucket) = request.bucket {

@@ -10,17 +10,17 @@ use crate::oss::headers::{CONTENT_SHA256, OSS_DATE, SECURITY_TOKEN};
 use crate::oss::time;
 use crate::words::Word;
 
-/// The time of a signature, and its credential scope.
+/// The time and the credential scope of a signature.
 #[derive(Clone, Debug)]
 pub struct Stamp {
-    /// `20251205T144803Z`
+    /// The time, such as `20251205T144803Z`.
     pub x_oss_date: String,
-    /// `20251205/cn-hangzhou/oss/aliyun_v4_request`
+    /// The scope, such as `20251205/cn-hangzhou/oss/aliyun_v4_request`.
     scope: String,
 }
 
 impl Stamp {
-    /// `region`: the general region id, for example `cn-hangzhou`.
+    /// The stamp of a time. `region` is the general region id, for example `cn-hangzhou`.
     pub fn new(unix_time: u64, region: &str, product: Product) -> Stamp {
         let x_oss_date = time::basic(unix_time);
         let date = x_oss_date.get(..8).unwrap_or_default();
@@ -36,26 +36,26 @@ impl Stamp {
         lines.join("\n").into_bytes()
     }
 
-    /// `20251205`
+    /// The date, such as `20251205`.
     pub fn date(&self) -> &str {
         self.x_oss_date.get(..8).unwrap_or_default()
     }
 }
 
-/// The parts of a signature that are the same for a second. It holds the security token in
-/// clear: a secret.
+/// The parts of a signature that stay the same for a second. It contains the security token in
+/// clear text and is a secret.
 #[expect(missing_debug_implementations, reason = "it holds a secret")]
 pub struct Frame {
-    /// The second.
+    /// The time and the scope.
     pub stamp: Stamp,
-    /// What `Authorization` begins with.
+    /// The beginning of `Authorization`.
     credential: Vec<u8>,
-    /// The end of a canonical request with no headers but those of a signature.
+    /// The end of a canonical request that has only the headers of a signature.
     end: Vec<u8>,
 }
 
 impl Frame {
-    /// That of a stamp.
+    /// The frame of a stamp.
     pub fn new(credentials: &Credentials, stamp: Stamp) -> Frame {
         let (id, scope) = (&credentials.access_key_id, &stamp.scope);
         let credential = [ALGORITHM, " Credential=", id, "/", scope].concat();
@@ -66,15 +66,15 @@ impl Frame {
         }
     }
 
-    /// The value of `Authorization`. `credentials`: those of [`Frame::new`]; `begun`: their
-    /// signing key, after [`Stamp::string_to_sign`].
+    /// The value of `Authorization`. `credentials` are those of [`Frame::new`]; `begun` is the
+    /// state of their signing key after [`Stamp::string_to_sign`].
     pub fn authorization(
         &self,
         credentials: &Credentials,
         begun: &Sha256Key,
         request: &Request,
     ) -> Vec<u8> {
-        // One buffer for what is hashed, for its hash, and for the result.
+        // One buffer holds the text to hash, then its hash, then the result.
         let mut text = Vec::with_capacity(self.credential.len() + 128);
         push_beginning(request, &mut text);
         let mut hash = Sha256::new();
@@ -98,7 +98,7 @@ impl Frame {
     }
 }
 
-/// The headers beside `Authorization`.
+/// The headers except `Authorization`.
 pub fn shared_headers(credentials: &Credentials, stamp: &Stamp) -> Vec<(&'static str, Vec<u8>)> {
     let mut headers = vec![
         (OSS_DATE, stamp.x_oss_date.clone().into_bytes()),
@@ -110,7 +110,7 @@ pub fn shared_headers(credentials: &Credentials, stamp: &Stamp) -> Vec<(&'static
     headers
 }
 
-/// The canonical request. It holds the security token in clear: a secret.
+/// The canonical request. It contains the security token in clear text and is a secret.
 pub fn canonical_request(credentials: &Credentials, stamp: &Stamp, request: &Request) -> Vec<u8> {
     let mut text = Vec::new();
     push_beginning(request, &mut text);
@@ -132,7 +132,7 @@ fn push_beginning(request: &Request, text: &mut Vec<u8>) {
     text.push(b'\n');
 }
 
-/// The canonical request from its headers on.
+/// The canonical request from its headers to the end.
 fn end(credentials: &Credentials, stamp: &Stamp, signed: &[Header], host: Option<&str>) -> Vec<u8> {
     let mut headers: Vec<Pair> = Vec::with_capacity(signed.len() + 4);
     let mut push = |name: &'static str, value| headers.push((name.as_bytes(), value));
@@ -156,7 +156,7 @@ fn end(credentials: &Credentials, stamp: &Stamp, signed: &[Header], host: Option
         text.extend_from_slice(value);
         text.push(b'\n');
     }
-    // The end of the headers, and a line that names those which V4 need not sign.
+    // The headers end with an empty line, and a line names the additional signed headers.
     text.push(b'\n');
     if host.is_some() {
         text.extend_from_slice(HOST.as_bytes());
@@ -166,19 +166,19 @@ fn end(credentials: &Credentials, stamp: &Stamp, signed: &[Header], host: Option
     text
 }
 
-/// The string to sign of a canonical request.
+/// The string to sign for a canonical request.
 pub fn string_to_sign(stamp: &Stamp, canonical_request: &[u8]) -> Vec<u8> {
     [stamp.string_to_sign(), hash(canonical_request)].concat()
 }
 
-/// In hex.
+/// The hash of a canonical request, in hex.
 fn hash(canonical_request: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(64);
     hex(&Sha256::digest(canonical_request), &mut text);
     text
 }
 
-/// The key of a scope.
+/// The signing key of a scope.
 pub fn signing_key(credentials: &Credentials, stamp: &Stamp) -> Sha256Key {
     let secret = ["aliyun_v4", credentials.access_key_secret.expose()].concat();
     let mut key = Sha256Key::new(secret.as_bytes());

@@ -19,7 +19,7 @@ fn hex_times() -> UrlSigning {
     }
 }
 
-/// The path that is left, or why it is refused.
+/// Returns the remaining path, or the reason of the refusal.
 fn check(rule: &UrlSigning, target: &str, now: u64) -> Result<String, Denied> {
     let passed = rule.check(target.as_bytes(), now)?;
     assert_eq!(rule.strip(target.as_bytes()).unwrap(), passed.path);
@@ -130,7 +130,8 @@ fn a_byte_more_less_or_changed_is_refused() {
     }
 }
 
-/// `HASH` stands for one, `UPPER` for the same in upper case.
+/// Checks that a target is refused. `HASH` in it is replaced by a hash, `UPPER` by one in upper
+/// case.
 fn refused_as(rule: &UrlSigning, target: &str, why: Denied) {
     const HASH: &str = "a37fa50a5fb8f71214b1e7c95ec7a1bd";
     let target = target.replace("HASH", HASH);

@@ -163,8 +163,7 @@ fn rejected_credentials_are_dropped_once_and_fetched_at_once() {
     );
 }
 
-/// What becomes of an entry whose credentials are suspected, and then fetched
-/// anew after a while.
+/// An entry whose credentials are suspected, after newer ones have been fetched.
 fn suspected_and_renewed(entry: &Entry, now: u64) -> Entry {
     let suspected = entry.suspect(entry.generation, now).unwrap();
     let begun = suspected.begin(1, now, &TIMING).unwrap();

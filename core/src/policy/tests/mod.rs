@@ -209,7 +209,7 @@ fn no_bytes_panic() {
     }
 }
 
-/// The same request, where it meets the filter among the listener's filters.
+/// Admits a request among the listener's filters.
 fn at_listener(route: &Route, headers: &[(&str, &str)]) -> Result<Admission, Reason> {
     admit(route, incoming(&bytes(headers)), &|| Place::Listener)
 }
@@ -223,7 +223,7 @@ fn on_a_cluster(route: &Route, headers: &[(&str, &str)]) -> Result<Admission, Re
     admit(route, incoming(&bytes(headers)), &on_cluster)
 }
 
-/// The edits to a request that leaves.
+/// The edits of an admitted request.
 fn edits(route: &Route, admission: Admission) -> Edits {
     match admission {
         Admission::Presigned { edits, .. } => edits,

@@ -1,4 +1,4 @@
-//! What a route's settings let pass.
+//! Tests of what a route's settings allow.
 
 use super::*;
 use crate::config::choices::Ranges;
