@@ -10,19 +10,19 @@ use testkit::tools;
 use crate::command::{Result, run, step};
 use crate::{dist, install, native};
 
-/// An engine that was started here; it ends with this value.
+/// A Docker engine that was started here and ends when this is dropped.
 pub struct Engine(Child);
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // SIGTERM, so that it stops its containers and removes its rules.
+        // SIGTERM lets it stop its containers and remove its rules.
         let id = self.0.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
         let _ = self.0.wait();
     }
 }
 
-/// The programs that this needs at any rate, each with its Debian package.
+/// The programs that are always needed, each with its Debian package.
 pub fn packages() -> Vec<(&'static str, &'static str)> {
     let mut needs = vec![
         ("docker", "docker.io"),
@@ -35,8 +35,8 @@ pub fn packages() -> Vec<(&'static str, &'static str)> {
     needs
 }
 
-/// Provides all that `tests/system/compose.rs` needs; `yes`: Debian packages are
-/// installed without asking.
+/// Provides everything that `tests/system/compose.rs` needs. With `yes`, Debian packages are
+/// installed without a question.
 pub fn provide(yes: bool) -> Result<Option<Engine>> {
     if is_skipped() {
         return Ok(None);
@@ -61,8 +61,8 @@ fn start() -> Result<Option<Engine>> {
         return Ok(None);
     }
     step("starting a Docker engine");
-    // An engine that was killed leaves these behind, and the next takes whoever
-    // has got the number meanwhile for its predecessor.
+    // A killed engine leaves these files behind. The next one would take any process that has
+    // the number now for its predecessor.
     remove_stale("/var/run/docker.pid", "dockerd");
     remove_stale("/var/run/docker/containerd/containerd.pid", "containerd");
     let log = tools::target().join("dockerd.log");
@@ -88,7 +88,7 @@ fn start() -> Result<Option<Engine>> {
     ))
 }
 
-/// Removes a file with a process id unless that is a process of the name.
+/// Removes a file with a process id, unless that process has this name.
 fn remove_stale(file: &str, name: &str) {
     let id = std::fs::read_to_string(file).unwrap_or_default();
     let command = std::fs::read_to_string(format!("/proc/{}/comm", id.trim()));
@@ -111,8 +111,8 @@ fn quiet(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Where no image can be pulled: one of Debian with Envoy and Python in it
-/// stands in for all of them.
+/// Makes stand-ins for all base images where none can be pulled: one image of Debian with Envoy
+/// and Python.
 fn stand_in(yes: bool) -> Result {
     eprintln!(
         "NOTE: the base images cannot be pulled. A Debian made here, with the Envoy of PyPI, \
@@ -166,7 +166,7 @@ fn stand_in(yes: bool) -> Result {
     Ok(())
 }
 
-/// Those of setup, so that nothing need be fetched from within a container.
+/// The Python packages of setup, so that a container need not download any.
 fn python_packages() -> Result<PathBuf> {
     let lib = tools::target().join("venv/lib");
     let folder = lib.join("python3.11/site-packages");
@@ -179,7 +179,7 @@ fn python_packages() -> Result<PathBuf> {
     }
 }
 
-/// The program itself: what lies on the PATH of a venv is a script.
+/// The program of Envoy itself; on the PATH of a venv there is only a script.
 fn envoy_binary() -> Result<PathBuf> {
     let program = python_packages()?.join("envoy/_bin/envoy");
     match program.exists() {

@@ -1,7 +1,7 @@
-//! What a native module asks of the process that loads it, and what it gives.
+//! The symbols and libraries that a native module needs, and those that it provides.
 //!
-//! Envoy loads a module into itself. So the module may ask for nothing but an old glibc and
-//! Envoy's own callbacks, and must give Envoy all hooks and nothing else.
+//! Envoy loads a module into its own process. So the module may need only an old glibc and
+//! Envoy's own callbacks, and must provide all hooks for Envoy and nothing else.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ use object::read::elf::{Dyn, FileHeader, SectionTable, Sym};
 use crate::command::Result;
 use crate::zig::GLIBC;
 
-/// Checks a module for an architecture; all that is wrong is in the error.
+/// Checks a module for an architecture; the error lists all problems.
 pub fn check(file: &Path, architecture: &str) -> Result {
     let content = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let problems = match Module::read(&content) {
@@ -29,8 +29,8 @@ pub fn check(file: &Path, architecture: &str) -> Result {
     }
 }
 
-/// The parts of glibc that a module may need. Since 2.34 most of them are one; the others are
-/// still there, and empty.
+/// The parts of glibc that a module may need. Since 2.34 most of them are one library; the
+/// others still exist and are empty.
 const LIBRARIES: [&str; 7] = [
     "libc.so.6",
     "libm.so.6",
@@ -41,15 +41,15 @@ const LIBRARIES: [&str; 7] = [
     "ld-linux-aarch64.so.1",
 ];
 
-/// What Envoy calls in a module is called so.
+/// The beginning of the names that Envoy calls in a module.
 const HOOK: &str = "envoy_dynamic_module_on_";
 
-/// What a module may call in Envoy is called so.
+/// The beginning of the names that a module may call in Envoy.
 const CALLBACK: &str = "envoy_dynamic_module_callback_";
 
 /// The hooks without which Envoy refuses a module, used or not (Envoy 1.40,
-/// source/extensions/filters/http/dynamic_modules/filter_config.cc); the last two are those
-/// that the module cannot do without.
+/// source/extensions/filters/http/dynamic_modules/filter_config.cc). The last two are optional
+/// for Envoy, but the module needs them.
 const HOOKS: [&str; 23] = [
     "program_init",
     "http_filter_config_new",
@@ -78,21 +78,21 @@ const HOOKS: [&str; 23] = [
 
 type Sections<'a> = SectionTable<'a, FileHeader64<Endianness>>;
 
-/// What is seen of a module from outside.
+/// The interface of a module.
 #[derive(Debug, Default)]
 struct Module {
     machine: Machine,
-    /// The libraries that are loaded with it.
+    /// The libraries that the loader loads for it.
     needed: BTreeSet<String>,
-    /// The versions of symbols that these must have, such as `GLIBC_2.17`.
+    /// The versions of symbols that these libraries must have, such as `GLIBC_2.17`.
     versions: BTreeSet<String>,
-    /// The names that it gives.
+    /// The names that it provides.
     given: BTreeSet<String>,
-    /// The names that it asks for, without a version.
+    /// The names that it needs, without a version.
     asked: BTreeSet<String>,
     /// Whether it is never unloaded.
     stays: bool,
-    /// Whether it names folders to look for libraries in, or changes its own code.
+    /// Whether it has its own search path for libraries, or changes its own code.
     is_odd: bool,
 }
 
@@ -147,7 +147,7 @@ impl Module {
                 (true, Some(version)) => {
                     self.versions.insert(text(version.name()));
                 }
-                // It is looked for when it is needed, and done without where it is not there.
+                // A weak symbol is optional: the loader does not require it.
                 (true, None) if symbol.st_bind() == STB_WEAK => {}
                 (true, None) => {
                     self.asked.insert(name);
@@ -204,7 +204,7 @@ impl Module {
     }
 }
 
-/// Whether a version of symbols is one of glibc, and as old as is promised.
+/// Whether a version of symbols is one of glibc, and not newer than the promised one.
 fn is_old(version: &str) -> bool {
     let numbers = version.strip_prefix("GLIBC_").unwrap_or_default();
     let mut numbers = numbers.split('.').map(str::parse::<u16>);

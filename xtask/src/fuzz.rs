@@ -1,4 +1,4 @@
-//! Fuzzing, from the corpus in `fuzz/corpus`.
+//! Fuzzing with the corpus in `fuzz/corpus`.
 
 use testkit::tools;
 

@@ -5,9 +5,8 @@ use std::process::Command;
 
 use crate::command::{Result, step};
 
-/// Makes sure that all these programs can be started, each of which has its
-/// Debian package. Before it installs any, as root, it says which and asks; `yes`
-/// answers that.
+/// Makes sure that all these programs can be started; each has its Debian package. Before
+/// packages are installed as root, they are listed and the user is asked, unless `yes` is set.
 pub fn provide_all(needs: &[(&str, &str)], yes: bool) -> Result {
     let mut missing: Vec<(&str, &str)> = needs.to_vec();
     missing.retain(|(program, _)| !is_there(program));
@@ -46,8 +45,8 @@ fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
-/// Makes sure that a program can be started: installs the Debian package that
-/// has it, where this is allowed; more packages follow a space.
+/// Makes sure that a program can be started. If necessary and allowed, its Debian package is
+/// installed; a space separates several packages.
 pub fn provide(program: &str, package: &str) -> Result {
     if is_there(program) {
         return Ok(());
@@ -63,7 +62,7 @@ pub fn provide(program: &str, package: &str) -> Result {
     install.extend(package.split_whitespace());
     apt(&install);
     if !is_there(program) {
-        // The list of packages may be old.
+        // The package index may be old.
         apt(&["update"]);
         apt(&install);
     }

@@ -1,5 +1,5 @@
-//! The instructions of a signature and of a check, counted by callgrind: unlike time, the same
-//! on a machine that does something else as well.
+//! The instructions of a signature and of a check, counted by callgrind. Unlike the time, they
+//! are the same on a busy machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ pub struct Options {
 }
 
 const FILE: &str = "benches/instructions.json";
-/// In percent. Another version of Rust or of libc makes some difference.
+/// The tolerance in percent. Other versions of Rust or libc cause small differences.
 const TOLERANCE: u64 = 5;
 
 type Counts = BTreeMap<String, u64>;
 
-/// Counts, and compares with what is known.
+/// Counts, and compares with the known counts.
 pub fn run(options: &Options) -> Result {
     install::provide("valgrind", "valgrind")?;
     step("counting the instructions of a signature and of a check");
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result {
     }
 }
 
-/// The program of `benches/instructions.rs`.
+/// Builds the program of `benches/instructions.rs`.
 fn build() -> Result<PathBuf> {
     let output = cargo()
         .args(["build", "--profile", "bench", "--bench", "instructions"])
@@ -75,7 +75,7 @@ fn build() -> Result<PathBuf> {
     executable.ok_or_else(|| "cargo built no benches/instructions.rs".into())
 }
 
-/// What one request more costs, so that the start of the program is out.
+/// The cost of one more request, without the start of the program.
 fn per_request(program: &Path, name: &str) -> Result<u64> {
     const FEW: u64 = 100;
     const MANY: u64 = 1_100;
@@ -95,7 +95,7 @@ fn count(program: &Path, name: &str, times: u64) -> Result<u64> {
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
-    // ==123== Collected : 456
+    // The line is: ==123== Collected : 456
     let collected = text
         .lines()
         .find_map(|line| line.split_once("Collected : "));

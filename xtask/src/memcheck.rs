@@ -1,6 +1,6 @@
-//! The native module in a real Envoy under valgrind's memcheck. It sees what the module
-//! allocates, since Envoy exports its `malloc`, and whatever touches that. Of what it says only
-//! that counts in which the module has a part: Envoy's own allocator is unknown to it.
+//! The native module in a real Envoy under valgrind's memcheck. It sees the module's
+//! allocations, since Envoy exports its `malloc`, and every access to them. Only errors that
+//! involve the module count: memcheck does not know Envoy's own allocator.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -19,11 +19,11 @@ pub struct Options {
     test: String,
 }
 
-/// What is enough to meet a fault that every stream has.
+/// A short test that shows a fault in every stream.
 const SHORT: &str = "native_signature::a_mirrored_request_has_no_signature_of_the_cluster";
 const PLANTED: &str = "planted-use-after-free";
 
-/// Checks the module as it is, and then that a fault would have been found.
+/// Checks the module as it is, and then checks that a planted fault is found.
 pub fn run(options: &Options) -> Result {
     install::provide("valgrind", "valgrind")?;
     setup::run()?;
@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Result {
     Ok(())
 }
 
-/// Runs a test with the module, built with a feature, under valgrind: what that says.
+/// Runs a test under valgrind, with the module built with a feature; returns valgrind's errors.
 fn watch(program: &Path, test: &str, feature: Option<&str>) -> Result<Vec<String>> {
     step(&format!(
         "the native module {}under valgrind",
@@ -54,7 +54,7 @@ fn watch(program: &Path, test: &str, feature: Option<&str>) -> Result<Vec<String
     let problem = |error: std::io::Error| format!("{}: {error}", folder.display());
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(problem)?;
-    // Without optimization: each access stands where it is written.
+    // The build has no optimization, so that each access is where it is written.
     let mut build = cargo();
     build.args(["build", "--package", module::PACKAGE]);
     build.args(feature.map(|name| format!("--features={name}")));
@@ -72,7 +72,7 @@ fn watch(program: &Path, test: &str, feature: Option<&str>) -> Result<Vec<String
     read(&folder)
 }
 
-/// A program that the tests take for Envoy.
+/// A program that the tests use as Envoy.
 fn write_envoy(folder: &Path) -> std::io::Result<PathBuf> {
     let (path, envoy) = (folder.join("envoy"), tools::envoy());
     let folder = folder.display();
@@ -89,7 +89,7 @@ fn write_envoy(folder: &Path) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-/// What valgrind has said in which the module has a part; an error if it has not run to an end.
+/// The errors of valgrind that involve the module; an error if it has not run to its end.
 fn read(folder: &Path) -> Result<Vec<String>> {
     let problem = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut problems = Vec::new();
@@ -108,7 +108,7 @@ fn read(folder: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// The errors in valgrind's XML with the module in one of their stacks: their kinds and these.
+/// The errors in valgrind's XML with the module in one of their stacks: their kinds and stacks.
 fn errors(xml: &str) -> Vec<String> {
     let all = xml.split("<error>").skip(1);
     let all = all.filter_map(|rest| rest.split_once("</error>").map(|(error, _)| error));
@@ -135,7 +135,7 @@ fn show(error: &str) -> String {
     text
 }
 
-/// What stands between the tags of this name.
+/// The texts between the tags of this name.
 fn values<'a>(xml: &'a str, name: &str) -> Vec<&'a str> {
     let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
     let parts = xml.split(&begin).skip(1);

@@ -11,11 +11,11 @@ use crate::{elf, wasm, zig};
 /// The package of the module.
 pub const PACKAGE: &str = "oss-origin-auth-native";
 
-/// The file, by whose name Envoy looks for it.
+/// The file name by which Envoy finds the module.
 pub const FILE: &str = "liboss_origin_auth_native.so";
 
-/// Builds the module for an architecture and an old glibc, and checks that Envoy can load
-/// it; where it is.
+/// Builds the module for an architecture and an old glibc, checks that Envoy can load it, and
+/// returns its path.
 pub fn build(place: &Place, architecture: &str) -> Result<PathBuf> {
     let target = format!("{architecture}-unknown-linux-gnu");
     wasm::install_target(&target)?;

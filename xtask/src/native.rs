@@ -15,8 +15,8 @@ pub const PACKAGE: &str = "oss-origin-auth-cli";
 /// The architecture of this machine.
 pub const HOST: &str = std::env::consts::ARCH;
 
-/// What the build for an architecture needs: a program and its Debian packages. The
-/// library ring has parts in C.
+/// The program that builds for an architecture, and its Debian packages. The library ring has
+/// parts in C.
 pub fn compiler(architecture: &str) -> (&'static str, &'static str) {
     match architecture {
         HOST => ("musl-gcc", "musl-tools"),
@@ -31,7 +31,7 @@ pub fn compiler(architecture: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// Builds the command for an architecture; where it is.
+/// Builds the command for an architecture; returns its path.
 pub fn build(place: &Place, architecture: &str) -> Result<PathBuf> {
     let target = format!("{architecture}-unknown-linux-musl");
     let (compiler, package) = compiler(architecture);
@@ -46,7 +46,7 @@ pub fn build(place: &Place, architecture: &str) -> Result<PathBuf> {
         .arg("--config")
         .arg(format!("target.{target}.rustflags={flags:?}"));
     if architecture != HOST {
-        // It links with what Rust brings for musl, and nothing of the system.
+        // The linker uses Rust's own files for musl, and nothing of the system.
         let linker = format!("target.{target}.linker={compiler:?}");
         cargo.args(["--config", &linker]);
         cargo.env(format!("CC_{}", target.replace('-', "_")), compiler);

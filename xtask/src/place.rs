@@ -1,4 +1,5 @@
-//! A source tree, and where its builds go: ours, or a copy that is built to be compared.
+//! A source tree, and the folder of its builds: this checkout, or a copy that is built for
+//! comparison.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,12 +13,12 @@ use crate::command::cargo;
 pub struct Place {
     /// The top of the source tree.
     pub root: PathBuf,
-    /// What cargo calls the target directory.
+    /// The target directory of cargo.
     pub target: PathBuf,
 }
 
 impl Place {
-    /// This checkout.
+    /// The place of this checkout.
     pub fn here() -> Place {
         Place {
             root: tools::root(),
@@ -25,7 +26,7 @@ impl Place {
         }
     }
 
-    /// The cargo that runs this command, in this place.
+    /// A command of the cargo that runs this program, in this place.
     pub fn cargo(&self) -> Command {
         let mut command = cargo();
         command.current_dir(&self.root);

@@ -15,14 +15,14 @@ use testkit::tools::{self, Host};
 
 use crate::command::{Result, cargo};
 
-/// These measure or load, and others beside them would suffer: they come after all
-/// others, one after the other, each with all its hosts at once.
+/// The tests that run alone, since they measure or load and others would disturb them. They
+/// come after all others, one after the other, each with all its hosts at once.
 const ALONE: [&str; 2] = [
     "lapse::no_request_fails_through_rotations_restarts_and_outages",
     "sidecar_limits::a_minute_among_hostile_callers_harms_nobody",
 ];
 
-/// A test that takes longer hangs.
+/// The time after which a test counts as hanging.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// A test in a built program.
@@ -30,9 +30,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub struct Test {
     pub program: PathBuf,
     pub name: String,
-    /// What it runs the filter in.
+    /// The host of the filter.
     pub host: Host,
-    /// Marked with `#[ignore]`.
+    /// Whether the test is marked with `#[ignore]`.
     pub ignored: bool,
 }
 
@@ -41,15 +41,15 @@ pub struct Test {
 pub struct Outcome {
     pub name: String,
     pub took: Duration,
-    /// What went wrong.
+    /// The error, if the test failed.
     pub problem: Option<String>,
 }
 
-/// Builds the test targets of these names; their programs, in this order.
+/// Builds the test targets of these names; returns their programs in this order.
 pub fn build(targets: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = cargo();
-    // The packages of `cargo test --workspace`: with others, features would be
-    // others, and all would be built twice.
+    // These are the packages of `cargo test --workspace`. With other packages, features would
+    // differ, and everything would be built twice.
     command.args(["test", "--workspace", "--no-run"]);
     command.arg("--message-format=json-render-diagnostics");
     for target in targets {
@@ -79,7 +79,7 @@ pub fn build(targets: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 impl Test {
-    /// The same test with a host.
+    /// The same test with another host.
     pub fn on(&self, host: Host) -> Test {
         Test {
             host,
@@ -87,7 +87,7 @@ impl Test {
         }
     }
 
-    /// Its name, and its host where it is not wasm.
+    /// The name of the test, with its host if that is not wasm.
     fn title(&self) -> String {
         match self.host {
             Host::Wasm => self.name.clone(),
@@ -118,14 +118,14 @@ pub fn list(program: &Path) -> Result<Vec<Test>> {
     Ok(names(&[])?.into_iter().map(test).collect())
 }
 
-/// What is set for the tests, beside what is set here: names and values.
+/// The names and values of more environment variables for the tests.
 pub type Environment<'a> = &'a [(&'a str, OsString)];
 
-/// Runs them, `jobs` at a time, and shows each as it ends.
+/// Runs the tests, `jobs` at a time, and shows each result.
 pub fn run(mut tests: Vec<Test>, jobs: usize, environment: Environment) -> Result<Vec<Outcome>> {
     let watchdog = Watchdog::start()?;
     let known = Seconds::read();
-    // The longest first, so that none is left over at the end.
+    // The longest tests come first, so that none is left over at the end.
     tests.sort_by_key(|test| std::cmp::Reverse(known.of(test)));
     let mut phases = Vec::new();
     for name in ALONE {
@@ -138,8 +138,8 @@ pub fn run(mut tests: Vec<Test>, jobs: usize, environment: Environment) -> Resul
     let outcomes = Mutex::new(Vec::new());
     for (jobs, tests) in phases {
         let tests = Mutex::new(tests.into_iter());
-        // The lock ends with the call; in a condition of `while let` it would last for
-        // the whole test.
+        // The lock ends with this call; in a condition of `while let` it would last for the
+        // whole test.
         let next = || lock(&tests).next();
         std::thread::scope(|scope| {
             for _ in 0..jobs {
@@ -195,7 +195,7 @@ fn run_one(test: &Test, environment: Environment, watchdog: &Watchdog) -> Outcom
     }
 }
 
-/// How it ended; nothing if it had to be killed.
+/// Runs a test to its end; `None` if it had to be killed.
 fn run_to_end(
     test: &Test,
     environment: Environment,
@@ -211,7 +211,8 @@ fn run_to_end(
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(text)?)
         .stderr(output)
-        // All that it starts is in a group with it, and can be killed with it.
+        // All processes of a test are in its process group, so that they can be killed
+        // together.
         .process_group(0);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.env(tools::HOST, test.host.to_string());
@@ -237,7 +238,7 @@ fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// Also what a test has left behind.
+/// Kills a process group, and with it what a test has left behind.
 fn kill_group(group: u32) {
     let mut command = Command::new("sh");
     command.args([
@@ -248,8 +249,8 @@ fn kill_group(group: u32) {
     let _ = command.status();
 }
 
-/// Kills the groups of the tests that run when this program ends, however it
-/// ends: a shell that is told of each, and that notices the end of its input.
+/// Kills the process groups of running tests when this program ends, however it ends. It is a
+/// shell that gets the id of each group, and that notices the end of its input.
 struct Watchdog {
     child: Child,
     input: Mutex<Option<ChildStdin>>,
@@ -271,7 +272,7 @@ impl Watchdog {
         let mut child = Command::new("sh")
             .args(["-c", WATCHDOG])
             .stdin(Stdio::piped())
-            // Out of reach of Ctrl-C.
+            // Ctrl-C does not reach it.
             .process_group(0)
             .spawn()
             .map_err(|error| format!("sh: {error}"))?;
@@ -293,7 +294,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// What each test took when it last ran: it only decides the order.
+/// The time that each test took in its last run, which only decides the order.
 struct Seconds {
     file: PathBuf,
     of: BTreeMap<String, f64>,
@@ -307,7 +308,7 @@ impl Seconds {
         Seconds { file, of }
     }
 
-    /// A test of which nothing is known, with either host, comes first.
+    /// The time of a test. A test that has never run, with either host, comes first.
     fn of(&self, test: &Test) -> Duration {
         let seconds = self.of.get(&test.title());
         let seconds = seconds.or_else(|| self.of.get(&test.name)).copied();
@@ -333,7 +334,7 @@ mod tests {
     fn tests_run_at_the_same_time() {
         let (program, folder) = (scratch("meeting.sh"), scratch("meeting"));
         std::fs::create_dir(&folder).unwrap();
-        // Each of the two comes, and waits for the other.
+        // Each of the two tests starts, and waits for the other.
         let text = format!(
             "#!/bin/sh\ncd '{}' && touch \"$2\"\n\
              for n in $(seq 600); do [ -e one ] && [ -e two ] && exit 0; sleep 0.1; done\nexit 1\n",
@@ -353,8 +354,7 @@ mod tests {
         assert_eq!(problems, [&None, &None]);
     }
 
-    /// Whether a process of this id runs; one that has ended and that nobody has
-    /// asked for does not.
+    /// Whether a process with this id runs; one that has ended and was not reaped does not.
     fn runs(id: u32) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
         stat.is_ok_and(|stat| !stat.contains(") Z "))
@@ -374,7 +374,7 @@ mod tests {
         }
         watchdog.tell('-', children[1].id());
         assert!(children.iter().all(|child| runs(child.id())));
-        // As the end of this program does.
+        // Dropping it has the same effect as the end of this program.
         drop(watchdog);
         testkit::process::wait_until("the killed", || {
             !runs(children[0].id()) && !runs(children[2].id())

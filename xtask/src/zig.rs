@@ -1,5 +1,5 @@
-//! Zig as a linker: it has the stubs of every glibc, so that what is built here loads on
-//! older systems, and on another architecture.
+//! Zig as a linker. It has the stubs of every glibc, so that the results load on older systems
+//! and on another architecture.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,24 +10,24 @@ use crate::command::{Result, run as run_command, step};
 
 const VERSION: &str = "0.17.1";
 
-/// The glibc that is linked for: the oldest that Rust's standard library supports.
+/// The version of glibc for linking: the oldest that Rust's standard library supports.
 pub const GLIBC: (u16, u16) = (2, 17);
 
-/// Lets a build link by Zig for an architecture, with our glibc.
+/// Makes a build link with Zig for an architecture, with our version of glibc.
 pub fn link(cargo: &mut Command, architecture: &str) -> Result {
     let folder = install()?;
     let linker = write_linker(&folder, architecture)?;
     let linker = linker.display().to_string();
     let target = format!("{architecture}-unknown-linux-gnu");
     cargo.args(["--config", &format!("target.{target}.linker={linker:?}")]);
-    // What it compiles of its own, such as what unwinds the stack.
+    // The cache holds what Zig compiles itself, such as the code that unwinds the stack.
     let cache = folder.join("cache");
     cargo.env("ZIG_GLOBAL_CACHE_DIR", &cache);
     cargo.env("ZIG_LOCAL_CACHE_DIR", &cache);
     Ok(())
 }
 
-/// Installs it from PyPI; where it is.
+/// Installs Zig from PyPI; returns its path.
 fn install() -> Result<PathBuf> {
     let folder = tools::target().join("tools/zig");
     let stamp = folder.join("installed.txt");
@@ -56,8 +56,8 @@ fn install() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A program that links as a C compiler does, since rustc can give a linker no first
-/// arguments.
+/// Writes a program that links like a C compiler, since rustc cannot pass first arguments to a
+/// linker.
 fn write_linker(folder: &Path, architecture: &str) -> Result<PathBuf> {
     let (major, minor) = GLIBC;
     let python = folder.join("bin/python");

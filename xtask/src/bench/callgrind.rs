@@ -1,5 +1,5 @@
-//! The instructions of a whole Envoy for a request, counted by callgrind: free of
-//! the noise of a machine, and blind to its caches.
+//! The instructions of a whole Envoy for a request, counted by callgrind. The counts have no
+//! noise of the machine, and do not show its caches.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::rounds::check;
 use crate::command::{Result, step};
 use crate::install;
 
-/// The chains that are counted unless some are named.
+/// The chains that are counted by default.
 pub const COUNTED: [&str; 19] = [
     "do-nothing-upstream",
     "aws-upstream",
@@ -40,12 +40,12 @@ pub const COUNTED: [&str; 19] = [
     "native-upstream-10000-routes",
 ];
 
-/// As many chains with a VM are counted in one process: what valgrind has of address space
-/// is enough for two.
+/// The number of chains with a VM that are counted in one process: valgrind's address space
+/// suffices for two.
 const VMS_AT_ONCE: usize = 2;
 
-/// What each of `names` adds to no filter, per request. What callgrind writes of each is kept
-/// in the folder `profiles`.
+/// Counts the instructions that each of `names` adds to a request without a filter. The folder
+/// `profiles` keeps what callgrind writes for each.
 pub fn count(
     chains: &[Chain],
     names: &[&str],
@@ -79,7 +79,7 @@ pub fn count(
     Ok(added)
 }
 
-/// All that a request takes over each of these chains.
+/// Counts all instructions of a request over each of these chains.
 fn count_group(
     chains: &[Chain],
     origin: &Origin,
@@ -90,7 +90,7 @@ fn count_group(
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--instr-atstart=no"])
-        // V8 makes and moves code all the time.
+        // V8 creates and moves code all the time.
         .arg("--smc-check=all-non-file")
         .arg(format!("--callgrind-out-file={}", output.display()))
         .arg(program()?);
@@ -117,7 +117,7 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// All that a request takes, without a filter's share taken out.
+    /// Counts all instructions of a request over a chain, including those without a filter.
     fn count(&mut self, chain: &Chain) -> Result<Added> {
         let name = chain.name;
         let port = self.envoy.port(name);
@@ -130,7 +130,7 @@ impl Counter<'_> {
             signed: checks(name),
         };
         let one = Objects::One("/objects/example.txt");
-        // V8 makes fast code of what is called often, now and then, and in its own time.
+        // V8 compiles what is called often, at times of its own.
         let (warm_up, runs) = match chain.has_vm() {
             true => (20_000, 3),
             false => (1_500, 1),
@@ -149,8 +149,7 @@ impl Counter<'_> {
         })
     }
 
-    /// The least of some runs: whatever else Envoy does meanwhile, V8's compiler among it,
-    /// only adds.
+    /// The least of some runs: other work of Envoy, such as V8's compiler, only adds.
     fn per_request(&mut self, what: &str, port: u16, load: &Load, runs: u32) -> Result<f64> {
         self.control("--instr=on")?;
         load::run(port, load)?;
@@ -174,7 +173,7 @@ impl Counter<'_> {
         Ok(least / f64::from(load.requests))
     }
 
-    /// What callgrind has written last.
+    /// Takes the last file that callgrind has written.
     fn take_dump(&mut self) -> Result<String> {
         self.dumps += 1;
         let file = format!("{}.{}", self.output.display(), self.dumps);
@@ -205,7 +204,7 @@ impl Counter<'_> {
     }
 }
 
-/// Envoy itself: what PyPI installs starts it by a script.
+/// The program of Envoy itself; PyPI installs a script that starts it.
 fn program() -> Result<PathBuf> {
     let envoy = tools::envoy();
     let is_program = |file: &Path| {

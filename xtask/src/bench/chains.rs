@@ -1,4 +1,4 @@
-//! The chains that are compared, and which are measured together.
+//! The chains of filters that are compared, and the groups that are measured together.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -19,15 +19,15 @@ use crate::wasm;
 pub struct Modules {
     filter: PathBuf,
     nothing: PathBuf,
-    /// The same, with the filter's exports alone.
+    /// The module `nothing` with the filter's exports alone.
     trimmed: PathBuf,
-    /// The same, with none.
+    /// The module `nothing` without exports.
     silent: PathBuf,
     floor: PathBuf,
 }
 
 impl Modules {
-    /// The filter as it was built before, and its peers, built now.
+    /// Takes the filter that was built before, and builds its peers.
     pub fn build() -> Result<Modules> {
         let nothing = wasm::build_peer("bench-do-nothing", "bench_do_nothing")?;
         let trimmed = nothing.with_file_name("bench_do_nothing_trimmed.wasm");
@@ -55,7 +55,7 @@ pub fn module_bytes() -> Result<u64> {
         .map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// All that there are.
+/// All chains.
 pub fn all(modules: &Modules) -> Vec<Chain> {
     let upstream = |name, filter| Chain {
         name,
@@ -69,7 +69,7 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
     };
     let peer = |name, module| envoy::wasm(name, module, &json!({}));
     let floor = |name, steps: u8| envoy::wasm(name, &modules.floor, &json!(steps));
-    // As the smallest configuration has it, and tuned.
+    // The filter as in the smallest configuration, and tuned.
     let ours = |name, settings| envoy::wasm(name, &modules.filter, &settings);
     let delegated = |name, settings| testkit::envoy::not_of_2xx(&ours(name, settings));
     let v4 = |routes, credentials| settings("v4", routes, credentials);
@@ -114,7 +114,7 @@ pub fn all(modules: &Modules) -> Vec<Chain> {
     chains
 }
 
-/// Those of dynamic modules.
+/// The chains of dynamic modules.
 fn dynamic_modules() -> Vec<Chain> {
     let peer = || envoy::native(natives::NOTHING, &json!({}));
     let ours = |settings| envoy::native(natives::FILTER, &settings);
@@ -154,7 +154,7 @@ pub fn other_build(name: &str, file: &Path) -> Result<Chain> {
         false => envoy::wasm(name, file, &settings),
     };
     Ok(Chain {
-        // Names live as long as the program: a handful.
+        // Names live as long as the program; there are only a few.
         name: String::leak(name.to_owned()),
         downstream: None,
         upstream: Some(filter),
@@ -189,7 +189,7 @@ pub const PEERS: [&str; 18] = [
     "native-v1-upstream",
 ];
 
-/// The filter in both hosts, beside what each is compared with.
+/// The filter in both hosts, beside their peers.
 pub const BOTH: [&str; 6] = [
     BASE,
     "do-nothing-upstream",
@@ -199,7 +199,7 @@ pub const BOTH: [&str; 6] = [
     NATIVE,
 ];
 
-/// What is measured with one object as well.
+/// The chains that are also measured with a single object.
 pub const HOT: [&str; 9] = [
     BASE,
     "do-nothing-upstream",
@@ -212,7 +212,7 @@ pub const HOT: [&str; 9] = [
     NATIVE,
 ];
 
-/// The steps that make the floor.
+/// The steps from the floor to the filter.
 pub const FLOOR: [&str; 10] = [
     BASE,
     "do-nothing-upstream",
@@ -226,7 +226,7 @@ pub const FLOOR: [&str; 10] = [
     "v4-upstream",
 ];
 
-/// Many routes and credentials.
+/// The chains with many routes and credentials.
 pub const SCALE: [&str; 8] = [
     BASE,
     "v4-upstream",
@@ -238,7 +238,7 @@ pub const SCALE: [&str; 8] = [
     "native-upstream-10000-routes",
 ];
 
-/// What large bodies are measured with.
+/// The chains that are measured with large bodies.
 pub const BODIES: [&str; 9] = [
     BASE,
     AGAIN,
@@ -251,7 +251,7 @@ pub const BODIES: [&str; 9] = [
     NATIVE,
 ];
 
-/// What the latency is measured of.
+/// The chains whose latency is measured.
 pub const LATENCY: [&str; 5] = [
     BASE,
     "do-nothing-upstream",
@@ -271,7 +271,7 @@ pub fn checks(chain: &str) -> bool {
     chain.contains("access")
 }
 
-/// A filter whose VM has the key of signed URLs.
+/// Gives the VM of a filter the key of signed URLs.
 fn with_key(mut filter: Value) -> Value {
     let vm = &mut filter["typed_config"]["config"]["vm_config"];
     let (name, value) = URL_KEY;
@@ -279,7 +279,7 @@ fn with_key(mut filter: Value) -> Value {
     filter
 }
 
-/// A path with a signature that has just been made.
+/// A path with a new signature.
 pub fn signed(path: &str) -> String {
     let keys = Keys {
         name: "default".into(),
@@ -293,8 +293,8 @@ pub fn signed(path: &str) -> String {
     signed.unwrap_or_default()
 }
 
-/// The settings of the filter. The route that all requests take is the last of `routes`, if
-/// there are any, and has the last of the credentials.
+/// The settings of the filter. All requests take the last of `routes`, if there are any, which
+/// uses the last of the credentials.
 fn settings(version: &str, routes: usize, credentials: usize) -> Value {
     let names: Vec<String> = (0..credentials).map(|n| format!("name-{n}")).collect();
     let mut settings = json!({"defaults": {

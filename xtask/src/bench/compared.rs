@@ -1,14 +1,14 @@
-//! What the costs of two chains say of one another.
+//! Comparisons of the costs of chains.
 
 use super::measured::{BASE, Costs};
 use super::statistics::{Estimate, median};
 
-/// What a chain adds to none.
+/// The cost that a chain adds to no filter.
 pub fn added(costs: &Costs, name: &str) -> Estimate {
     more(costs, name, BASE)
 }
 
-/// What a chain takes more than another, in each round: both were measured close
+/// The cost of a chain minus that of another, for each round: both were measured close
 /// together.
 pub fn more(costs: &Costs, name: &str, than: &str) -> Estimate {
     Estimate::new(costs[name].len(), |rounds| {
@@ -16,14 +16,14 @@ pub fn more(costs: &Costs, name: &str, than: &str) -> Estimate {
     })
 }
 
-/// What a chain adds to none, over what its peer adds.
+/// The cost that a chain adds to no filter, divided by what its peer adds.
 pub fn added_ratio(costs: &Costs, subject: &str, peer: &str) -> Estimate {
     Estimate::new(costs[peer].len(), |rounds| {
         more_in(costs, subject, BASE, rounds) / more_in(costs, peer, BASE, rounds)
     })
 }
 
-/// What a chain takes, over what its peer takes.
+/// The cost of a chain, divided by that of its peer.
 pub fn ratio(costs: &Costs, subject: &str, peer: &str) -> Estimate {
     let (subject, peer) = (&costs[subject], &costs[peer]);
     Estimate::new(peer.len(), |rounds| {

@@ -1,4 +1,4 @@
-//! One Envoy with a listener for each chain of filters that is compared.
+//! One Envoy with a listener for each chain of filters.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,19 +12,20 @@ use testkit::tools;
 use super::natives;
 use crate::command::Result;
 
-/// Of the same length as those of STS: no peer has the easier work.
+/// The length of the token, which is that of STS's tokens, so that all peers have the same
+/// work.
 pub const TOKEN_LENGTH: usize = 700;
 
 /// The key of signed URLs: its variable, and its value.
 pub const URL_KEY: (&str, &str) = ("URL_KEY", "an-example-of-a-key-of-32-bytes.");
 
-/// What a request passes, beside Envoy's own router.
+/// The filters that a request passes, beside Envoy's own router.
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub name: &'static str,
-    /// On the listener.
+    /// The filter on the listener.
     pub downstream: Option<Value>,
-    /// On the cluster.
+    /// The filter on the cluster.
     pub upstream: Option<Value>,
 }
 
@@ -41,18 +42,18 @@ impl Chain {
 pub struct Envoy {
     pub process: Process,
     ports: Ports,
-    /// From its start until it serves.
+    /// The time from its start until it serves.
     pub started_in: Duration,
 }
 
 impl Envoy {
-    /// Starts one.
+    /// Starts an Envoy.
     pub fn start(chains: &[Chain], origin: u16, sidecar: u16, workers: u32) -> Result<Envoy> {
         let command = Command::new(tools::envoy());
         Envoy::start_as(command, chains, origin, sidecar, workers)
     }
 
-    /// `command`: Envoy, without its arguments.
+    /// Starts an Envoy by `command`, which has no arguments yet.
     pub fn start_as(
         mut command: Command,
         chains: &[Chain],
@@ -68,7 +69,8 @@ impl Envoy {
         }
         let config = json!({
             "admin": {"address": address(0)},
-            // The longest that there is: a flush would be counted to whatever runs then.
+            // This is the longest interval: a flush would be counted to the chain that runs
+            // then.
             "stats_flush_interval": "299s",
             "static_resources": {"listeners": listeners, "clusters": clusters},
         });
@@ -98,7 +100,7 @@ impl Envoy {
         self.ports.of(chain)
     }
 
-    /// What all its threads have used so far.
+    /// The CPU time of all its threads so far.
     pub fn cpu_time(&self) -> Result<Duration> {
         let tasks = format!("/proc/{}/task", self.process.id());
         let mut sum = 0;
@@ -163,7 +165,7 @@ pub fn aws_request_signing() -> Value {
     }})
 }
 
-/// The name of the one route of every listener.
+/// The name of the single route of every listener.
 pub const ROUTE: &str = "objects";
 
 fn listener(name: &str, filter: Option<Value>) -> Value {

@@ -1,6 +1,6 @@
 //! The limits that the project has set itself.
 
-/// What a figure may be.
+/// The limit of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
     AtMost(f64),
@@ -9,7 +9,7 @@ pub enum Limit {
 
 use Limit::{AtLeast, AtMost};
 
-/// That of a figure.
+/// Finds the limit of a figure.
 pub fn of(figure: &str, peer: &str, subject: &str) -> Option<Limit> {
     let mut limits = LIMITS.iter();
     let found =
@@ -17,7 +17,7 @@ pub fn of(figure: &str, peer: &str, subject: &str) -> Option<Limit> {
     found.map(|(.., limit)| *limit)
 }
 
-/// By the figure, the peer and the subject.
+/// The limits, by the figure, the peer and the subject.
 const LIMITS: [(&str, &str, &str, Limit); 12] = [
     (CPU, AWS, NATIVE, AtMost(0.55)),
     (CPU, AWS, WASM, AtMost(0.7)),
@@ -42,6 +42,6 @@ const CPU: &str = "added_cpu_ratio";
 const BODIES: &str = "large_body_bytes_per_cpu_ratio";
 const INSTRUCTIONS: &str = "added_instructions_ratio";
 const AWS: &str = "aws_request_signing";
-/// The smallest configuration of the wasm filter.
+/// The chain with the smallest configuration of the wasm filter.
 const WASM: &str = "v4-upstream";
 const NATIVE: &str = "native-upstream";

@@ -15,16 +15,16 @@ pub struct Load {
     pub requests: u32,
     pub connections: u32,
     pub objects: Objects,
-    /// Headers beside those of h2load.
+    /// The number of headers beside those of h2load.
     pub headers: u32,
-    /// Requests per second and connection; as many as go if `None`.
+    /// The requests per second and connection; no limit if `None`.
     pub rate: Option<u32>,
     /// Whether its URLs are signed.
     pub signed: bool,
 }
 
 impl Load {
-    /// The same, as a chain wants its URLs.
+    /// The same load, with the URLs that a chain requires.
     pub fn of(&self, chain: &str) -> Load {
         Load {
             signed: chains::checks(chain),
@@ -33,20 +33,20 @@ impl Load {
     }
 }
 
-/// What is asked for.
+/// The objects that are requested.
 #[derive(Clone, Copy, Debug)]
 pub enum Objects {
-    /// This path, again and again.
+    /// A single path, again and again.
     One(&'static str),
-    /// Others all the time: what was made for one is no use for the next.
+    /// Always other paths: work for one is of no use for the next.
     Others,
 }
 
-/// As many as h2load takes in turn.
+/// The number of paths that h2load takes in turn.
 const OTHERS: u32 = 4_096;
 
-/// Sends it; an error unless every answer is a 200. The time that each request
-/// took, in microseconds, if there is a rate.
+/// Sends the load; an error unless every answer is a 200. Returns the time of each request in
+/// microseconds, if there is a rate.
 pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
     let mut command = Command::new("h2load");
     command
@@ -83,7 +83,7 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
     let output = command
         .output()
         .map_err(|error| format!("h2load: {error}"))?;
-    // One a run, and there are hundreds.
+    // There is one file for each run, and there are hundreds of runs.
     if let Some(list) = list {
         let _ = std::fs::remove_file(list);
     }
@@ -95,7 +95,7 @@ pub fn run(port: u16, load: &Load) -> Result<Vec<u64>> {
     log.map_or(Ok(Vec::new()), read_log)
 }
 
-/// A file of URLs that no run before had.
+/// A file of URLs that no earlier run had.
 fn others(url: impl Fn(&str) -> String) -> Result<PathBuf> {
     static BEGUN: AtomicU32 = AtomicU32::new(0);
     let from = BEGUN.fetch_add(OTHERS, Ordering::Relaxed);
@@ -106,7 +106,7 @@ fn others(url: impl Fn(&str) -> String) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Lines of start, status and duration, tab-separated, times in microseconds.
+/// Reads lines of start, status and duration, separated by tabs, with times in microseconds.
 fn read_log(log: PathBuf) -> Result<Vec<u64>> {
     let text = std::fs::read_to_string(log).map_err(|error| error.to_string())?;
     let duration = |line: &str| line.split('\t').nth(2)?.parse().ok();

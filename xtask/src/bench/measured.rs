@@ -1,50 +1,53 @@
-//! What is measured, as values.
+//! The results of the measurements, as values.
 
 use std::collections::BTreeMap;
 
 /// The chain without a filter.
 pub const BASE: &str = "no-filter";
-/// The same once more: what it differs by is the error of what is measured.
+/// The chain without a filter a second time: the difference is the error of the measurement.
 pub const AGAIN: &str = "no-filter-again";
-/// The wasm filter where it stands by default.
+/// The wasm filter in its default position.
 pub const OURS: &str = "v4-upstream";
-/// The same as a dynamic module.
+/// The dynamic module in that position.
 pub const NATIVE: &str = "native-upstream";
 
 /// The bytes of a large body.
 pub const LARGE: usize = 16 << 20;
-/// The connections of h2load, unless it is told otherwise.
+/// The number of h2load's connections, unless another is given.
 pub const CONNECTIONS: u32 = 16;
 
-/// CPU time of Envoy in seconds, by chain: one value a round.
+/// The percentiles of the latency that are measured.
+pub const PERCENTILES: [usize; 3] = [50, 90, 99];
+
+/// The CPU time of Envoy in seconds, by chain, with one value for each round.
 pub type Costs = BTreeMap<&'static str, Vec<f64>>;
 
-/// All that was measured.
+/// The results of all measurements.
 #[derive(Default)]
 pub struct Measured {
     pub rounds: usize,
     pub requests: u32,
     /// The rounds of `both`, and the requests of each.
     pub short: (usize, u32),
-    /// Costs per request of both hosts and their peers alone, in many short rounds.
+    /// The cost of a request with both hosts and their peers alone, in many short rounds.
     pub both: Costs,
-    /// Costs per request, beside the peers; every request is for another object.
+    /// The cost of a request beside the peers; every request is for another object.
     pub small: Costs,
-    /// The same with one object.
+    /// The cost of a request for a single object.
     pub hot: Costs,
-    /// The same of the steps that make the floor.
+    /// The cost of a request in the steps from the floor to the filter.
     pub floor: Costs,
-    /// The same with many routes and credentials.
+    /// The cost of a request with many routes and credentials.
     pub scale: Costs,
-    /// Costs per request with 20 more headers.
+    /// The cost of a request with 20 more headers.
     pub headers: Costs,
-    /// Costs per body of [`LARGE`] bytes.
+    /// The cost of a body of [`LARGE`] bytes.
     pub large: Costs,
-    /// Microseconds of each request at a fixed rate.
-    pub latency: Vec<(&'static str, Vec<u64>)>,
+    /// The latency at a fixed rate, for each of [`PERCENTILES`]: seconds in each round.
+    pub latency: [Costs; 3],
     pub workers: Vec<Workers>,
     pub starts: Vec<Start>,
-    /// Instructions by chain.
+    /// The instructions by chain.
     pub instructions: BTreeMap<String, Added>,
     /// The size of the wasm filter.
     pub module_bytes: u64,
@@ -52,35 +55,35 @@ pub struct Measured {
     pub native_bytes: u64,
 }
 
-/// What an Envoy with some number of workers takes.
+/// The cost and the memory of an Envoy with some number of workers.
 pub struct Workers {
     pub workers: u32,
     pub chain: &'static str,
-    /// Seconds per request.
+    /// The seconds for each request.
     pub cost: f64,
     /// The resident memory after the load.
     pub kib: u64,
 }
 
-/// What a new Envoy takes, in seconds.
+/// The times of a new Envoy, in seconds.
 pub struct Start {
     pub chain: &'static str,
-    /// Until it serves.
+    /// The time until it serves.
     pub serves: f64,
-    /// The very first request, which waits for credentials if it is signed.
+    /// The time of the very first request, which waits for credentials if it is signed.
     pub first_request: f64,
     pub second_request: f64,
 }
 
-/// Instructions per request: more than no filter takes.
+/// The instructions that a chain adds to a request without a filter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Added {
-    /// For objects that were not asked for before.
+    /// The instructions for objects that were not requested before.
     pub others: f64,
-    /// For one object, again and again.
+    /// The instructions for a single object, again and again.
     pub one: f64,
-    /// For a large body.
+    /// The instructions for a large body.
     pub large: f64,
-    /// What a large body takes without a filter.
+    /// The instructions for a large body without a filter.
     pub large_without: f64,
 }

@@ -1,6 +1,6 @@
-//! What the filter costs, against what Envoy costs without it and with its
-//! peers, in one Envoy and in interleaved rounds: machines are noisy, so that
-//! only what was measured together can be compared.
+//! The cost of the filter, compared with Envoy without it and with its peers. All chains run in
+//! one Envoy and in interleaved rounds: machines are noisy, so only what was measured together
+//! can be compared.
 
 mod callgrind;
 mod chains;
@@ -35,8 +35,7 @@ pub struct Options {
     /// Fewer and shorter rounds, in less than 3 minutes; writes no file
     #[arg(long)]
     quick: bool,
-    /// Load this chain alone, without end, and tell Envoy's process id: for a
-    /// profiler
+    /// Load this chain alone, without end, and print Envoy's process id: for a profiler
     #[arg(long, value_name = "CHAIN")]
     hold: Option<String>,
     /// Measure another build of the filter too, on the cluster; a dynamic module if the
@@ -56,6 +55,9 @@ pub struct Options {
     /// Measure starts alone; writes no file
     #[arg(long, conflicts_with_all = ["instructions", "only", "hold", "quick", "one_object"])]
     starts: bool,
+    /// Measure the latency alone; writes no file
+    #[arg(long, conflicts_with_all = ["starts", "instructions", "only", "hold", "quick", "one_object"])]
+    latency: bool,
     /// Keep callgrind's profile of each chain in this folder, for callgrind_annotate
     #[arg(long, value_name = "FOLDER", requires = "instructions")]
     profiles: Option<PathBuf>,
@@ -69,9 +71,9 @@ fn other_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
     Ok((name.to_owned(), file))
 }
 
-/// Measures, and says what it has found.
+/// Runs the measurements, and prints the results.
 pub fn run(options: &Options) -> Result {
-    setup::install_python_packages()?;
+    setup::install_python_packages(&setup::LISTS)?;
     step("building the filter");
     wasm::build_filter()?;
     install::provide("h2load", "nghttp2-client")?;
@@ -88,6 +90,11 @@ pub fn run(options: &Options) -> Result {
 
     if options.starts {
         print!("{}", report::starts(&session.starts(&options.named())?));
+        return Ok(());
+    }
+
+    if options.latency {
+        print!("{}", report::latency(&session.latency()?));
         return Ok(());
     }
 
@@ -119,7 +126,7 @@ pub fn run(options: &Options) -> Result {
     std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// Loads one chain until somebody ends this program.
+/// Loads one chain until this program is stopped.
 fn hold(session: &Session, envoy: &Envoy, chain: &str) -> Result {
     eprintln!("Envoy's process id: {}", envoy.process.id());
     loop {
@@ -128,7 +135,7 @@ fn hold(session: &Session, envoy: &Envoy, chain: &str) -> Result {
 }
 
 impl Options {
-    /// Whether only some chains are measured, and small bodies alone.
+    /// Whether only some chains are measured, and only with small bodies.
     fn is_partial(&self) -> bool {
         !self.only.is_empty() || !self.module.is_empty()
     }
@@ -155,8 +162,8 @@ impl Options {
         }
     }
 
-    /// The chains of the one Envoy in which most is compared. With all of them it
-    /// would measure how they crowd one another out of the caches.
+    /// The chains of the Envoy in which most comparisons are made. With all chains it would
+    /// measure how they displace one another in the caches.
     fn compared(&self, chains: &[Chain]) -> Vec<Chain> {
         if !self.is_partial() && self.hold.is_none() {
             return pick(chains, &PEERS);

@@ -1,4 +1,4 @@
-//! The dynamic modules that the chains run, in the one folder where Envoy looks for them.
+//! The dynamic modules of the chains, in the single folder where Envoy looks for them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,21 +7,21 @@ use testkit::tools;
 use crate::command::{Result, cargo, run, step};
 use crate::module;
 
-/// The variable that tells Envoy the folder.
+/// The environment variable that names the folder for Envoy.
 pub const SEARCH_PATH: &str = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH";
 
-/// The filter, as Envoy names it.
+/// The name of the filter for Envoy.
 pub const FILTER: &str = "oss_origin_auth_native";
 
-/// A module that does nothing.
+/// The name of a module that does nothing.
 pub const NOTHING: &str = "bench_do_nothing_native";
 
-/// The folder.
+/// The path of the folder.
 pub fn folder() -> PathBuf {
     tools::target().join("bench-modules")
 }
 
-/// Builds the filter and its peer, alike.
+/// Builds the filter and its peer in the same way.
 pub fn build() -> Result {
     step("building the dynamic modules");
     run(cargo()
@@ -43,7 +43,7 @@ pub fn provide(module: &str, file: &Path) -> Result {
     std::os::unix::fs::symlink(file, &link).map_err(|error| format!("{}: {error}", link.display()))
 }
 
-/// The filter's size.
+/// The size of the filter in bytes.
 pub fn filter_bytes() -> Result<u64> {
     let file = file_of(FILTER);
     let metadata = std::fs::metadata(&file);

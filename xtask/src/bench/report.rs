@@ -1,17 +1,18 @@
-//! What is said of what was measured.
+//! The report of the measurements.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 
-use super::chains::BOTH;
+use super::chains::{BOTH, LATENCY};
 use super::compared::{added, added_ratio, more};
 use super::envoy::TOKEN_LENGTH;
 use super::figures::{self, limits_table};
 use super::measured::{Added, BASE, CONNECTIONS, Costs, LARGE, Measured, Start, Workers};
-use super::statistics::{Estimate, median, percentile};
+use super::session::LATENCY_ROUNDS;
+use super::statistics::{Estimate, median};
 
-/// What each chain costs for a small body.
+/// The table of each chain's cost for a small body.
 pub fn small_table(costs: &Costs) -> String {
     let mut text = String::new();
     costs_table(
@@ -24,7 +25,7 @@ pub fn small_table(costs: &Costs) -> String {
     text
 }
 
-/// What each chain costs.
+/// The tables of each chain's costs.
 pub fn tables(measured: &Measured) -> String {
     let mut text = small_table(&measured.small);
     costs_table(&mut text, "One object", "µs", 1e6, &measured.hot);
@@ -45,7 +46,7 @@ pub fn tables(measured: &Measured) -> String {
     text
 }
 
-/// The report, the figures at its end.
+/// The whole report, with the figures at its end.
 pub fn whole(measured: &Measured) -> String {
     let mut text = String::from(PREFACE);
     push_conditions(&mut text, measured);
@@ -53,7 +54,7 @@ pub fn whole(measured: &Measured) -> String {
     push_hosts(&mut text, measured);
     text.push_str(&limits_table(&figures));
     text.push_str(&tables(measured));
-    push_latency(&mut text, &measured.latency);
+    text.push_str(&latency(&measured.latency));
     push_workers(&mut text, &measured.workers);
     text.push_str(&starts(&measured.starts));
     text.push_str(&instructions(&measured.instructions));
@@ -63,18 +64,35 @@ pub fn whole(measured: &Measured) -> String {
 }
 
 const PREFACE: &str = "# What the filter costs\n\n\
-    Written by `cargo xtask bench`. An Envoy with one worker has a listener for each chain \
-    of filters; h2load asks each in turn, in interleaved rounds. What is compared is in one \
-    Envoy; both hosts, the floor and the scale have one of their own, since more chains in \
-    one process crowd one another out of the caches. The cost is CPU time of the \
-    whole Envoy process (`/proc/PID/task/*/schedstat`) per request. What counts is what a \
-    chain adds to no filter at all; `no-filter-again` is a second listener without any, and \
-    shows the error. Chains of the wasm filter are named by the signature (`v4`, `v1`), those \
-    of the same filter as a dynamic module begin with `native`. Spreads are the 5th and the \
-    95th percentile of a bootstrap over the rounds; `noisy` stands where they leave open on which side of its \
-    limit a figure lies.\n\n";
+    Written by `cargo xtask bench`, in some 22 minutes on a machine that does nothing else. \
+    [docs/COST.md](../docs/COST.md) says why the figures are as they are.\n\n\
+    ## How to read this\n\n\
+    - A *chain* is a listener of Envoy with some filters. Envoy has one worker. h2load asks all \
+    chains of a table in turn, round after round, so that noise of the machine meets all of them.\n\
+    - The *cost* is CPU time of the whole Envoy process per request \
+    (`/proc/PID/task/*/schedstat`).\n\
+    - *Added* is what a chain costs more than `no-filter` in the same rounds. That is the price of \
+    the filter.\n\
+    - *Spread* goes from the 5th to the 95th percentile of a bootstrap over the rounds. Two values \
+    whose spreads overlap cannot be told apart.\n\
+    - Compare lines of one table only. Most tables have an Envoy of their own, and the more chains \
+    an Envoy has, the more each request costs: they crowd one another out of the caches. So the \
+    same chain has other figures in another table. *Both hosts* is the most exact.\n\n\
+    | chain | what it is |\n|---|---|\n\
+    | `…-upstream`, `…-downstream` | the filter stands on the cluster, or among the listener's filters |\n\
+    | `v4-…`, `v1-…` | the wasm filter, with signatures of OSS's version 4 or 1 |\n\
+    | `native-…` | the same filter as a native module |\n\
+    | `access-…` | the filter checks signed URLs, and signs nothing |\n\
+    | `…-delegated` | the filter in Envoy's `match_delegate`, which good answers pass by |\n\
+    | `…-routes`, `…-credentials` | the filter with so many routes or names of credentials |\n\
+    | `aws-…` | Envoy's own `aws_request_signing`, which signs for S3 |\n\
+    | `do-nothing-…` | a filter of the SDK without code of its own; `trimmed` without unused callbacks |\n\
+    | `no-callbacks-…` | a wasm module of which Envoy calls nothing |\n\
+    | `floor-…` | a filter that reads, edits and hashes as much as ours, and decides nothing |\n\
+    | `no-filter`, `no-filter-again` | no filter, twice: what the second adds is the error |\n\n\
+    ## The machine\n\n";
 
-/// The machine, the programs and the load.
+/// Adds the machine, the programs and the load.
 fn push_conditions(text: &mut String, measured: &Measured) {
     const CPU: &str = "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2; nproc";
     for (what, command, arguments) in [
@@ -104,7 +122,7 @@ fn push_conditions(text: &mut String, measured: &Measured) {
     );
 }
 
-/// The filter in both hosts, beside its peers: a line for each.
+/// Adds a line for each chain of both hosts and their peers.
 fn push_hosts(text: &mut String, measured: &Measured) {
     let (rounds, requests) = measured.short;
     let _ = write!(
@@ -149,24 +167,28 @@ fn push_hosts(text: &mut String, measured: &Measured) {
     text.push('\n');
 }
 
-fn push_latency(text: &mut String, latency: &[(&str, Vec<u64>)]) {
-    text.push_str(
-        "## Latency\n\n500 requests a second over 4 connections, in microseconds.\n\n\
-         | chain | 50 % | 90 % | 99 % | 99.9 % |\n|---|---|---|---|---|\n",
+/// Reports what requests take at a fixed rate.
+pub fn latency(latency: &[Costs; 3]) -> String {
+    let mut text = format!(
+        "## Latency\n\n500 requests a second over 4 connections, in {LATENCY_ROUNDS} rounds of a \
+         second, in microseconds, in an Envoy with these chains alone. Of each round the median, \
+         the 90th and the 99th percentile are taken; shown are their medians over the rounds, and \
+         what a chain adds to `no-filter` in the same rounds. Where a spread holds 0, the rounds \
+         cannot tell the chain from no filter.\n\n\
+         | chain | 50 % | added | spread | 90 % | added | spread | 99 % | added | spread |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for (name, times) in latency {
-        let times = || times.iter().map(|time| *time as f64);
-        let mut all: Vec<f64> = times().collect();
-        all.sort_by(f64::total_cmp);
-        let _ = writeln!(
-            text,
-            "| {name} | {:.0} | {:.0} | {:.0} | {:.0} |",
-            percentile(times(), 50),
-            percentile(times(), 90),
-            percentile(times(), 99),
-            all[all.len() * 999 / 1000],
-        );
+    for name in LATENCY {
+        let _ = write!(text, "| {name} |");
+        for costs in latency {
+            let own = median(costs[name].iter().copied()) * 1e6;
+            let Estimate { value, low, high } = added(costs, name);
+            let [value, low, high] = [value, low, high].map(|time| time * 1e6);
+            let _ = write!(text, " {own:.0} | {value:+.0} | {low:+.0} .. {high:+.0} |");
+        }
+        text.push('\n');
     }
+    text
 }
 
 fn push_workers(text: &mut String, measured: &[Workers]) {
@@ -186,7 +208,7 @@ fn push_workers(text: &mut String, measured: &[Workers]) {
     }
 }
 
-/// How long an Envoy takes to start.
+/// The table of the times that an Envoy takes to start.
 pub fn starts(starts: &[Start]) -> String {
     let mut text = String::from(
         "\n## Start\n\nMedians of 7, in milliseconds: until a new Envoy serves, and what the \
@@ -208,8 +230,8 @@ pub fn starts(starts: &[Start]) -> String {
     text
 }
 
-/// Each adds one thing to the chain before: what it adds, the chain, and the one
-/// before.
+/// The steps to the filter. Each adds one thing: its description, the chain with it, and the
+/// chain before.
 const STEPS: [(&str, &str, &str); 7] = [
     (
         "Envoy has a wasm filter in the chain, and calls nothing of it",
@@ -249,8 +271,7 @@ const STEPS: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// Where the microseconds of a signature go: what each step adds to the one
-/// before.
+/// The table of what each step to a signature adds to the step before.
 fn breakdown(costs: &Costs, instructions: &BTreeMap<String, Added>) -> String {
     let mut text = String::new();
     costs_table(&mut text, "The floor", "µs", 1e6, costs);
@@ -278,7 +299,7 @@ fn breakdown(costs: &Costs, instructions: &BTreeMap<String, Added>) -> String {
     text
 }
 
-/// What callgrind has counted.
+/// The table of the instructions that callgrind has counted.
 pub fn instructions(added: &BTreeMap<String, Added>) -> String {
     let mut text = String::from(
         "## Instructions\n\nWhat a chain adds, counted by callgrind around the whole of Envoy: \
@@ -333,11 +354,11 @@ mod tests {
     use testkit::tools;
 
     use super::super::callgrind::COUNTED;
-    use super::super::chains::{BODIES, FLOOR, HOT, LATENCY, PEERS, SCALE};
+    use super::super::chains::{BODIES, FLOOR, HOT, PEERS, SCALE};
     use super::super::measured::{NATIVE, OURS};
     use super::*;
 
-    /// Each chain costs something else.
+    /// Costs that differ for each chain.
     fn costs(names: &[&'static str]) -> Costs {
         let cost = |(place, name): (usize, &&'static str)| (*name, vec![1.0 + place as f64; 3]);
         names.iter().enumerate().map(cost).collect()
@@ -376,7 +397,7 @@ mod tests {
             scale: costs(&SCALE),
             headers: costs(&[BASE, OURS, NATIVE]),
             large: costs(&BODIES),
-            latency: LATENCY.map(|name| (name, vec![1, 2, 3])).to_vec(),
+            latency: std::array::from_fn(|_| costs(&LATENCY)),
             workers: [BASE, OURS, NATIVE].map(workers).into(),
             starts: [BASE, OURS, NATIVE].map(start).into(),
             instructions: COUNTED.iter().map(|name| ((*name).into(), added)).collect(),
@@ -395,12 +416,12 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
-        // Of the chain without a filter half is taken off, and aws adds three.
+        // Half of the cost without a filter is subtracted, and aws adds three.
         let want = "peer=aws_request_signing subject=native-upstream value=-0.167";
         assert!(figures.contains(want), "{figures}");
     }
 
-    /// The headings of a report, the heads of its tables, and what its figures are of.
+    /// The headings of a report, the heads of its tables, and the names of its figures.
     fn outline(report: &str) -> Vec<&str> {
         let lines = report.lines().filter_map(|line| match line {
             _ if line.starts_with('#') || line.starts_with("|--") => Some(line),

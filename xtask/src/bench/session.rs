@@ -1,4 +1,4 @@
-//! What is measured, one thing after the other.
+//! The sequence of the measurements.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,30 +11,30 @@ use testkit::{Request, StubSidecar};
 
 use super::chains::{self, BODIES, BOTH, FLOOR, HOT, LATENCY, SCALE, pick};
 use super::envoy::{Chain, Envoy};
-use super::load::{self, Load, Objects};
+use super::load::{Load, Objects};
 use super::measured::{
     Added, BASE, CONNECTIONS, Costs, LARGE, Measured, NATIVE, OURS, Start, Workers,
 };
 use super::{callgrind, natives, rounds, statistics};
 use crate::command::{Result, step};
 
-/// How long the measurement is.
+/// The length of the measurements.
 #[derive(Clone, Copy)]
 pub struct Length {
     rounds: usize,
-    /// Rounds of few requests, and how many: what is compared is measured close together, so
-    /// that less of the machine's noise comes between.
+    /// The number of short rounds, and the requests in each. Chains that are compared are
+    /// measured close together, so that less noise of the machine comes between.
     short: (usize, u32),
-    /// The limit for large bodies lies at 2 %, and the noise is greater.
+    /// The number of rounds with large bodies. Their limit is 2 %, and the noise is greater.
     large_rounds: usize,
-    /// Small bodies of one round.
+    /// The number of small bodies in a round.
     requests: u32,
-    /// Large bodies of one round.
+    /// The number of large bodies in a round.
     bodies: u32,
 }
 
 impl Length {
-    /// Less than 3 minutes.
+    /// The length for less than 3 minutes.
     pub const QUICK: Length = Length {
         rounds: 11,
         short: (41, 600),
@@ -42,7 +42,7 @@ impl Length {
         requests: 1_800,
         bodies: 24,
     };
-    /// As long as `benches/RESULTS.md` takes.
+    /// The length for `benches/RESULTS.md`.
     pub const FULL: Length = Length {
         rounds: 13,
         short: (121, 1_500),
@@ -52,12 +52,15 @@ impl Length {
     };
 }
 
-/// One object, again and again.
+/// The number of rounds for the latency, of one second each.
+pub const LATENCY_ROUNDS: usize = 25;
+
+/// A single object, again and again.
 pub const ONE: Objects = Objects::One("/objects/example.txt");
 
-/// What all measurements share.
+/// The state that all measurements share.
 pub struct Session {
-    /// All chains that there are.
+    /// All chains.
     pub chains: Vec<Chain>,
     /// The load of small bodies.
     pub small: Load,
@@ -67,7 +70,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts an origin and a sidecar; small bodies are loaded with these objects.
+    /// Starts an origin and a sidecar; `objects` are requested as small bodies.
     pub fn open(chains: Vec<Chain>, length: Length, objects: Objects) -> Session {
         Session {
             chains,
@@ -85,8 +88,8 @@ impl Session {
         }
     }
 
-    /// The instructions of these chains, or of all that the report has; a profile of each
-    /// goes into the folder `profiles`.
+    /// Counts the instructions of these chains, or of all chains of the report. The folder
+    /// `profiles` gets a profile of each.
     pub fn instructions(
         &self,
         names: &[&str],
@@ -100,7 +103,7 @@ impl Session {
         callgrind::count(&self.chains, names, origin, sidecar, profiles)
     }
 
-    /// An Envoy with one worker and these chains.
+    /// Starts an Envoy with one worker and these chains.
     pub fn start(&self, chains: &[Chain]) -> Result<Envoy> {
         self.start_with(chains, 1)
     }
@@ -109,8 +112,8 @@ impl Session {
         Envoy::start(chains, self.origin.oss_port, self.sidecar.port, workers)
     }
 
-    /// Waits until all chains serve, and checks that those known do what they are
-    /// measured for.
+    /// Waits until all chains serve, and checks that `known` ones do what they are measured
+    /// for.
     pub fn check(&self, envoy: &Envoy, known: &[Chain], others: &[Chain]) -> Result {
         rounds::check(envoy, known, &self.origin)?;
         for other in others {
@@ -120,12 +123,13 @@ impl Session {
         Ok(())
     }
 
-    /// What small bodies cost over these chains.
+    /// Measures the cost of small bodies over these chains.
     pub fn costs(&self, envoy: &Envoy, chains: &[Chain]) -> Result<Costs> {
         rounds::run(envoy, &names(chains), self.length.rounds, &self.small)
     }
 
-    /// The same in many short rounds, which tell few chains better apart.
+    /// Measures the cost of small bodies in many short rounds, which separate a few chains
+    /// better.
     pub fn short_costs(&self, envoy: &Envoy, chains: &[Chain]) -> Result<Costs> {
         let (rounds, requests) = self.length.short;
         let load = Load {
@@ -135,8 +139,7 @@ impl Session {
         rounds::run(envoy, &names(chains), rounds, &load)
     }
 
-    /// The rest of what the quick run measures too; `small` was measured in the same
-    /// Envoy.
+    /// Measures the rest of the quick run; `small` was measured in the same Envoy.
     pub fn compare(&self, envoy: &Envoy, small: Costs) -> Result<Measured> {
         let Length {
             rounds,
@@ -181,7 +184,7 @@ impl Session {
         })
     }
 
-    /// What small bodies cost in an Envoy of its own, as `costs` measures it.
+    /// Measures the cost of small bodies in an Envoy of its own, like `costs`.
     fn group(
         &self,
         names: &[&str],
@@ -193,7 +196,7 @@ impl Session {
         costs(self, &envoy, &chains)
     }
 
-    /// What only the long run measures.
+    /// Measures what only the long run has.
     pub fn measure_more(&self, envoy: &Envoy, measured: &mut Measured) -> Result {
         step("more headers");
         let load = Load {
@@ -202,17 +205,7 @@ impl Session {
         };
         measured.headers = rounds::run(envoy, &HOSTS, self.length.rounds, &load)?;
         step("latency");
-        for name in LATENCY {
-            let load = Load {
-                requests: 5_000,
-                connections: 4,
-                rate: Some(125),
-                signed: false,
-                ..self.small
-            };
-            let times = load::run(envoy.port(name), &load)?;
-            measured.latency.push((name, times));
-        }
+        measured.latency = self.latency()?;
         step("workers");
         for workers in [1, 2, 4] {
             for chain in HOSTS {
@@ -222,6 +215,20 @@ impl Session {
         step("start");
         measured.starts = self.starts(&[])?;
         Ok(())
+    }
+
+    /// Measures the latency at a rate that leaves Envoy idle in between.
+    pub fn latency(&self) -> Result<[Costs; 3]> {
+        let chains = pick(&self.chains, &LATENCY);
+        let envoy = self.start(&chains)?;
+        rounds::check(&envoy, &chains, &self.origin)?;
+        let load = Load {
+            requests: 500,
+            connections: 4,
+            rate: Some(125),
+            ..self.small
+        };
+        rounds::latency(&envoy, &LATENCY, LATENCY_ROUNDS, &load)
     }
 
     fn workers(&self, workers: u32, chain: &'static str) -> Result<Workers> {
@@ -235,8 +242,8 @@ impl Session {
         })
     }
 
-    /// Medians of 7 new Envoys each, in turn: without a filter, with ours, and with the
-    /// builds of these names.
+    /// Measures the medians of 7 new Envoys each, in turn: without a filter, with ours, and
+    /// with the builds of these names.
     pub fn starts(&self, builds: &[&str]) -> Result<Vec<Start>> {
         let chains = pick(&self.chains, &[&HOSTS, builds].concat());
         let mut times: Vec<_> = chains
@@ -272,5 +279,5 @@ fn names(chains: &[Chain]) -> Vec<&'static str> {
     chains.iter().map(|chain| chain.name).collect()
 }
 
-/// No filter, and ours in each host.
+/// The chains without a filter and with ours in each host.
 const HOSTS: [&str; 3] = [BASE, OURS, NATIVE];

@@ -1,7 +1,7 @@
-//! What rounds of a noisy machine allow to say.
+//! Statistics of rounds on a noisy machine.
 
-/// A value, and between what it would lie if the rounds had been others:
-/// the 5th and the 95th percentile of a bootstrap over the rounds.
+/// A value with its confidence interval: the 5th and the 95th percentile of a bootstrap over
+/// the rounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
     pub value: f64,
@@ -10,11 +10,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// `of` is given the numbers of the rounds to take, with repetitions.
+    /// An estimate by a bootstrap. `of` gets the indexes of the rounds to use, with
+    /// repetitions.
     pub fn new(rounds: usize, of: impl Fn(&[usize]) -> f64) -> Estimate {
         const SAMPLES: usize = 1_000;
         let all: Vec<usize> = (0..rounds).collect();
-        // A generator with a fixed seed: the same rounds say the same.
+        // The generator has a fixed seed: the same rounds give the same result.
         let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
         let mut pick = || {
             state ^= state << 13;
@@ -33,18 +34,18 @@ impl Estimate {
         }
     }
 
-    /// Whether the rounds leave open on which side of `limit` it lies.
+    /// Whether the interval contains `limit`, so that the rounds do not decide.
     pub fn leaves_open(&self, limit: f64) -> bool {
         (self.low..self.high).contains(&limit)
     }
 }
 
-/// The value in the middle.
+/// The median.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     percentile(values, 50)
 }
 
-/// The nearest value; the mean of the two in the middle for the median.
+/// The nearest value; for the median, the mean of the two in the middle.
 pub fn percentile(values: impl IntoIterator<Item = f64>, percent: usize) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! A second build, in a copy of the source in another folder: the same bytes, or it is said
-//! what differs.
+//! A second build, in a copy of the source in another folder. It must give the same bytes;
+//! otherwise the difference is shown.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::native::ARCHITECTURES;
 use crate::place::Place;
 use crate::{module, wasm};
 
-/// What is built twice.
+/// The files that are built twice.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum What {
     /// All files of a release
@@ -20,7 +20,7 @@ pub enum What {
     Native,
 }
 
-/// Builds again, with the same time in it, and compares with what lies in `folder`.
+/// Builds again, for the same time, and compares with the files in `folder`.
 pub fn compare(what: What, folder: &Path, time: u64) -> Result {
     step("building a second time, in a copy of the source");
     let copy = Copy::new()?;
@@ -56,7 +56,7 @@ pub fn compare(what: What, folder: &Path, time: u64) -> Result {
     }
 }
 
-/// What differs, with some bytes of both: a folder or a time is seen in them.
+/// The difference of two files, with some bytes of both, which show a folder or a time.
 fn difference(name: &Path, one: &[u8], other: &[u8]) -> Option<String> {
     let both = one.iter().zip(other);
     let at = match both.clone().position(|(one, other)| one != other) {
@@ -84,7 +84,7 @@ struct Copy(Place);
 
 impl Copy {
     fn new() -> Result<Copy> {
-        // Not in this checkout, whose settings cargo would read as well.
+        // The copy is outside of this checkout, whose settings cargo would read as well.
         let name = format!("the-same-source-in-another-folder-{}", std::process::id());
         let root = std::env::temp_dir().join(name);
         let copy = Copy(Place {
@@ -102,7 +102,7 @@ impl Drop for Copy {
     }
 }
 
-/// Without what is built, and what git keeps.
+/// Copies a folder without what is built, and without git's own data.
 fn copy_folder(from: &Path, to: &Path) -> Result {
     let problem = |error: std::io::Error| format!("{}: {error}", from.display());
     std::fs::create_dir_all(to).map_err(problem)?;

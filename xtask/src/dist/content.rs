@@ -1,4 +1,4 @@
-//! What is in the archives and the images of a release.
+//! The content of the archives and the images of a release.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,20 +11,28 @@ use crate::command::Result;
 use crate::module;
 use crate::place::Place;
 
-/// The command's name, and the one that it had as a program of its own. The old one works
-/// for one version.
+/// The command's name, and its name when it was a program of its own, which works for one more
+/// version.
 const NAME: &str = "oss-origin-auth";
 const OLD_NAME: &str = "sts-sidecar";
 
-/// What a person starts, configures Envoy with, and watches; in a folder of its own name.
+/// The files to start, to configure Envoy and to watch, in a folder of their own name.
 pub fn archive(place: &Place, folder: &str, command: &[u8], notices: &str) -> Result<Tree> {
     let mut tree = Tree::default();
     tree.program(&format!("{folder}/{NAME}"), command);
     tree.link(&format!("{folder}/{OLD_NAME}"), NAME);
     tree.file(&format!("{folder}/NOTICES.txt"), notices);
-    for name in ["LICENSE", "CHANGELOG.md", "README.md"] {
+    for name in [
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "SECURITY.md",
+    ] {
         tree.file(&format!("{folder}/{name}"), read(place, name)?);
     }
+    let results = "benches/RESULTS.md";
+    tree.file(&format!("{folder}/{results}"), read(place, results)?);
     for name in ["deploy", "docs", "envoy", "examples"] {
         add_folder(place, &mut tree, folder, name)?;
     }
@@ -62,7 +70,7 @@ pub fn command_root(command: &[u8], notices: &str, license: &[u8]) -> Tree {
     let mut tree = Tree::default();
     tree.program(&format!("usr/local/bin/{NAME}"), command);
     tree.link(&format!("usr/local/bin/{OLD_NAME}"), NAME);
-    // For TLS to STS and to OSS.
+    // TLS to STS and to OSS needs these.
     tree.file("etc/ssl/certs/ca-certificates.crt", certificates());
     tree.file(&format!("usr/share/doc/{NAME}/LICENSE"), license);
     tree.file(&format!("usr/share/doc/{NAME}/NOTICES.txt"), notices);
@@ -108,8 +116,8 @@ pub fn filter_image(version: &str, module: &[u8]) -> Image {
             "org.opencontainers.image.version": version,
         }),
         config: json!({}),
-        // A module is for any machine; this is what `docker build` says, and no tool
-        // refuses it.
+        // A module works on any machine. `docker build` sets this architecture, too, and no
+        // tool refuses it.
         layers: vec![("amd64", tree)],
     }
 }
@@ -117,7 +125,7 @@ pub fn filter_image(version: &str, module: &[u8]) -> Image {
 /// The filter's image.
 const FILTER: &str = "oss-origin-auth-filter";
 
-/// The authorities that Mozilla trusts, as the files of an operating system have them.
+/// The certificate authorities that Mozilla trusts, in the form of an operating system's file.
 fn certificates() -> String {
     let mut text = String::new();
     for certificate in TLS_SERVER_ROOT_CERTS {

@@ -15,16 +15,16 @@ pub struct Image {
     /// Its name in a registry.
     pub name: &'static str,
     pub version: String,
-    /// What stands in its labels.
+    /// The title in its labels.
     pub title: &'static str,
     pub annotations: Value,
-    /// How a container of it is started.
+    /// The configuration of its containers.
     pub config: Value,
-    /// For each architecture, as OCI names it, what is in it.
+    /// The content for each architecture, by OCI's name.
     pub layers: Vec<(&'static str, Tree)>,
 }
 
-/// Part of an archive, by its address.
+/// A part of an archive, with its address.
 struct Blob {
     digest: String,
     size: usize,
@@ -82,7 +82,8 @@ impl Image {
         archive.tar(time)
     }
 
-    /// For engines that know one architecture to a name: the first has the plain name, too.
+    /// The tags for an architecture, for engines that know one architecture to a name. The
+    /// first also has the plain name.
     fn tags(&self, architecture: &str) -> Vec<String> {
         let name = format!("{}:{}", self.name, self.version);
         let mut tags = Vec::new();
@@ -138,7 +139,7 @@ fn digest(content: &[u8]) -> String {
     format!("sha256:{}", sha256(content))
 }
 
-/// In hexadecimal.
+/// The SHA-256 in hexadecimal.
 pub fn sha256(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! What a release consists of.
+//! The files of a release.
 
 mod again;
 mod content;
@@ -30,7 +30,7 @@ pub struct Options {
     check: Option<again::What>,
 }
 
-/// Writes target/dist/, and shows its checksums.
+/// Writes target/dist/, and prints its checksums.
 pub fn run(options: &Options) -> Result {
     let (folder, time) = (tools::target().join("dist"), time()?);
     let sums = write(&Place::here(), &folder, time)?;
@@ -42,8 +42,8 @@ pub fn run(options: &Options) -> Result {
     }
 }
 
-/// The programs that the tests of a release need, each with its Debian packages; those that
-/// build it, too.
+/// The programs that the tests of a release need, and those that build it, each with its Debian
+/// packages.
 pub fn packages() -> Vec<(&'static str, &'static str)> {
     let mut needs = vec![
         ("docker-registry", "docker-registry"),
@@ -54,7 +54,7 @@ pub fn packages() -> Vec<(&'static str, &'static str)> {
     for architecture in ARCHITECTURES {
         needs.push(native::compiler(architecture));
     }
-    // It starts the command of the other architecture.
+    // This program starts the command of the other architecture.
     needs.push(match native::HOST == "aarch64" {
         true => ("qemu-x86_64-static", "qemu-user-static"),
         false => ("qemu-aarch64-static", "qemu-user-static"),
@@ -62,12 +62,12 @@ pub fn packages() -> Vec<(&'static str, &'static str)> {
     needs
 }
 
-/// Makes the release that its tests look at.
+/// Builds the release that its tests read.
 pub fn provide() -> Result {
     write(&Place::here(), &tools::target().join("dist"), time()?).map(|_| ())
 }
 
-/// Writes a release of a source tree into a folder; its checksums.
+/// Writes a release of a source tree into a folder; returns its checksums.
 fn write(place: &Place, folder: &Path, time: u64) -> Result<String> {
     let module = read(&wasm::build_filter_in(place)?)?;
     let (mut commands, mut natives) = (Vec::new(), Vec::new());
@@ -96,16 +96,16 @@ fn write(place: &Place, folder: &Path, time: u64) -> Result<String> {
 
 const SUMS: &str = "SHA256SUMS";
 
-/// What the files of a release are made from.
+/// The parts that the files of a release are made from.
 struct Release<'a> {
     place: &'a Place,
     version: String,
-    /// When everything in it has changed, in seconds since 1970.
+    /// The time of change of all files, in seconds since 1970.
     time: u64,
     notices: String,
     license: Vec<u8>,
     module: Vec<u8>,
-    /// By their architectures.
+    /// The commands, by their architectures.
     commands: Vec<(&'static str, Vec<u8>)>,
     /// The native modules, by their architectures.
     natives: Vec<(&'static str, Vec<u8>)>,
@@ -155,8 +155,8 @@ impl Release<'_> {
     }
 }
 
-/// What the Dockerfile takes from this machine: the modules, and the files of the command's
-/// image for this architecture; into target/image/.
+/// Writes the files that the Dockerfile takes from this machine into target/image/: the
+/// modules, and the files of the command's image for this architecture.
 pub fn build_image() -> Result {
     let place = Place::here();
     let mut tree = Tree::default();
@@ -181,7 +181,7 @@ fn version(packages: &[Package]) -> Result<String> {
     version.ok_or_else(|| format!("cargo metadata: no package {}", native::PACKAGE))
 }
 
-/// `SOURCE_DATE_EPOCH`, else the time of the last commit, else 1980: the same for everybody
+/// `SOURCE_DATE_EPOCH`, or the time of the last commit, or 1980. It is the same for everybody
 /// who builds the same source.
 fn time() -> Result<u64> {
     if let Ok(set) = std::env::var("SOURCE_DATE_EPOCH") {
@@ -200,7 +200,7 @@ fn time() -> Result<u64> {
     }))
 }
 
-/// What images call an architecture.
+/// The name of an architecture in images.
 fn oci_name(architecture: &str) -> &'static str {
     match architecture {
         "aarch64" => "arm64",

@@ -10,8 +10,8 @@ use crate::native::{self, ARCHITECTURES};
 use crate::place::Place;
 use crate::{module, wasm};
 
-/// Licences under which a dependency may come. An expression is good if one of
-/// its alternatives has only these.
+/// The licences that a dependency may have. An expression is allowed if one of its alternatives
+/// has only these.
 const LICENSES: [&str; 12] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -27,8 +27,8 @@ const LICENSES: [&str; 12] = [
     "Zlib",
 ];
 
-/// What a person gets, by its package: the filter, the same as a native module, the command,
-/// and the certificates in the command's image.
+/// The packages of the products: the filter, the native module, the command, and the
+/// certificates in the command's image.
 pub const PRODUCTS: [&str; 4] = [
     "oss-origin-auth",
     module::PACKAGE,
@@ -42,15 +42,15 @@ pub struct Package {
     pub version: String,
     pub license: String,
     pub checksum: Option<String>,
-    /// Where its source is.
+    /// The folder of its source.
     pub folder: PathBuf,
-    /// Whether it is one of ours.
+    /// Whether the package is one of ours.
     pub own: bool,
-    /// The products that it is in, by their packages.
+    /// The products that contain it, by their packages.
     pub products: BTreeSet<&'static str>,
 }
 
-/// What [`PRODUCTS`] are built from, without what only builds or tests them.
+/// The packages that [`PRODUCTS`] contain, without those that only build or test them.
 pub fn all(place: &Place) -> Result<Vec<Package>> {
     let mut command = place.cargo();
     command.args(["metadata", "--format-version", "1", "--locked"]);
@@ -85,7 +85,7 @@ pub fn all(place: &Place) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// The ids of a package and of all that it is built from.
+/// The ids of a package and of all its dependencies.
 fn needed(metadata: &Value, name: &str) -> BTreeSet<String> {
     let nodes: BTreeMap<String, &Value> = list(&metadata["resolve"]["nodes"])
         .iter()

@@ -1,4 +1,4 @@
-//! What a release says of its origin: notices of licences, and the list of packages.
+//! The documents of a release's origin: the notices of licences, and the list of packages.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::packages::{PRODUCTS, Package};
 
-/// The licences of all packages of others.
+/// The licences of all third-party packages.
 pub fn notices(packages: &[Package]) -> String {
     let mut text = String::from(
         "The filter, the native module, the command and its image contain the following \
@@ -61,7 +61,7 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The list of packages as CycloneDX 1.5: of each product what it is made of.
+/// The list of packages as CycloneDX 1.5: the parts of each product.
 pub fn sbom(packages: &[Package], version: &str) -> Value {
     let component = |kind: &str, package: &Package| {
         let mut component = json!({
@@ -109,7 +109,7 @@ pub fn sbom(packages: &[Package], version: &str) -> Value {
     })
 }
 
-/// The name of the whole in the list of packages.
+/// The name of the whole release in the list of packages.
 const RELEASE: &str = "oss-origin-auth-release";
 
 fn reference(package: &Package) -> String {

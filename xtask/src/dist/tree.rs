@@ -1,5 +1,5 @@
-//! Folders that become archives. The bytes of an archive depend on the content alone: no
-//! owner, no order of a file system, one time for all.
+//! Folders that become archives. The bytes of an archive depend only on the content: there is
+//! no owner, no order of a file system, and one time for all files.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,7 +10,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::command::Result;
 
-/// What lies in a folder, by its path in it.
+/// The files of a folder, by their paths.
 #[derive(Clone, Debug, Default)]
 pub struct Tree(BTreeMap<String, Entry>);
 
@@ -29,7 +29,7 @@ impl Tree {
         self.add(path, Entry::File { content, mode });
     }
 
-    /// Adds a file that can be started.
+    /// Adds an executable file.
     pub fn program(&mut self, path: &str, content: impl Into<Vec<u8>>) {
         let content = content.into();
         let mode = 0o755;
@@ -41,14 +41,14 @@ impl Tree {
         self.add(path, Entry::Link(to.to_owned()));
     }
 
-    /// Adds all of another tree, in a folder.
+    /// Adds another tree in a folder.
     pub fn folder(&mut self, folder: &str, tree: &Tree) {
         for (path, entry) in &tree.0 {
             self.add(&format!("{folder}/{path}"), entry.clone());
         }
     }
 
-    /// Its files, by their paths.
+    /// The files, by their paths.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().filter_map(|(path, entry)| match entry {
             Entry::File { content, .. } => Some((path.as_str(), content.as_slice())),
@@ -64,7 +64,7 @@ impl Tree {
         self.0.insert(path.to_owned(), entry);
     }
 
-    /// The archive, in which everything has changed at `time`.
+    /// The tar archive, with `time` as the time of all files.
     pub fn tar(&self, time: u64) -> Result<Vec<u8>> {
         let mut builder = Builder::new(Vec::new());
         for (path, entry) in &self.0 {
@@ -87,7 +87,7 @@ impl Tree {
         builder.into_inner().map_err(|error| error.to_string())
     }
 
-    /// Writes everything into a folder, which is made anew.
+    /// Writes everything into a folder, which is removed first.
     pub fn write(&self, folder: &Path) -> Result {
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
@@ -106,7 +106,7 @@ impl Tree {
     }
 }
 
-/// Compressed, without a name and a time.
+/// Compresses without a name and a time.
 pub fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
     encoder

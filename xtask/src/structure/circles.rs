@@ -1,7 +1,7 @@
-//! Circles among the modules of a crate: modules that use one another.
+//! Circular dependencies among the modules of a crate.
 //!
-//! A module and its own parent are one room, so arrows are those between siblings:
-//! between `a` and `b` if `a::x` uses `crate::b::y`.
+//! A module and its own parent count as one, so arrows are between siblings: there is one from
+//! `a` to `b` if `a::x` uses `crate::b::y`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ type Path = Vec<String>;
 /// The arrows among the children of each module.
 type Arrows = BTreeMap<Path, BTreeSet<(String, String)>>;
 
-/// The circles of each crate: its folder of sources, and the arrows that make them.
+/// The circles of each crate: its folder of sources, and the arrows of the circle.
 pub fn find(sources: &[Source]) -> Vec<(String, String)> {
     let mut circles = Vec::new();
     for source in sources {
@@ -72,7 +72,7 @@ fn arrows(modules: &BTreeMap<Path, String>) -> Arrows {
         for to in used(from, text) {
             let alike = from.iter().zip(&to).take_while(|(one, other)| one == other);
             let common = alike.count();
-            // What is named may be an item of the parent.
+            // The name may be an item of the parent.
             let is_module = modules.contains_key(to.get(..=common).unwrap_or_default());
             if let (Some(one), Some(other), true) = (from.get(common), to.get(common), is_module) {
                 let among = arrows.entry(from[..common].to_vec()).or_default();
@@ -122,11 +122,11 @@ fn tree<'a>(text: &'a str, before: &[String], paths: &mut Vec<Path>) -> &'a str 
     }
 }
 
-/// Reads what stands between the braces of a `use`.
+/// Reads the part between the braces of a `use`.
 fn branches<'a>(mut rest: &'a str, path: &[String], paths: &mut Vec<Path>) -> &'a str {
     loop {
         rest = tree(rest, path, paths);
-        // `as name`, and `*`.
+        // The name may be followed by `as name`, or be `*`.
         let Some(at) = rest.find([',', '}']) else {
             return "";
         };
@@ -174,7 +174,7 @@ fn circles_of(arrows: &BTreeSet<(String, String)>) -> Vec<Vec<&(String, String)>
     circles
 }
 
-/// Where arrows lead from a module.
+/// The modules that arrows lead to from a module.
 fn reached<'a>(arrows: &'a BTreeSet<(String, String)>, from: &'a str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];

@@ -1,5 +1,5 @@
-//! How large the code is, and whether it is easy to read: no long file, no long
-//! function, no modules that use one another in a circle.
+//! The size and the structure of the code: it may have no long file, no long function, and no
+//! circular dependencies among modules.
 
 mod circles;
 mod python;
@@ -23,12 +23,12 @@ pub struct Options {
     at: Option<String>,
 }
 
-/// The lines that a file may have.
+/// The most lines of a file.
 const FILE: usize = 500;
-/// The lines that a function may have, from its signature to its end.
+/// The most lines of a function, from its signature to its end.
 const FUNCTION: usize = 80;
 
-/// Prints the count and what does not keep the limits.
+/// Prints the count, and the violations of the limits.
 pub fn run(options: &Options) -> Result {
     if let Some(commit) = &options.at {
         print!("{}", Count::new(&source::at(commit, &[".rs"])?));
@@ -46,9 +46,9 @@ pub fn run(options: &Options) -> Result {
     }
 }
 
-/// Lines of code.
+/// The number of lines of code.
 struct Count {
-    /// Those of each crate, by its folder.
+    /// The lines of each crate, by its folder.
     crates: Vec<(&'static str, usize)>,
 }
 
@@ -71,7 +71,7 @@ impl Display for Count {
     }
 }
 
-/// The lines of code in a folder.
+/// The number of lines of code in a folder.
 fn lines_of(sources: &[Source], folder: &str) -> usize {
     let mut tests = Vec::new();
     let mut files = Vec::new();
@@ -96,7 +96,7 @@ fn lines_of(sources: &[Source], folder: &str) -> usize {
     counted.map(|(_, lines)| lines).sum()
 }
 
-/// Something that does not keep the limits.
+/// A violation of the limits.
 #[derive(Debug)]
 struct Offence {
     path: String,
@@ -109,7 +109,7 @@ enum Kind {
         lines: usize,
     },
     Function(source::Function),
-    /// Its arrows.
+    /// The arrows of a circle.
     Circle(String),
 }
 

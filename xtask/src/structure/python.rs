@@ -1,8 +1,8 @@
-//! Reads Python, as far as the length of functions goes.
+//! A reader of Python that finds functions and their lengths.
 
 use super::source::Function;
 
-/// The functions of a file, methods among them.
+/// The functions of a file, including methods.
 pub fn functions(text: &str) -> Vec<Function> {
     let statements = statements(text);
     let mut functions = Vec::new();
@@ -24,11 +24,11 @@ pub fn functions(text: &str) -> Vec<Function> {
     functions
 }
 
-/// A statement, which may reach over lines.
+/// A statement, which may have several lines.
 struct Statement<'a> {
     text: &'a str,
     indentation: usize,
-    /// Its first line, from 1, and its last.
+    /// The numbers of its first line, from 1, and of its last.
     first: usize,
     last: usize,
 }
@@ -53,13 +53,13 @@ fn statements(text: &str) -> Vec<Statement<'_>> {
     statements
 }
 
-/// What is open at the end of a line.
+/// The constructs that are open at the end of a line.
 #[derive(Default)]
 struct State {
     brackets: usize,
-    /// The quotes of a string.
+    /// The quotes of an open string.
     string: Option<&'static str>,
-    /// The line ends with a backslash.
+    /// Whether the line ends with a backslash.
     continued: bool,
 }
 
@@ -93,14 +93,14 @@ impl State {
             }
             rest = &rest[length..];
         }
-        // A string of one quote ends with its line.
+        // A string with single quotes ends with its line.
         if self.string.is_some_and(|quotes| quotes.len() == 1) && !self.continued {
             self.string = None;
         }
     }
 }
 
-/// What strings begin and end with, the longer ones first.
+/// The quotes of strings, the longer ones first.
 const QUOTES: [&str; 4] = ["\"\"\"", "'''", "\"", "'"];
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Reads Rust, as far as lines, functions and tests go.
+//! A reader of Rust that finds lines of code, functions and tests.
 
 use super::source::Function;
 
-/// The text in which comments are blank, and strings have no content: each of their
-/// bytes is a `"`. Lines stay where they are.
+/// The text with blank comments, and with strings whose bytes are all `"`. Lines keep their
+/// numbers.
 pub fn masked(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -28,7 +28,7 @@ pub fn masked(text: &str) -> String {
     masked
 }
 
-/// What a text begins with.
+/// The kind of a text's first part.
 enum Piece {
     Code,
     Comment(usize),
@@ -42,7 +42,7 @@ fn piece(rest: &str, in_word: bool) -> Piece {
     if rest.starts_with("/*") {
         return Piece::Comment(block_comment(rest));
     }
-    // `b"…"`, `c"…"`, `r#"…"#`, `br"…"`.
+    // The prefixes of strings: `b"…"`, `c"…"`, `r#"…"#`, `br"…"`.
     let prefix = match in_word {
         true => 0,
         false => rest.find(|letter| !"bcr".contains(letter)).unwrap_or(0),
@@ -60,7 +60,7 @@ fn piece(rest: &str, in_word: bool) -> Piece {
     }
 }
 
-/// The length of a block comment, which may hold others.
+/// The length of a block comment, which may contain others.
 fn block_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < text.len() {
@@ -81,7 +81,7 @@ fn block_comment(text: &str) -> usize {
     at
 }
 
-/// The length of a string's content and its end; `raw`: the number of its hashes.
+/// The length of a string's content and its end; `raw` is the number of its hashes.
 fn string(text: &str, raw: Option<usize>) -> usize {
     if let Some(hashes) = raw {
         let end = format!("\"{}", "#".repeat(hashes));
@@ -97,7 +97,7 @@ fn string(text: &str, raw: Option<usize>) -> usize {
     text.len()
 }
 
-/// The length of a `'x'`; none of a lifetime.
+/// The length of a character such as `'x'`; `None` for a lifetime.
 fn character(text: &str) -> Option<usize> {
     let content = text.strip_prefix('\'')?;
     let mut letters = content.char_indices();
@@ -130,7 +130,7 @@ pub fn functions(masked: &str) -> Vec<Function> {
     functions.collect()
 }
 
-/// Where the body of a function begins; nothing if it has none.
+/// The start of a function's body; `None` if it has none.
 fn body(masked: &str, from: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, letter) in masked[from..].char_indices() {
@@ -148,7 +148,7 @@ fn body(masked: &str, from: usize) -> Option<usize> {
     None
 }
 
-/// Where the bracket ends that begins here.
+/// The end of the bracket that begins here.
 fn closing(masked: &str, from: usize) -> usize {
     let mut depth = 0;
     for (at, letter) in masked[from..].char_indices() {
@@ -173,7 +173,7 @@ pub struct Untested {
     pub test_files: Vec<String>,
 }
 
-/// Takes the tests out of a file.
+/// Removes the tests from a file.
 pub fn without_tests(masked: &str) -> Untested {
     const TEST: &str = "#[cfg(test)]";
     let mut untested = Untested {
@@ -206,8 +206,7 @@ pub fn without_tests(masked: &str) -> Untested {
     untested
 }
 
-/// The name of a module whose other attributes begin here, and where its `{` or `;`
-/// is.
+/// The name of a module whose other attributes begin here, and the place of its `{` or `;`.
 fn module_after(masked: &str, mut at: usize) -> Option<(String, usize)> {
     let skip_blanks = |at: usize| masked.len() - masked[at..].trim_start().len();
     at = skip_blanks(at);
@@ -220,7 +219,7 @@ fn module_after(masked: &str, mut at: usize) -> Option<(String, usize)> {
     (declared.next_back() == Some("mod")).then(|| (name.to_owned(), end))
 }
 
-/// How many lines have code.
+/// The number of lines with code.
 pub fn code_lines(masked: &str) -> usize {
     masked
         .lines()
@@ -228,7 +227,7 @@ pub fn code_lines(masked: &str) -> usize {
         .count()
 }
 
-/// Where a word stands.
+/// The places of a word.
 pub fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let places = text.match_indices(word);
     places.map(|(at, _)| at).filter(move |at| {

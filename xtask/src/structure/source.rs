@@ -1,4 +1,4 @@
-//! The source files, as they lie here or as a commit has them.
+//! The source files in this folder, or those of a commit.
 
 use std::process::Command;
 
@@ -9,30 +9,30 @@ use crate::command::Result;
 /// A source file.
 #[derive(Debug)]
 pub struct Source {
-    /// From the project's folder.
+    /// The path from the project's folder.
     pub path: String,
-    /// Its content.
+    /// The content of the file.
     pub text: String,
 }
 
 /// A function in a file.
 #[derive(Debug, PartialEq)]
 pub struct Function {
-    /// Its name.
+    /// The name of the function.
     pub name: String,
-    /// The line of its signature, from 1.
+    /// The number of the line with its signature, from 1.
     pub line: usize,
-    /// The lines from its signature to its end.
+    /// The number of lines from its signature to its end.
     pub length: usize,
 }
 
-/// The files here whose name ends with one of `endings`: those that git knows, and
-/// those that it would take.
+/// The files here whose name ends with one of `endings`: those that git tracks, and new ones
+/// that it does not ignore.
 pub fn here(endings: &[&str]) -> Result<Vec<Source>> {
     let list = git(&["ls-files", "--cached", "--others", "--exclude-standard"])?;
     let mut sources = Vec::new();
     for path in wanted(&list, endings) {
-        // A file that is deleted here is still known.
+        // Git still lists a file that is deleted here.
         if let Ok(text) = std::fs::read_to_string(tools::root().join(&path)) {
             sources.push(Source { path, text });
         }
