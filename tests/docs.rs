@@ -1,82 +1,24 @@
 //! What the documents say is what the code does.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use oss_origin_auth_checker::schema::schema;
 use oss_origin_auth_core::access::Key;
-use oss_origin_auth_core::config::fields::{self, Field, Kind};
 use oss_origin_auth_core::fetch::answer::FetchOutcome;
 use oss_origin_auth_core::metrics::Leaving;
 use oss_origin_auth_core::oss::error::{Alert, Cause, Verdict};
 use oss_origin_auth_core::policy::reply::Reason;
 use oss_origin_auth_core::words::Word;
 
+#[path = "docs/configuration.rs"]
+mod configuration;
+#[path = "docs/document.rs"]
+mod document;
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-#[test]
-fn the_table_of_settings_has_every_setting_and_no_other() {
-    let readme = read("README.md");
-    let section = |title: &str| {
-        let section = readme.split(&format!("\n## {title}\n")).nth(1).unwrap();
-        section.split("\n## ").next().unwrap().to_owned()
-    };
-    let sections = [section("Settings"), section("Who may read")].concat();
-    let mut listed = BTreeMap::new();
-    for row in sections.lines().filter(|line| line.starts_with("| `")) {
-        let mut columns = row.split('|').skip(1).map(str::trim);
-        let (name, default) = (columns.next().unwrap(), columns.next().unwrap());
-        listed.insert(name.trim_matches('`').to_owned(), default.replace('`', ""));
-    }
-    let mut known = BTreeMap::new();
-    for (prefix, fields) in [
-        ("", fields::TOP),
-        ("credentials.*.sidecar.", fields::SIDECAR),
-        ("credentials.*.access_key.", fields::ACCESS_KEY),
-        ("url_keys.*.", fields::URL_KEYS),
-        ("", fields::ROUTE),
-        ("access.", fields::ACCESS),
-        ("access.url_signing.", fields::URL_SIGNING),
-        ("access.referer.", fields::REFERER),
-        ("access.user_agent.", fields::USER_AGENT),
-    ] {
-        for field in fields {
-            // `credentials` is a name on both levels.
-            let name = match field.name {
-                "credentials" if std::ptr::eq(fields, fields::ROUTE) => "credentials (of a route)",
-                name => name,
-            };
-            known.insert(format!("{prefix}{name}"), field);
-        }
-    }
-    assert_eq!(
-        listed.keys().collect::<Vec<_>>(),
-        known.keys().collect::<Vec<_>>()
-    );
-    for (name, field) in known {
-        if let Some(default) = default_of(field) {
-            assert_eq!(listed[&name], default, "{name}");
-        }
-    }
-}
-
-/// As README.md writes it, where the code has one.
-fn default_of(field: &Field) -> Option<String> {
-    Some(match &field.kind {
-        Kind::RequiredText | Kind::RequiredChoice(_) | Kind::RequiredFlag => "required".into(),
-        Kind::Choice(of) => of[0].into(),
-        Kind::Flag(default) => default.to_string(),
-        Kind::Integer { default, .. } => (*default)?.to_string(),
-        Kind::Texts(default) | Kind::Choices { default, .. } => match default {
-            [] => "none".into(),
-            names => names.join(", "),
-        },
-        Kind::Headers => "none".into(),
-        Kind::Text | Kind::Object(_) | Kind::Named(_) => return None,
-    })
 }
 
 #[test]
@@ -87,15 +29,9 @@ fn the_schema_is_that_of_the_code() {
 }
 
 #[test]
-fn the_readme_shows_the_smallest_configuration_as_it_is_shipped() {
-    let shown = format!("```yaml\n{}```", read("envoy/minimal.yaml"));
-    assert!(read("README.md").contains(&shown));
-}
-
-#[test]
-fn the_readme_has_every_reason_of_a_refusal_and_no_other() {
-    let readme = read("README.md");
-    let table = readme.split("| status | `error` |").nth(1).unwrap();
+fn every_reason_of_a_refusal_is_listed_and_no_other() {
+    let refusals = read("docs/REFUSALS.md");
+    let table = refusals.split("| status | `error` |").nth(1).unwrap();
     let table = table.split("\n\n").next().unwrap();
     let listed: BTreeSet<_> = table
         .lines()
@@ -221,25 +157,6 @@ fn the_alert_rules_are_those_of_the_causes() {
 }
 
 #[test]
-fn the_words_of_a_setting_are_in_its_row() {
-    let readme = read("README.md");
-    for field in fields::ROUTE.iter().chain(fields::TOP) {
-        let words = match &field.kind {
-            Kind::Choice(words) | Kind::Choices { of: words, .. } => words,
-            _ => continue,
-        };
-        let row = readme
-            .split(&format!("\n| `{}` |", field.name))
-            .nth(1)
-            .unwrap();
-        let row = row.lines().next().unwrap();
-        for word in *words {
-            assert!(row.contains(word), "{}: {word}", field.name);
-        }
-    }
-}
-
-#[test]
 fn the_tests_that_security_names_are_there() {
     let security = read("docs/SECURITY.md");
     let section = security.split("\n## What goes astray\n").nth(1).unwrap();
@@ -295,31 +212,44 @@ fn unsafe_code_is_where_security_says() {
 
 #[test]
 fn the_links_of_the_documents_lead_somewhere() {
-    for document in [
-        "README.md",
-        "deploy/README.md",
-        "docs/ALIBABA-SETUP.md",
-        "docs/CACHE.md",
-        "docs/CHECK-CONFIG.md",
-        "docs/DOCTOR.md",
-        "docs/FROM-CDN.md",
-        "docs/NATIVE.md",
-        "docs/OPERATIONS.md",
-        "docs/RELEASE.md",
-        "docs/RENDER.md",
-        "docs/SECURITY.md",
-        "docs/DESIGN.md",
-        "docs/SIDECAR.md",
-    ] {
-        let folder = Path::new(document).parent().unwrap();
-        for link in read(document).split("](").skip(1) {
-            let link = link.split([')', '#']).next().unwrap();
-            if !link.is_empty() && !link.starts_with("http") {
-                let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                    .join(folder)
-                    .join(link);
-                assert!(path.exists(), "{document}: {link}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = std::fs::read_dir(root.join("docs")).unwrap().flatten();
+    let documents = documents.map(|entry| format!("docs/{}", entry.file_name().display()));
+    let documents = documents.filter(|name| name.ends_with(".md"));
+    let others = ["README.md", "deploy/README.md"].map(str::to_owned);
+    for document in documents.chain(others) {
+        let folder = Path::new(&document).parent().unwrap();
+        for link in read(&document).split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => Path::new(&document).to_owned(),
+                file => folder.join(file),
+            };
+            let path = root.join(&target);
+            assert!(path.exists(), "{document}: {link}");
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(anchors(&text).contains(anchor), "{document}: {link}");
             }
         }
     }
+}
+
+/// The names that GitHub gives the headings of a document.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let name = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        heading
+            .chars()
+            .filter(kept)
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    headings.map(name).collect()
 }

@@ -413,7 +413,7 @@ fn a_key_that_is_not_set_or_that_stands_in_the_configuration_stops_envoy_at_load
         ),
         (
             json!({"key": "sesame-inline"}),
-            "url_keys.default.key: a key does not belong here",
+            "url_keys.default.key: a key must not be written here",
         ),
     ] {
         let mut builder = EnvoyBuilder::new(filter(), 1, 1);

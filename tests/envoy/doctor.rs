@@ -301,7 +301,7 @@ fn a_bad_certificate_is_found() {
     let (_alibaba, doctor) = by_tls(&self_signed(HOST), &self_signed(HOST));
     doctor
         .json()
-        .assert("tls", "failed", "certificate is not good");
+        .assert("tls", "failed", "certificate is not valid");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn a_wrong_place_is_found_and_the_right_one_named() {
         alibaba.set("region", json!("cn-beijing"));
     };
     let own = json!({"region": "cn-beijing", "endpoint": "img.example.com", "addressing": "cname"});
-    said(lies, own).assert("region", "ok", "lies in cn-beijing");
+    said(lies, own).assert("region", "ok", "is in cn-beijing");
     let product = said(
         |alibaba| alibaba.set("product", json!("oss-cloudbox")),
         json!({}),
@@ -161,7 +161,7 @@ fn a_role_that_may_do_too_much_is_found() {
     assert_eq!(more.code, 3, "{}", more.text);
     more.assert("list", "warning", "leave oss:ListObjects out");
     more.assert("acl", "warning", "leave oss:GetBucketAcl out");
-    more.assert("region", "ok", "the bucket lies in cn-hangzhou");
+    more.assert("region", "ok", "the bucket is in cn-hangzhou");
     may(&["PutObject"]).assert("write", "failed", "a policy that reads alone");
     alibaba.set_bucket(BUCKET, json!({"acl": "public-read"}));
     may(&["GetBucketAcl"]).assert("acl", "failed", "anybody may read");
@@ -234,13 +234,13 @@ fn what_no_oss_answers_is_unknown_and_harms_nothing() {
         ),
         (
             response("502 Bad Gateway", "<html>sesame</html>"),
-            "no answer of OSS",
+            "not an answer of OSS",
         ),
         (response("204 No Content", ""), "status 204"),
         (response("403 Forbidden", sesame), "403"),
         (marked("503 No", "se\u{1b}same"), "is not HTTP"),
         (marked("503 No", "CAIS sesame"), "status 503"),
-        (response("200 OK", "sesame"), "no answer of OSS"),
+        (response("200 OK", "sesame"), "not an answer of OSS"),
         (
             response(
                 "302 Found\r\nlocation: http://other.example/a?Signature=sesame",
@@ -342,14 +342,14 @@ fn what_anybody_may_read_is_found() {
     for acl in ["public-read", "public-read-write"] {
         alibaba.set_bucket(BUCKET, json!({"acl": acl}));
         let public = doctor.json();
-        public.assert("unsigned", "failed", "anybody may read it past Envoy");
+        public.assert("unsigned", "failed", "anybody may read it without Envoy");
         public.assert("unsigned", "failed", "Block Public Access");
         public.assert("get", "ok", "200");
     }
     let everything = response("200 OK\r\nx-oss-request-id: 1", "content");
     let public = said_of(&alibaba, answering(everything));
-    public.assert("unsigned", "failed", "anybody may read it past Envoy");
-    public.assert("range", "failed", "the range is not heeded");
+    public.assert("unsigned", "failed", "anybody may read it without Envoy");
+    public.assert("range", "failed", "the range is ignored");
 }
 
 /// A server that answers by the first line of a request.
@@ -380,7 +380,7 @@ fn a_refusal_for_another_reason_does_not_say_that_the_object_is_private() {
     let alibaba = alibaba();
     let unsigned = |answer| said_of(&alibaba, by_request(answer));
     let missing = |_: &str| of_oss("404 No", "NoSuchKey", "0026-00000001");
-    unsigned(missing).assert("unsigned", "failed", "whoever asks");
+    unsigned(missing).assert("unsigned", "failed", "without checking who asks");
     let busy = |_: &str| of_oss("429 No", "QpsLimitExceeded", "");
     let archived = |_: &str| of_oss("403 No", "InvalidObjectState", "");
     let referer = |_: &str| of_oss("403 No", "AccessDenied", "0003-00000503");
@@ -415,7 +415,7 @@ fn what_a_probe_may_have_left_is_named() {
         true => String::new(),
         false => of_oss("200 OK", "", ""),
     });
-    silent.assert("write", "unknown", "look whether the object .doctor-");
+    silent.assert("write", "unknown", "check whether the object .doctor-");
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn what_serves_nothing_is_not_said_to_refuse() {
 #[test]
 fn who_is_not_oss_does_not_tell_oss_s_time() {
     let page = response("200 OK\r\ndate: Fri, 01 Jan 2100 00:00:00 GMT", "page");
-    said_of(&alibaba(), answering(page)).assert("clock", "unknown", "what answers is not OSS");
+    said_of(&alibaba(), answering(page)).assert("clock", "unknown", "the server is not OSS");
 }
 
 #[test]

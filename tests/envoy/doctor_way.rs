@@ -134,7 +134,7 @@ fn whoever_wants_a_certificate_of_ours_is_not_oss() {
             line.parse().ok()
         });
         let said = by_tls(&alibaba, port, &ca).json();
-        said.assert("tls", "failed", "wants a certificate of the client's");
+        said.assert("tls", "failed", "requires a client certificate");
         said.assert("tls", "failed", "something else answers there");
         said.assert("get", "skipped", "OSS was not reached");
     }

@@ -120,7 +120,7 @@ fn a_socket_has_its_mode_and_takes_nobodys_place() {
     let mut second = sidecar.start();
     assert_eq!(second.wait(), Some(1));
     assert!(
-        second.output().contains("somebody listens"),
+        second.output().contains("another process listens"),
         "{}",
         second.output()
     );
@@ -192,7 +192,7 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
 
     let good = std::fs::read_to_string(&sidecar.file).unwrap();
     std::fs::write(&sidecar.file, "[credentials.default]\ntype = \"sesame\"").unwrap();
-    hangup("settings refused; the old ones stay");
+    hangup("settings refused; the old ones stay in use");
     assert_eq!(answer("default").json(), before, "the old ones stay");
 
     let added = format!(
@@ -200,7 +200,7 @@ fn a_reload_takes_what_is_good_and_keeps_the_old_from_what_is_bad() {
         sidecar.key
     );
     std::fs::write(&sidecar.file, added).unwrap();
-    hangup("settings read again");
+    hangup("settings reloaded");
     assert_eq!(answer("second").status, 200);
     assert_eq!(
         answer("default").json(),
@@ -239,7 +239,7 @@ fn a_reload_that_would_move_the_socket_is_refused_whole() {
     // Another token, in the same file.
     std::fs::write(&sidecar.file, good).unwrap();
     std::fs::write(&token, "sesame-second").unwrap();
-    hangup(&process, "settings read again");
+    hangup(&process, "settings reloaded");
     assert_eq!(status("Bearer sesame-first"), 401);
     assert_eq!(status("Bearer sesame-second"), 200);
     assert!(!process.output().contains("sesame"));
@@ -255,7 +255,7 @@ fn a_reload_that_would_change_the_sockets_mode_is_refused() {
     std::fs::write(&sidecar.file, good.replace("0660", "0600")).unwrap();
     hangup(&process, "socket_mode: has changed");
     assert!(process.output().contains("settings refused"));
-    assert!(!process.output().contains("settings read again"));
+    assert!(!process.output().contains("settings reloaded"));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_reload_takes_a_narrower_policy_and_another_timeout() {
     let before = answer();
 
     std::fs::write(&policy, "{\"Version\": \"1\", \"Statement\": []}").unwrap();
-    hangup(&process, "settings read again");
+    hangup(&process, "settings reloaded");
     assert_ne!(answer()["AccessKeyId"], before["AccessKeyId"]);
     let log = alibaba.sts_log();
     let last = log.last().unwrap();
@@ -291,7 +291,7 @@ fn a_reload_takes_a_narrower_policy_and_another_timeout() {
     let slow = good.replace("30000", "500").replace("oss-reader", "other");
     std::fs::write(&sidecar.file, slow).unwrap();
     let begin = std::time::Instant::now();
-    hangup(&process, "settings read again");
+    hangup(&process, "settings reloaded");
     wait_until("a time-out", || answer()["Code"] == "SourceTimedOut");
     assert!(begin.elapsed() > Duration::from_millis(400));
 }
@@ -328,7 +328,7 @@ fn a_token_that_cannot_be_read_or_is_one_of_two_stops_it() {
         (
             named.as_str(),
             b"sesame-new",
-            "STS_SIDECAR_TOKEN: another token is named too",
+            "STS_SIDECAR_TOKEN: another token is set too",
         ),
     ] {
         let sidecar = Configured::new(&alibaba, settings);

@@ -319,7 +319,7 @@ fn a_variable_has_an_effect_or_is_named() {
     ]);
     for name in ["ALIBABA_CLOUD_PROFILE", "STS_SIDECAR_LISTNE"] {
         assert!(
-            table.contains(&format!("{name}: is set, and has no effect here")),
+            table.contains(&format!("{name}: is set but has no effect here")),
             "{table}"
         );
     }
@@ -385,7 +385,7 @@ fn what_default_finds_set_and_failing_is_not_passed_over() {
         "ROLE_SESSION_NAME",
         "STS_ENDPOINT",
     ] {
-        let want = format!("ALIBABA_CLOUD_{name}: is set, and has no effect here");
+        let want = format!("ALIBABA_CLOUD_{name}: is set but has no effect here");
         assert!(table.contains(&want), "{name}: {table}");
     }
     // Wrong, though it is not what is chosen.
@@ -457,7 +457,7 @@ fn a_role_in_the_environment_is_assumed_whatever_else_is_set() {
         "{table}"
     );
     for name in ["OIDC_TOKEN_FILE", "OIDC_PROVIDER_ARN"] {
-        let want = format!("ALIBABA_CLOUD_{name}: is set, and has no effect here");
+        let want = format!("ALIBABA_CLOUD_{name}: is set but has no effect here");
         assert!(table.contains(&want), "{name}: {table}");
     }
 }
