@@ -108,7 +108,7 @@ impl Plugin {
         let is_disabled = spec["defaultConfigDisable"] == true;
         if !rules.is_null() && !rules.is_array() {
             return Plugin {
-                field: "defaultConfig",
+                field: "matchRules",
                 settings: Err(NO_LIST.to_owned()),
                 rules: Vec::new(),
             };

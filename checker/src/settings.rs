@@ -196,22 +196,25 @@ impl Settings {
     /// Every block of a route or a rule that names a bucket, and is not signed only because the
     /// defaults say so.
     pub fn unsigned_buckets(&self) -> Vec<Block> {
-        let is_off = self.root["defaults"]["enabled"] == false;
+        // A cluster's metadata lies over the defaults.
+        let is_off = self.root["defaults"]["enabled"] == false && !self.reads("cluster");
         let own = self.written().into_iter().filter(|block| {
             let is_own = block.field != self.path("defaults");
-            is_own && block.has("bucket") && !block.has("enabled") && !block.has("deny")
+            is_own && block.has("bucket") && !block.has("enabled") && !block.denies()
         });
         own.filter(|_| is_off).collect()
     }
 
-    /// Whether requests that only the defaults or only a rule are for are served without a
-    /// check.
-    pub fn serve_unchecked(&self) -> bool {
+    /// The rules and the defaults whose requests are not refused, each completed by the
+    /// defaults.
+    pub fn served(&self) -> Vec<Block> {
         let nothing = Block::of(self.path("defaults"), Map::new());
         let rules = (0..self.all_rules().len()).filter_map(|place| self.rule(place));
         let blocks = rules.chain([nothing]).map(|block| self.complete(block));
-        let is_served = |block: &Block| block.signs() || !self.have_credentials();
-        blocks.filter(is_served).any(|block| !block.checks())
+        let passes = |block: &Block| !block.denies() && block.has("access");
+        let is_served =
+            |block: &Block| block.signs() || (!self.have_credentials() && passes(block));
+        blocks.filter(is_served).collect()
     }
 
     /// The names of the environment variables that hold keys.
@@ -293,6 +296,11 @@ impl Block {
         let is = |name: &str, flag| self.values.get(name) == Some(&Value::Bool(flag));
         let complete = has("bucket") && (has("region") || self.text("signature_version") == "v1");
         self.has_credentials && complete && !is("enabled", false) && !is("deny", true)
+    }
+
+    /// Whether every request is refused.
+    pub fn denies(&self) -> bool {
+        self.values.get("deny") == Some(&Value::Bool(true))
     }
 
     /// The host in the signature of its requests.

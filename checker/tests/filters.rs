@@ -159,6 +159,10 @@ fn a_checker_and_a_signer_share_no_cluster() {
         let settings = json!({"defaults": {"access": access}, "_rules_": [rule]});
         let mut config = minimal();
         of_cluster(&mut config).insert(0, checker(&settings));
+        // One filter with such a rule shares its note with nobody.
+        let fields = of_rule(&config, "retries_are_refused", Severity::Error);
+        assert_eq!(fields, Vec::<String>::new());
+        of_cluster(&mut config).insert(0, checker(&settings));
         let mut want = vec!["configuration._rules_[0]._match_domain_"];
         want.retain(|_| said);
         let fields = of_rule(&config, "retries_are_refused", Severity::Error);

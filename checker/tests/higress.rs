@@ -202,7 +202,10 @@ fn a_check_that_the_client_chooses_is_a_warning() {
         rule["_match_route_"] = json!(["other"]);
         rule
     };
+    let refused = || json!({"deny": true});
     assert!(!check_with(checked(), by_route(checked())));
+    assert!(!check_with(refused(), by_route(refused())));
+    assert!(!check_with(json!({}), by_route(checked())));
     assert!(check_with(open(), by_route(checked())));
     assert!(check_with(checked(), by_route(open())));
 }
@@ -250,4 +253,16 @@ fn the_fields_of_a_rule_are_named_as_in_the_manifest() {
             .any(|one| one.message.contains("list of rules")),
         "{report:?}"
     );
+}
+
+/// The open rule is the one that the client chooses.
+#[test]
+fn a_host_that_avoids_the_check_of_all_others_is_a_warning() {
+    let own = json!({
+        "defaults": {"access": {"user_agent": {"deny": ["bad"]}}},
+        "_rules_": [{"_match_domain_": ["public.example.com"], "access": {"public": true}}],
+    });
+    let report = check(&own.to_string());
+    let rules: Vec<_> = report.findings.iter().map(|one| one.rule).collect();
+    assert_eq!(rules, ["clients_choose_the_check"]);
 }

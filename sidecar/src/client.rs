@@ -360,6 +360,7 @@ fn refusal(status: u16, date: Option<u64>, body: &[u8]) -> Cause {
     let word = |name: &str| answer.as_ref()?.get(name)?.as_str();
     match word("Code").and_then(code) {
         Some(code) => Cause::Refused {
+            status,
             code,
             request_id: word("RequestId").and_then(request_id),
             date,
@@ -391,6 +392,7 @@ mod tests {
     #[test]
     fn of_a_refusal_only_code_and_request_id_are_kept() {
         let refused = |code: &str, request_id: Option<&str>| Cause::Refused {
+            status: 400,
             code: code.into(),
             request_id: request_id.map(str::to_owned),
             date: Some(1),

@@ -109,6 +109,8 @@ pub struct FetchError {
 pub enum Cause {
     /// The other side refused, with a code of its own.
     Refused {
+        /// The status of the answer.
+        status: u16,
         /// The code, such as `SignatureDoesNotMatch`: letters, digits and dots.
         code: String,
         /// The id by which the other side finds the request in its logs: hexadecimal
@@ -162,13 +164,17 @@ impl Cause {
     /// What the cause says of when to ask again.
     pub fn failure(&self) -> Failure {
         match self {
-            Cause::Refused { code, .. }
-                if code == "Throttling" || code.starts_with("Throttling.") =>
-            {
-                Failure::Throttled
+            Cause::Refused { status, code, .. } => {
+                // Alibaba Cloud throttles with statuses of all kinds.
+                let is_throttled = code == "Throttling" || code.starts_with("Throttling.");
+                match status {
+                    _ if is_throttled => Failure::Throttled,
+                    429 => Failure::Throttled,
+                    500.. => Failure::Silent,
+                    _ => Failure::Answered(code.clone()),
+                }
             }
             Cause::Status(429) => Failure::Throttled,
-            Cause::Refused { code, .. } => Failure::Answered(code.clone()),
             Cause::Status(..500) | Cause::Malformed | Cause::Missing(_) => {
                 Failure::Answered(self.label().to_owned())
             }
@@ -270,17 +276,22 @@ mod tests {
 
     #[test]
     fn a_cause_says_when_to_ask_again() {
-        let refused = |code: &str| Cause::Refused {
+        let refused_with = |status: u16, code: &str| Cause::Refused {
+            status,
             code: code.into(),
             request_id: Some("A-1".into()),
             date: None,
         };
+        let refused = |code: &str| refused_with(400, code);
         let answered = |reason: &str| Failure::Answered(reason.into());
         for (cause, failure) in [
             (refused("Throttling"), Failure::Throttled),
             (refused("Throttling.User"), Failure::Throttled),
             (refused("Throttling.Api"), Failure::Throttled),
             (Cause::Status(429), Failure::Throttled),
+            (refused_with(503, "Throttling.Api"), Failure::Throttled),
+            (refused_with(429, "Busy"), Failure::Throttled),
+            (refused_with(503, "ServiceUnavailable"), Failure::Silent),
             (refused("Throttlingx"), answered("Throttlingx")),
             (refused("NoPermission"), answered("NoPermission")),
             (Cause::Status(404), answered("status")),

@@ -85,7 +85,7 @@ impl Source {
         // A caller that began to fetch meanwhile has done it for this one, too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
-            && (ask == Ask::Valid || held.at >= asked_at)
+            && (ask == Ask::Valid || held.at >= asked_at || self.state().is_just_renewed())
         {
             return Ok(held);
         }
@@ -286,6 +286,7 @@ mod tests {
             self.0.fetch_add(1, Ordering::SeqCst);
             let code = "Throttling.User".into();
             let refused = Cause::Refused {
+                status: 400,
                 code,
                 request_id: None,
                 date: None,

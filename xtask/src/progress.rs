@@ -24,11 +24,11 @@ impl<'a> Job<'a> {
 }
 
 /// Runs all jobs at the same time; returns the time that each took, in their order. The error
-/// has the messages of all jobs that failed.
+/// names all jobs that failed; their messages were shown at once.
 pub fn together(jobs: Vec<Job>) -> Result<Vec<Duration>> {
     let names: Vec<_> = jobs.iter().map(|job| job.name).collect();
     let mut line = Line::new(names);
-    let mut problems = Vec::new();
+    let mut problems: Vec<&str> = Vec::new();
     std::thread::scope(|scope| {
         let (sender, ended) = mpsc::channel();
         for (place, job) in jobs.into_iter().enumerate() {
@@ -44,7 +44,7 @@ pub fn together(jobs: Vec<Job>) -> Result<Vec<Duration>> {
             match ended.recv_timeout(Duration::from_millis(500)) {
                 Ok((place, result)) => {
                     line.end(place, &result);
-                    problems.extend(result.err());
+                    problems.extend(result.err().and(line.names.get(place).copied()));
                 }
                 Err(RecvTimeoutError::Timeout) => line.show(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -54,7 +54,8 @@ pub fn together(jobs: Vec<Job>) -> Result<Vec<Duration>> {
     line.close();
     match problems.as_slice() {
         [] => Ok(line.took.into_iter().flatten().collect()),
-        problems => Err(problems.join("\n")),
+        // Each said why when it failed.
+        problems => Err(format!("failed: {}", problems.join(", "))),
     }
 }
 
@@ -148,9 +149,11 @@ mod tests {
             Job::new("second", || Ok(())),
             Job::new("third", || Err("another".into())),
         ];
-        let problems = together(jobs).unwrap_err();
-        let mut problems: Vec<_> = problems.lines().collect();
-        problems.sort_unstable();
-        assert_eq!(problems, ["another", "one"]);
+        let problem = together(jobs).unwrap_err();
+        assert!(
+            problem.contains("first") && problem.contains("third"),
+            "{problem}"
+        );
+        assert!(!problem.contains("second"), "{problem}");
     }
 }

@@ -143,7 +143,7 @@ pub fn install_python_packages(lists: &[&str]) -> Result {
     let installed = |list: &str| std::fs::read_to_string(venv.join(list)).ok();
     let is_begun = LISTS.iter().any(|list| installed(list).is_some());
     let is_old = |(list, text): &(&str, String)| installed(list).is_some_and(|old| old != *text);
-    if !is_begun || wanted.iter().any(is_old) {
+    if !is_begun || !venv.join("bin/python").exists() || wanted.iter().any(is_old) {
         run_quietly(
             Command::new("python3")
                 .args(["-m", "venv", "--clear"])

@@ -89,20 +89,22 @@ pub fn retries_are_refused(found: &Found) -> Vec<Finding> {
 fn rules_share_a_note(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
-        let mut others = found.filters.iter().filter(|one| !ptr::eq(*one, filter));
         let on_cluster = matches!(filter.position, Position::Cluster(_));
-        if !on_cluster || !others.any(|one| one.position == filter.position) {
+        let mut others = found.filters.iter().filter(|one| !ptr::eq(*one, filter));
+        let notes = |one: &Filter| {
+            one.position == filter.position && blocks(one).any(|block| is_by_host(&block))
+        };
+        if !on_cluster || !others.any(notes) {
             continue;
         }
-        for block in blocks(filter) {
-            if block.texts(fields::MATCH_DOMAIN).next().is_some() {
-                findings.push(Finding::error(
-                    &filter.place,
-                    &format!("{}.{}", block.field, fields::MATCH_DOMAIN),
-                    "another filter of this cluster keeps the same note for retries, which are \
-                     refused then; select the rule by `_match_route_`, or take one filter out",
-                ));
-            }
+        for block in blocks(filter).filter(is_by_host) {
+            findings.push(Finding::error(
+                &filter.place,
+                &format!("{}.{}", block.field, fields::MATCH_DOMAIN),
+                "another filter of this cluster has such a rule, and keeps the same note for \
+                 retries, which are refused then; select the rule by `_match_route_`, or take one \
+                 filter out",
+            ));
         }
     }
     findings
@@ -165,20 +167,23 @@ pub fn settings_are_of_no_route(found: &Found) -> Vec<Finding> {
     findings
 }
 
-/// A client chooses the host of its request, and so the rule.
+/// A client chooses the host of its request, and so whether the same objects are checked.
 pub fn clients_choose_the_check(found: &Found) -> Vec<Finding> {
     let mut findings = Vec::new();
     for filter in &found.filters {
-        let settings = Settings::of(filter).filter(Settings::serve_unchecked);
-        let blocks = settings.map(|settings| settings.written());
-        for block in blocks.into_iter().flatten() {
-            if block.checks() && block.texts(fields::MATCH_DOMAIN).next().is_some() {
+        let settings = Settings::of(filter);
+        let served = settings.map_or_else(Vec::new, |settings| settings.served());
+        for block in served.iter().filter(|block| is_by_host(block)) {
+            let differs = |other: &Block| {
+                other.text("bucket") == block.text("bucket") && other.checks() != block.checks()
+            };
+            if served.iter().any(differs) {
                 findings.push(Finding::warning(
                     &filter.place,
                     &format!("{}.access", block.field),
-                    "a client chooses the host, and with another one it gets settings without \
-                     this check, unless Envoy's routes lead other hosts elsewhere; put the check \
-                     into `defaults`, or select the rule by `_match_route_`",
+                    "a client chooses the host, and with it whether it is checked, unless Envoy's \
+                     routes lead other hosts elsewhere; give `defaults` and all rules a check, or \
+                     select the rule by `_match_route_`",
                 ));
             }
         }
@@ -202,6 +207,10 @@ pub fn rules_are_never_reached(found: &Found) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn is_by_host(block: &Block) -> bool {
+    block.texts(fields::MATCH_DOMAIN).next().is_some()
 }
 
 /// The most routes that a message names.

@@ -25,6 +25,7 @@ use crate::client::{Client, SourceAnswer, Way};
 use crate::credential::{Ask, Cause, Credential, Fetch, FetchError, Fetching};
 use crate::file::{self, Aside};
 use crate::held::unix;
+use crate::schedule::Failure;
 use crate::secret;
 use crate::settings::{AssumeRoleSettings, OidcSettings, SessionSettings};
 
@@ -87,8 +88,11 @@ impl AssumeRole {
         let query = signed_query("AssumeRole", &caller, &form, now, &nonce()?);
         let client = &self.client;
         let assumed = self.session.send(client, "AssumeRole", &query, &form).await;
-        // A missing answer says nothing about the caller's credentials.
-        let refused = |error: &FetchError| matches!(error.cause, Cause::Refused { .. });
+        // No answer, or too many requests, say nothing about the caller's credentials.
+        let refused = |error: &FetchError| {
+            let is_answer = matches!(error.cause.failure(), Failure::Answered(_));
+            is_answer && matches!(error.cause, Cause::Refused { .. })
+        };
         let is_refused = assumed.as_ref().is_err_and(refused);
         self.failed.store(is_refused, Ordering::Relaxed);
         assumed

@@ -78,6 +78,7 @@ pub fn read(answer: &SourceAnswer) -> Result<Credential, FetchError> {
             let code = client::code(other).ok_or_else(malformed)?;
             let request_id = None;
             return Err(answer.error(Cause::Refused {
+                status: 200,
                 code,
                 request_id,
                 date: None,
