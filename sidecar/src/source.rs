@@ -85,7 +85,7 @@ impl Source {
         // A caller that began to fetch meanwhile has done it for this one, too.
         let now = SystemTime::now();
         if let Some(held) = self.valid(now)
-            && (ask == Ask::Valid || held.at >= asked_at || self.state().is_just_renewed())
+            && (ask == Ask::Valid || held.at >= asked_at)
         {
             return Ok(held);
         }
