@@ -37,7 +37,7 @@ struct Refresh {
 #[derive(Clone, Copy, Debug)]
 struct Failed {
     at: Instant,
-    /// The source is left alone for so long.
+    /// The time for which the source is not asked.
     pause: Duration,
     /// Whether the source has too many requests.
     is_throttled: bool,
@@ -88,14 +88,15 @@ impl Schedule {
         });
     }
 
-    /// Whether the last fetch failed so short a while ago that there should be no other,
-    /// whoever wants one: its failure is the answer.
+    /// Whether the pause after the last failure still lasts. Until it is over nobody causes a
+    /// fetch, and the failure is the answer.
     pub fn is_held_off(&self, now: Instant) -> bool {
         !self.held_off(now).is_zero()
     }
 
-    /// The same for a caller whose valid credentials were rejected: it may cause a fetch after the
-    /// shortest pause, unless the source has too many requests. An old token is no help to it.
+    /// Whether the pause lasts for a caller to which OSS has rejected valid credentials. The old
+    /// token does not help this caller, so it waits only for the shortest pause, unless the source
+    /// has too many requests.
     pub fn is_held_off_from_renewal(&self, now: Instant) -> bool {
         self.failed.is_some_and(|failed| {
             let pause = match failed.is_throttled {
@@ -106,8 +107,8 @@ impl Schedule {
         })
     }
 
-    /// How long there is time until newer credentials should be fetched. `is_ageing`: less
-    /// than half of the life of what is held is left by the wall clock.
+    /// The time until newer credentials should be fetched. `is_ageing` means that less than half
+    /// of the life of the held credentials is left by the wall clock.
     pub fn until_due(&self, now: Instant, is_ageing: bool) -> Duration {
         let due = self.refresh.map_or(Duration::ZERO, |refresh| {
             let after = match is_ageing {
@@ -130,7 +131,7 @@ impl Schedule {
 /// Credentials without an end are read again after this time: their file may
 /// have been replaced.
 pub const REREAD: Duration = Duration::from_secs(60);
-/// A refresh comes no sooner after the last fetch, however short a token's life.
+/// The shortest time from a fetch to the refresh after it, even if a token's life is shorter.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// After the first failure. It doubles with each that follows: whoever is back after a short
 /// outage is soon asked, since no pause is more than about twice as long as the outage was.
@@ -138,10 +139,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The limit is one of calls a second, and others have just used it up.
 const FIRST_PAUSE_WHEN_THROTTLED: Duration = Duration::from_secs(4);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Further ones are beyond the longest pause.
+/// After more doublings the pause would be beyond the longest one.
 const MOST_DOUBLINGS: u32 = 6;
 
-/// Something between half of the time and all of it.
+/// A random time between half of `time` and all of it.
 fn with_jitter(time: Duration, random: u64) -> Duration {
     let half = time / 2;
     let part = random % (1 << 16);
